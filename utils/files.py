@@ -1,0 +1,54 @@
+"""Files that are whole or not there: written beside their target, then renamed."""
+import contextlib
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+from config import UserError
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Give a temporary path beside `path`; rename it onto `path` if the block ends well, else remove it.
+
+    Args:
+        path: target file; its folder is made if needed.
+    Yields:
+        Path of the temporary file, with the target's suffix.
+    Raises:
+        UserError: the folder cannot be written to.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from None
+    os.close(handle)
+    try:
+        yield Path(name)
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(name, 0o666 & ~mask)  # mkstemp makes files that only their owner can read
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+        raise
+
+
+def content_key(paths, *settings):
+    """Hash of the content of files and of settings: equal keys mean a cached result is still good.
+
+    Args:
+        paths: files, in a fixed order.
+        settings: anything whose repr is stable (numbers, strings, tuples).
+    Returns:
+        str, 16 hexadecimal digits.
+    """
+    digest = hashlib.sha256(repr(settings).encode())
+    for path in paths:
+        digest.update(Path(path).name.encode())
+        digest.update(Path(path).read_bytes())
+    return digest.hexdigest()[:16]
