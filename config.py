@@ -69,6 +69,7 @@ class Config:
     lambda_normal: float = 0.01  # bending between neighbouring faces
 
     # Texture (stage 2)
+    geometry_checkpoint: str = ""  # empty: checkpoints/geometry_best.pth if you trained one, else the shipped one
     texture_hidden: int = 256  # width of the colour MLP
     texture_layers: int = 4  # its hidden layers
     texture_frequencies: int = 6  # octaves of the sine encoding of a position

@@ -3,6 +3,8 @@
 Every source of colour (texture, vertex colours, face colours, plain material) ends in one form, `Mesh`, so that
 sampling and drawing need to know nothing about file formats.
 """
+import io
+import re
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +15,8 @@ from config import UserError
 from utils.files import replacing
 
 MESH_EXTENSIONS = (".obj", ".glb", ".gltf", ".ply", ".off", ".stl")
-GREY = 0.7  # sRGB of a surface that has no colour of its own
+GREY = 0.4  # sRGB of a surface without a colour of its own; the grey that trimesh draws such a surface with
+NO_MATERIAL = "no material"  # stands for the missing one in an OBJ
 
 
 @dataclass
@@ -44,12 +47,15 @@ class Mesh:
         Returns:
             (K, 3) float32 sRGB in [0, 1]; textures are read bilinearly and repeat outside [0, 1].
         """
-        barycentric = np.asarray(barycentric, np.float32)
-        colors = np.einsum("kcj,kc->kj", self.corner_colors[face_index], barycentric)
+        face_index, barycentric = np.asarray(face_index), np.asarray(barycentric, np.float32)
+        colors = np.einsum("kcj,kc->kj", self.corner_colors.take(face_index, axis=0), barycentric)
+        texture_index = self.face_texture.take(face_index)
         for number, texture in enumerate(self.textures):
-            hit = np.flatnonzero(self.face_texture[face_index] == number)
-            uv = np.einsum("kcj,kc->kj", self.corner_uvs[face_index[hit]], barycentric[hit])
-            colors[hit] *= _read_texture(texture, uv)
+            hit = np.flatnonzero(texture_index == number)
+            corner_uvs = self.corner_uvs.take(face_index.take(hit), axis=0)
+            uv = np.einsum("kcj,kc->kj", corner_uvs, barycentric.take(hit, axis=0))
+            # take and a plain product are several times faster than `colors[hit] *= ...` where one texture covers all.
+            colors[hit if len(hit) < len(colors) else ...] *= _read_texture(texture, uv)
         return colors
 
     def normals(self):
@@ -137,11 +143,13 @@ def read_mesh(path):
     import trimesh
 
     path = Path(path)
-    notes = _missing_materials(path) if path.suffix.lower() == ".obj" else []
+    text = _read_text(path) if path.suffix.lower() == ".obj" else ""
+    notes = _obj_warnings(path, text)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            scene = trimesh.load_scene(path, process=False, maintain_order=True)
+            # Never with maintain_order: it gives each OBJ vertex one texture coordinate, which breaks every seam.
+            scene = _load_obj(path, text) if text else trimesh.load_scene(path, process=False)
         # dump() applies each part's place in the scene; lines and point clouds are left out.
         parts = [part for part in scene.dump() if isinstance(part, trimesh.Trimesh) and len(part.faces)]
     except Exception as error:  # trimesh's readers raise whatever their parsing meets
@@ -149,6 +157,8 @@ def read_mesh(path):
         raise UserError(f"{path}: cannot be read as a mesh ({reason})") from None
     if not parts:
         raise UserError(f"{path}: has no faces")
+    notes += [f"{path}: a texture has no usable texture coordinates and is left out ({name})"
+              for name in dict.fromkeys(part.visual.material.name for part in parts if _lacks_uvs(part))]
     mesh = _join([_from_trimesh(part) for part in parts])
     if mesh.faces.min() < 0 or mesh.faces.max() >= len(mesh.vertices):
         raise UserError(f"{path}: a face names a vertex that does not exist")
@@ -167,8 +177,8 @@ def mesh_dependencies(path):
     path = Path(path)
     if path.suffix.lower() != ".obj":
         return [path]
-    materials, textures = _obj_references(path)
-    return [path] + [other for other in materials + textures if other.is_file()]
+    materials, pictures, _ = _obj_references(path, _read_text(path))
+    return [path] + [other for other in materials + pictures if other.is_file()]
 
 
 def write_obj(path, vertices, faces, uvs, face_uvs, texture):
@@ -215,17 +225,25 @@ def write_glb(path, vertices, faces, uvs, face_uvs, texture):
 
 
 def _read_texture(texture, uv):
-    """Bilinear, repeating read of a (H, W, 3) uint8 picture at uv (K, 2); returns (K, 3) float32 in [0, 1]."""
+    """Bilinear read of a (H, W, 3) uint8 picture at uv (K, 2) float32; returns (K, 3) float32 in [0, 1].
+
+    The picture repeats outside [0, 1], but its opposite edges are never mixed: most textures are atlases.
+    """
     height, width = texture.shape[:2]
-    x = (uv[:, 0] % 1.0) * width - 0.5
-    y = (1.0 - uv[:, 1] % 1.0) * height - 0.5
-    x0, y0 = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
-    fx, fy = (x - x0)[:, None].astype(np.float32), (y - y0)[:, None].astype(np.float32)
-    left, right = x0 % width, (x0 + 1) % width
-    top, bottom = y0 % height, (y0 + 1) % height
-    upper = texture[top, left] * (1 - fx) + texture[top, right] * fx
-    lower = texture[bottom, left] * (1 - fx) + texture[bottom, right] * fx
-    return ((upper * (1 - fy) + lower * fy) / 255.0).astype(np.float32)
+    outside = (uv < 0) | (uv > 1)
+    if outside.any():  # 1.0 itself is the picture's far edge, which a remainder would turn into 0
+        uv = np.where(outside, uv % 1, uv)
+    x = np.clip(uv[:, 0] * width - 0.5, 0, width - 1)
+    y = np.clip((1 - uv[:, 1]) * height - 0.5, 0, height - 1)
+    left, top = x.astype(np.int64), y.astype(np.int64)
+    right, bottom = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
+    fx, fy = x - left.astype(np.float32), y - top.astype(np.float32)
+    texels = texture.reshape(-1, 3)
+    total = np.zeros((3, len(uv)), np.float32)  # channels first: long rows are what NumPy is fast at
+    for row, column, weight in ((top, left, (1 - fx) * (1 - fy)), (top, right, fx * (1 - fy)),
+                                (bottom, left, (1 - fx) * fy), (bottom, right, fx * fy)):
+        total += texels.take(row * width + column, axis=0).T * (weight / 255)
+    return np.ascontiguousarray(total.T)
 
 
 def _from_trimesh(part):
@@ -234,13 +252,16 @@ def _from_trimesh(part):
     visual = part.visual
     if visual.kind == "texture":
         color, image = _material_look(visual.material)
-        mesh.corner_colors[:] = color
-        if image is not None and visual.uv is not None and len(visual.uv) == len(part.vertices):
+        vertex_colors = visual.vertex_attributes.get("color", part.vertex_attributes.get("color", ()))
+        if image is not None and not _lacks_uvs(part):
+            mesh.corner_colors[:] = color
             mesh.corner_uvs = np.nan_to_num(np.asarray(visual.uv, np.float32)[:, :2])[mesh.faces]
             mesh.textures = [image]
             mesh.face_texture[:] = 0
-        elif len(visual.vertex_attributes.get("color", ())) == len(part.vertices):
-            mesh.corner_colors = _as_rgb(visual.vertex_attributes["color"])[mesh.faces]
+        elif len(vertex_colors) == len(part.vertices):
+            mesh.corner_colors = _as_rgb(vertex_colors)[mesh.faces]
+        else:
+            mesh.corner_colors[:] = color
     elif visual.kind == "vertex":
         mesh.corner_colors = _as_rgb(visual.vertex_colors)[mesh.faces]
     elif visual.kind == "face":
@@ -248,21 +269,32 @@ def _from_trimesh(part):
     return mesh
 
 
+def _lacks_uvs(part):
+    """Whether a trimesh.Trimesh has a texture but not one texture coordinate for each vertex."""
+    if part.visual.kind != "texture" or _picture(part.visual.material) is None:
+        return False
+    return part.visual.uv is None or len(part.visual.uv) != len(part.vertices)
+
+
+def _picture(material):
+    """The PIL colour picture of a trimesh material of either kind (glTF, OBJ), or None."""
+    image = getattr(material, "baseColorTexture", None)
+    return getattr(material, "image", None) if image is None else image
+
+
 def _material_look(material):
     """A trimesh material's plain colour (sRGB, white where a texture carries the colour) and its picture or None."""
-    image = getattr(material, "baseColorTexture", None)
-    image = getattr(material, "image", None) if image is None else image
+    image = _picture(material)
     factor = getattr(material, "baseColorFactor", None)
     if factor is not None:  # glTF: linear light, multiplies the texture
         color = _linear_to_srgb(_as_rgb(np.asarray(factor)))
     elif image is not None:
         color = np.ones(3, np.float32)  # OBJ: many exporters leave Kd dark beside a map, and viewers ignore it
-    else:
+    elif "kd" in getattr(material, "kwargs", {}):
         color = _as_rgb(np.asarray(material.main_color))
-    if image is None:
-        return color, None
-    image = image if image.mode in ("RGB", "RGBA", "L", "P") else image.convert("RGB")
-    return color, np.asarray(image.convert("RGB"), np.uint8)
+    else:
+        color = np.full(3, GREY, np.float32)
+    return color, None if image is None else np.asarray(image.convert("RGB"), np.uint8)
 
 
 def _as_rgb(colors):
@@ -291,27 +323,100 @@ def _join(meshes):
     )
 
 
-def _obj_references(path):
-    """The MTL files an OBJ names, and the colour pictures those name, as paths that may not exist."""
-    materials, textures = [], []
-    with open(path, errors="replace") as lines:
-        materials = [path.parent / line.split(None, 1)[1].strip() for line in lines
-                     if line.startswith("mtllib") and len(line.split()) > 1]
-    for material in materials:
-        if material.is_file():
-            for line in material.read_text(errors="replace").splitlines():
-                words = line.split()
-                if len(words) > 1 and words[0].lower() == "map_kd":
-                    # Options such as -s 1 1 1 come before the name; a name may hold spaces.
-                    name = line.split(None, 1)[1].strip() if not words[1].startswith("-") else words[-1]
-                    textures.append(material.parent / name)
-    return materials, textures
+def _load_obj(path, text):
+    """A trimesh scene of an OBJ's text, with what trimesh's reader misses put right before it reads.
+
+    trimesh opens one MTL, looks for pictures beside the OBJ only, paints what has no material with a grey picture,
+    and takes an index that counts backwards from the end of the file instead of from its own line.
+    """
+    import trimesh
+
+    materials, pictures, mtl_text = _obj_references(path, text)
+    text = re.sub(r"^mtllib.*$", "", text.replace("\\\n", " "), flags=re.MULTILINE)
+    text = re.sub(r"^([vf][^\n#]*)#.*$", r"\1", text, flags=re.MULTILINE)
+    if re.search(r"^f[^\n]*[ /](-|0[ /\n])", text, re.MULTILINE):
+        text = _absolute_indices(text)
+    # Every material that is used exists, if only as a name; definitions that follow replace it.
+    used = [NO_MATERIAL] + re.findall(r"^usemtl[ \t]+(.*?)[ \t]*$", text, re.MULTILINE)
+    assets = {str(picture): picture.read_bytes() for picture in pictures if _is_picture(picture)}
+    assets["materials"] = ("".join(f"newmtl {name}\n" for name in used) + mtl_text).encode()
+    text = f"mtllib materials\nusemtl {NO_MATERIAL}\n{text}"
+    return trimesh.load_scene(io.BytesIO(text.encode()), file_type="obj", resolver=assets, process=False)
 
 
-def _missing_materials(path):
+def _read_text(path):
+    """A text file with line ends as \\n; a UserError if it cannot be opened."""
     try:
-        materials, textures = _obj_references(path)
+        return path.read_text(encoding="utf-8-sig", errors="replace")
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    missing = [f"{path}: its material file {other.name} is missing" for other in materials if not other.is_file()]
-    return missing + [f"{path}: its texture {other.name} is missing" for other in textures if not other.is_file()]
+
+
+def _absolute_indices(text):
+    """An OBJ's text with face indices that count backwards (-1 is the latest) replaced by those from the start.
+
+    Raises:
+        ValueError: an index is 0, or counts back beyond the start.
+    """
+    counts, lines = {"v": 0, "vt": 0, "vn": 0}, text.splitlines()
+    for number, line in enumerate(lines):
+        words = line.split()
+        if words and words[0] in counts:
+            counts[words[0]] += 1
+        elif words and words[0] == "f":
+            corners = [[str(int(index) + 1 + counts[kind]) if index.startswith("-") else index
+                        for kind, index in zip(counts, word.split("/"))] for word in words[1:]]
+            if any(index and int(index) < 1 for corner in corners for index in corner):
+                raise ValueError(f"line {number + 1}: a face names a vertex that does not exist")
+            lines[number] = "f " + " ".join("/".join(corner) for corner in corners)
+    return "\n".join(lines)
+
+
+def _obj_references(path, text):
+    """What an OBJ's text refers to.
+
+    Returns:
+        materials: list of Path, the MTL files, which may not exist.
+        pictures: list of Path, the colour pictures those name, which may not exist.
+        mtl_text: str, all the MTLs in one, with the pictures' full paths.
+    """
+    materials, pictures, mtl_lines = [], [], []
+    for name in re.findall(r"^mtllib[ \t]+(.*?)\s*$", text, re.MULTILINE):
+        whole = path.parent / name  # one name with spaces, or several names
+        materials += [whole] if whole.is_file() else [path.parent / word for word in name.split()]
+    for material in materials:
+        for line in material.read_text(errors="replace").splitlines() if material.is_file() else []:
+            key, _, name = line.strip().partition(" ")
+            if key.lower() == "map_kd" and name.strip():
+                pictures.append(_picture_path(material.parent, name.strip()))
+                line = f"map_Kd {pictures[-1]}"
+            mtl_lines.append(line + "\n")
+    return materials, pictures, "".join(mtl_lines)
+
+
+def _picture_path(folder, name):
+    """Path of the picture that a map_Kd line names; options such as `-s 1 1 1` come before the name."""
+    name = name.replace("\\", "/")
+    return folder / (name.split()[-1] if name.startswith("-") else name)
+
+
+def _obj_warnings(path, text):
+    materials, pictures, _ = _obj_references(path, text)
+    notes = [f"{path}: its material file {other.name} is missing" for other in materials if not other.is_file()]
+    for picture in dict.fromkeys(pictures):
+        if not picture.is_file():
+            notes.append(f"{path}: its texture {picture.name} is missing")
+        elif not _is_picture(picture):
+            notes.append(f"{path}: its texture {picture.name} is not a picture, or a damaged one")
+    return notes
+
+
+def _is_picture(path):
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            image.load()
+        return True
+    except Exception:  # missing, or not decodable: Pillow raises whatever its decoders meet
+        return False

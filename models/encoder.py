@@ -1,0 +1,225 @@
+"""The image encoder: any DINOv2 of transformers, six views in one batch (Oquab et al. 2023, "DINOv2").
+
+Attention runs through PyTorch's scaled_dot_product_attention. The encoder owns its normalisation, so callers hand it
+plain pictures in [0, 1] and cannot normalise twice.
+"""
+import copy
+import threading
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from config import PATCH_SIZE, PRETRAINED_DIR, SCRATCH_ENCODER, Config, UserError
+from utils.checkpoint import load_checkpoint
+
+# The statistics DINOv2 was trained with.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+HUB_PATIENCE_S = 4.0  # how long to wait for a hub that does not answer before doing without it
+SMALL_ENCODER = f"{PRETRAINED_DIR}/geometry_best.pth"  # shipped: what default runs use where no hub is reachable
+
+
+class ImageEncoder(nn.Module):
+    """A DINOv2 backbone over stacked views.
+
+    Args:
+        backbone: transformers Dinov2Model.
+        name: where the weights came from (hub name, folder, .pth, or scratch).
+        frozen: True keeps it in eval mode and without gradient.
+        gradient_checkpointing: recompute activations in the backward pass.
+    """
+
+    def __init__(self, backbone, *, name=SCRATCH_ENCODER, frozen=False, gradient_checkpointing=False):
+        super().__init__()
+        self.backbone, self.name, self.frozen = backbone, name, frozen
+        # Whether a checkpoint must hold the weights: yes unless they are exactly those of a hub name or folder.
+        self.stored = not frozen or name == SCRATCH_ENCODER or name.endswith(".pth")
+        self.feature_dim = backbone.config.hidden_size
+        self.patch_size = backbone.config.patch_size
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+        backbone.requires_grad_(not frozen)
+        mask_token = getattr(backbone.embeddings, "mask_token", None)
+        if mask_token is not None:
+            mask_token.requires_grad_(False)  # only masked pre-training uses it; several processes would wait for it
+        if gradient_checkpointing and not frozen:
+            backbone.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        self.train()
+
+    def train(self, mode=True):
+        super().train(mode)
+        if self.frozen:
+            self.backbone.eval()
+        return self
+
+    def forward(self, images):
+        """Encode every view.
+
+        Args:
+            images: (B, S, 3, H, W) float in [0, 1], sRGB; edges that are no multiple of the patch are resized up to one.
+        Returns:
+            pooled: (B, S, D), the normalised class token of each view.
+            tokens: (B, S, P, D), its P patches, row by row.
+        """
+        batch, views, _, height, width = images.shape
+        pixels = images.reshape(batch * views, 3, height, width)
+        size = tuple(-(-edge // self.patch_size) * self.patch_size for edge in (height, width))
+        if size != (height, width):
+            pixels = F.interpolate(pixels, size=size, mode="bilinear", antialias=True, align_corners=False)
+        pixels = (pixels - self.mean) / self.std
+        with torch.set_grad_enabled(torch.is_grad_enabled() and (not self.frozen or images.requires_grad)):
+            output = self.backbone(pixels)
+        pooled = output.pooler_output.view(batch, views, -1)
+        return pooled, output.last_hidden_state[:, 1:].reshape(batch, views, -1, self.feature_dim)
+
+    def description(self):
+        """Plain types from which `build_encoder` makes this encoder again, given its weights."""
+        architecture = {key: value for key, value in self.backbone.config.to_dict().items()
+                        if isinstance(value, (int, float, str, bool))}
+        return {"name": self.name, "stored": self.stored, "architecture": architecture}
+
+
+def build_encoder(description, *, frozen=False, gradient_checkpointing=False):
+    """An encoder from a checkpoint's description; weights that the checkpoint holds are still to be loaded.
+
+    Args:
+        description: dict from `ImageEncoder.description`.
+        frozen, gradient_checkpointing: as in ImageEncoder.
+    Returns:
+        ImageEncoder.
+    Raises:
+        UserError: the weights are not in the checkpoint and cannot be found under their name.
+    """
+    options = {"name": description["name"], "frozen": frozen, "gradient_checkpointing": gradient_checkpointing}
+    stored = description["stored"]
+    backbone = _new_backbone(**description["architecture"]) if stored else _pretrained_backbone(description["name"])
+    encoder = ImageEncoder(backbone, **options)
+    encoder.stored = stored or not frozen
+    return encoder
+
+
+def copy_encoder(encoder, *, frozen=False, gradient_checkpointing=False):
+    """A second encoder with the same weights, whose weights may then move on their own; arguments as in ImageEncoder."""
+    twin = ImageEncoder(copy.deepcopy(encoder.backbone), name=encoder.name, frozen=frozen,
+                        gradient_checkpointing=gradient_checkpointing)
+    twin.stored = encoder.stored or not frozen
+    return twin
+
+
+def load_encoder(cfg):
+    """The encoder a training run starts from.
+
+    Args:
+        cfg: Config; encoder_name is a hub name, a folder saved by transformers, a geometry checkpoint or `scratch`.
+            If it is the untouched default and neither cached nor reachable, the shipped small encoder takes its place
+            and one line says so.
+    Returns:
+        encoder: ImageEncoder on the CPU.
+        image_size: picture edge in pixels that suits it: cfg's, or what the shipped small encoder was trained with.
+    Raises:
+        UserError: an encoder named by the user cannot be loaded.
+    """
+    name = cfg.encoder_name
+    options = {"frozen": cfg.freeze_image_encoder, "gradient_checkpointing": cfg.gradient_checkpointing}
+    if name == SCRATCH_ENCODER:
+        backbone = _new_backbone(
+            hidden_size=cfg.encoder_width, num_hidden_layers=cfg.encoder_layers, num_attention_heads=cfg.encoder_heads,
+            image_size=cfg.image_size // PATCH_SIZE * PATCH_SIZE, patch_size=PATCH_SIZE)
+        return ImageEncoder(backbone, name=SCRATCH_ENCODER, **options), cfg.image_size
+    if name.endswith(".pth"):
+        return _encoder_of_checkpoint(name, options)[0], cfg.image_size
+    try:
+        return ImageEncoder(_pretrained_backbone(name), name=name, **options), cfg.image_size
+    except UserError as error:
+        if "encoder_name" in cfg.explicit or name != Config.encoder_name:
+            raise
+        shipped = Path(__file__).parents[1] / SMALL_ENCODER
+        if not shipped.is_file():
+            raise
+        print(f"encoder: {name} is neither cached nor reachable ({error.__cause__ or 'offline'}); using the shipped "
+              f"small encoder. For the real one run once with a connection, or pass --encoder_name FOLDER")
+        encoder, its_size = _encoder_of_checkpoint(str(shipped), options)
+        return encoder, cfg.image_size if "image_size" in cfg.explicit else its_size
+
+
+def _encoder_of_checkpoint(path, options):
+    """The encoder inside a geometry checkpoint, and the picture size it was trained with."""
+    checkpoint = load_checkpoint(path, "geometry")
+    description = checkpoint["model_args"]["encoder"]
+    encoder = build_encoder(description, **options)
+    if description["stored"]:
+        encoder.load_state_dict({key.removeprefix("encoder."): value for key, value in checkpoint["weights"].items()
+                                 if key.startswith("encoder.")})
+        # By file name alone: the weights go into the new checkpoint, so the path is a note of origin.
+        encoder.name = Path(path).name
+    return encoder, checkpoint["image_size"]
+
+
+def _new_backbone(**architecture):
+    from transformers import Dinov2Config, Dinov2Model
+
+    plain = {key: value for key, value in architecture.items()
+             if key not in ("model_type", "transformers_version", "dtype", "torch_dtype", "architectures")
+             and not key.startswith("_")}
+    return Dinov2Model(Dinov2Config(**plain, attn_implementation="sdpa"))
+
+
+def _pretrained_backbone(name):
+    """A Dinov2Model from a local folder, the local cache, or the hub, in this order."""
+    from transformers import Dinov2Model
+
+    options = {"attn_implementation": "sdpa", "dtype": torch.float32}
+    if Path(name).is_dir():
+        return _from_pretrained(Dinov2Model, name, "is not a folder saved by transformers' Dinov2Model",
+                                **options, local_files_only=True)
+    try:
+        return _from_pretrained(Dinov2Model, name, "is not cached", **options, local_files_only=True)
+    except UserError:
+        reason = _hub_trouble(name)
+        if reason:
+            raise UserError(f"--encoder_name {name}: no such folder, not in the local cache, and the hub does not "
+                            f"offer it ({reason}); give a folder that holds config.json and model.safetensors") from None
+    return _from_pretrained(Dinov2Model, name, "cannot be loaded from the hub", **options)
+
+
+def _from_pretrained(model_class, name, trouble, **options):
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        model, report = model_class.from_pretrained(name, output_loading_info=True, **options)
+    except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise UserError(f"--encoder_name {name}: {trouble} ({reason})") from None
+    finally:
+        logging.set_verbosity(level)
+    missing = sorted(key for key in report["missing_keys"] if "mask_token" not in key)
+    if missing:  # transformers would fill these with random numbers
+        raise UserError(f"--encoder_name {name}: is no complete DINOv2, {len(missing)} weights are missing, "
+                        f"the first is {missing[0]}")
+    return model
+
+
+def _hub_trouble(name):
+    """None if the hub answers for `name` within HUB_PATIENCE_S, else a short reason. One try, in a thread: a name
+    server that stays silent cannot be given a time limit otherwise."""
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
+
+    if constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set"
+    answer = []
+
+    def ask():
+        try:
+            get_hf_file_metadata(hf_hub_url(name, "config.json"), timeout=HUB_PATIENCE_S - 1)
+            answer.append(None)
+        except Exception as error:  # each version of the hub's client raises its own
+            answer.append(type(error).__name__)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(HUB_PATIENCE_S)
+    return answer[0] if answer else f"no answer within {HUB_PATIENCE_S:.0f} s"

@@ -1,0 +1,106 @@
+"""Stage 1: six pictures to the vertices of a closed mesh.
+
+Encoder, DeepSets over the views, and an MLP that moves the points of a sphere: connectivity is fixed, so every
+prediction is a closed mesh with known neighbours, and the order of the pictures cannot matter.
+"""
+import torch
+from torch import nn
+
+from models.aggregation import ViewAggregator
+from models.encoder import build_encoder
+from utils.checkpoint import load_checkpoint, load_weights
+from utils.device import full_precision
+from utils.template import sphere_template
+
+# Half-axes of the ellipsoid that an untrained decoder predicts (width, height, length): small, and longer than wide
+# as shoes are, so no face starts without area and no vertex without its own neighbourhood.
+START_RADII = (0.3, 0.3, 0.6)
+
+
+class PointCloudDecoder(nn.Module):
+    """One feature vector to num_points 3D points: an MLP with LayerNorm, which works at batch size 1.
+
+    Args:
+        num_points: N, points of the sphere template.
+        feature_dim: width of the feature vector.
+        hidden: hidden widths.
+    """
+
+    def __init__(self, num_points=4096, feature_dim=768, hidden=(1024, 2048, 2048)):
+        super().__init__()
+        self.num_points = num_points
+        layers, width = [], feature_dim
+        for next_width in hidden:
+            layers += [nn.Linear(width, next_width), nn.LayerNorm(next_width), nn.ReLU()]
+            width = next_width
+        self.mlp = nn.Sequential(*layers)
+        self.head = nn.Linear(width, num_points * 3)
+        # A small head: the untrained prediction is the ellipsoid, give or take 0.01.
+        nn.init.normal_(self.head.weight, std=0.01 / width**0.5)
+        nn.init.zeros_(self.head.bias)
+        start = torch.from_numpy(sphere_template(num_points).points) * torch.tensor(START_RADII)
+        self.register_buffer("start", start, persistent=False)  # (N, 3)
+
+    def forward(self, feature):
+        """feature (B, feature_dim) -> (B, N, 3) vertices in the normalised frame."""
+        offsets = self.head(self.mlp(feature)).view(-1, self.num_points, 3)    # (B, N, 3)
+        return self.start + offsets                                            # (B, N, 3)
+
+
+class GeometryModel(nn.Module):
+    """Encoder, view aggregation and point decoder.
+
+    Args:
+        encoder: module with `feature_dim` whose forward gives pooled (B, S, D) and patch tokens.
+        num_points: vertices of the mesh.
+        decoder_hidden: hidden widths of the point decoder.
+        aggregate_dim: width of the aggregated feature.
+    """
+
+    def __init__(self, encoder, *, num_points=4096, decoder_hidden=(1024, 2048, 2048), aggregate_dim=768):
+        super().__init__()
+        self.encoder = encoder
+        self.aggregator = ViewAggregator(encoder.feature_dim, aggregate_dim)
+        self.decoder = PointCloudDecoder(num_points, aggregate_dim, decoder_hidden)
+        self.sizes = {"num_points": num_points, "decoder_hidden": list(decoder_hidden), "aggregate_dim": aggregate_dim}
+        template = sphere_template(num_points)
+        for name in ("faces", "edges", "edge_faces"):
+            self.register_buffer(name, torch.from_numpy(getattr(template, name)), persistent=False)
+
+    @property
+    def template(self):
+        """The mesh's connectivity for the losses: faces (F, 3), edges (E, 2), edge_faces (E, 2), all int64."""
+        return {"faces": self.faces, "edges": self.edges, "edge_faces": self.edge_faces}
+
+    def features(self, images):
+        """images (B, S, 3, H, W) in [0, 1], views in any order -> (B, aggregate_dim) float32."""
+        pooled, _ = self.encoder(images)                      # (B, S, D)
+        with full_precision(pooled):
+            return self.aggregator(pooled.float())            # (B, aggregate_dim)
+
+    def forward(self, images):
+        """images (B, S, 3, H, W) in [0, 1], views in any order -> vertices (B, N, 3) float32."""
+        feature = self.features(images)                       # (B, aggregate_dim)
+        with full_precision(feature):                         # 8 bits of bf16 would round vertices to 0.004
+            return self.decoder(feature)                      # (B, N, 3)
+
+    def model_args(self):
+        """Plain types from which `load_geometry_model` builds this model again."""
+        return {**self.sizes, "encoder": self.encoder.description()}
+
+
+def load_geometry_model(path):
+    """A trained GeometryModel for use as it is.
+
+    Args:
+        path: .pth file written by train_geometry.py.
+    Returns:
+        model: GeometryModel on the CPU, in eval mode and without gradients; checkpoint: dict (see utils.checkpoint).
+    Raises:
+        UserError: the file is missing, damaged, of another kind or does not fit its sizes.
+    """
+    checkpoint = load_checkpoint(path, "geometry")
+    args = dict(checkpoint["model_args"])
+    model = GeometryModel(build_encoder(args.pop("encoder"), frozen=True), **args)
+    load_weights(model, checkpoint["weights"], path)
+    return model.eval().requires_grad_(False), checkpoint

@@ -1,0 +1,150 @@
+"""Options in, checked settings out."""
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import config
+from config import Config, FastTrainingConfig, HighQualityConfig, MemoryEfficientConfig, UserError, parse_config
+
+ROOT = Path(__file__).parents[1]
+OTHER_VALUES = {str: ("elsewhere", "elsewhere"), int: ("3", 3), float: ("0.25", 0.25), bool: ("true", True),
+                tuple: ("16,32", (16, 32))}
+# Options whose other value must be one of a few, or fit another option.
+SPECIAL = {"mixed_precision": ("bf16", "bf16"), "image_size": ("140", 140), "num_points": ("99", 99),
+           "num_surface_samples": ("5000", 5000), "encoder_width": ("8", 8), "encoder_heads": ("2", 2)}
+
+
+def parse(*argv):
+    return parse_config(list(argv), "test")
+
+
+@pytest.mark.parametrize("item", config.option_fields(), ids=lambda item: item.name)
+def test_every_option_is_parsed_and_only_it_changes(item):
+    text, value = SPECIAL.get(item.name, OTHER_VALUES[type(item.default)])
+    cfg = parse(f"--{item.name}", text)
+    assert getattr(cfg, item.name) == value and type(getattr(cfg, item.name)) is type(item.default)
+    assert value != item.default, "the test must change something"
+    assert cfg == dataclasses.replace(Config(), **{item.name: value})
+    assert cfg.explicit == {item.name}
+
+
+def test_no_options_give_the_defaults():
+    assert parse() == Config() and parse().explicit == frozenset()
+
+
+@pytest.mark.parametrize("name, kind", [("default", Config), ("fast", FastTrainingConfig),
+                                        ("high_quality", HighQualityConfig), ("memory_efficient", MemoryEfficientConfig)])
+def test_presets_are_valid_and_can_be_overridden(name, kind):
+    cfg = parse("--preset", name, "--num_points", "77")
+    assert type(cfg) is kind
+    assert cfg == dataclasses.replace(kind(), num_points=77)
+    assert cfg.explicit == {"num_points"}
+    assert config.check_config(kind()) == kind()
+
+
+def test_presets_differ_from_the_default():
+    assert FastTrainingConfig().encoder_name == "scratch"
+    assert HighQualityConfig().num_points == 8192
+    assert MemoryEfficientConfig().freeze_image_encoder is True
+
+
+def test_an_explicit_value_equal_to_the_default_is_still_recorded():
+    assert parse("--obj_dir", Config().obj_dir).explicit == {"obj_dir"}
+
+
+def test_equals_sign_and_int_for_float_are_accepted():
+    cfg = parse("--weight_decay=1", "--seed=5")
+    assert cfg.weight_decay == 1.0 and type(cfg.weight_decay) is float and cfg.seed == 5
+    cfg = config.check_config(Config(weight_decay=1))
+    assert type(cfg.weight_decay) is float
+
+
+@pytest.mark.parametrize("argv, value", [((), True), (("true",), True), (("1",), True), (("Yes",), True),
+                                         (("false",), False), (("0",), False), (("no",), False)])
+def test_booleans_are_flags_or_words(argv, value):
+    cfg = parse("--resume", *argv)
+    assert cfg.resume is value and cfg.explicit == {"resume"}
+
+
+def test_a_boolean_preset_value_can_be_switched_off():
+    assert parse("--preset", "memory_efficient", "--freeze_image_encoder", "false").freeze_image_encoder is False
+
+
+@pytest.mark.parametrize("text, value", [("8", (8,)), ("8,16", (8, 16)), ("8x16x32", (8, 16, 32)), ("8, 16", (8, 16))])
+def test_tuples_are_numbers_with_commas(text, value):
+    assert parse("--decoder_hidden", text).decoder_hidden == value
+
+
+@pytest.mark.parametrize("argv, named", [
+    (["--num_pionts", "5"], "--num_pionts"),
+    (["--num_point", "5"], "--num_point"),  # no guessing of abbreviations
+    (["stray"], "stray"),
+    (["--preset", "huge"], "huge"),
+    (["--num_points", "many"], "--num_points"),
+    (["--num_points", "4.5"], "--num_points"),
+    (["--num_points"], "--num_points"),
+    (["--num_points", "3"], "--num_points"),
+    (["--num_points", "-5"], "--num_points"),
+    (["--learning_rate_stage1", "fast"], "--learning_rate_stage1"),
+    (["--learning_rate_stage1", "nan"], "--learning_rate_stage1"),
+    (["--learning_rate_stage2", "inf"], "--learning_rate_stage2"),
+    (["--learning_rate_stage2", "-1"], "--learning_rate_stage2"),
+    (["--lambda_chamfer", "-0.1"], "--lambda_chamfer"),
+    (["--gradient_clip", "-1"], "--gradient_clip"),
+    (["--validation_fraction", "1.5"], "--validation_fraction"),
+    (["--image_size", "13"], "--image_size"),
+    (["--image_size", "5000"], "--image_size"),
+    (["--resume", "maybe"], "--resume"),
+    (["--decoder_hidden", "8,,9"], "--decoder_hidden"),
+    (["--decoder_hidden", "8,0"], "--decoder_hidden"),
+    (["--decoder_hidden", "wide"], "--decoder_hidden"),
+    (["--mixed_precision", "fp16"], "--mixed_precision"),
+    (["--encoder_width", "10"], "--encoder_width"),
+])
+def test_bad_options_are_refused_by_name(argv, named):
+    with pytest.raises(UserError) as error:
+        parse(*argv)
+    assert named in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name, value", [("num_points", 5.0), ("num_points", True), ("resume", 1), ("seed", "0"),
+                                         ("decoder_hidden", [8, 8]), ("decoder_hidden", (8, 8.0)), ("decoder_hidden", ())])
+def test_wrong_types_in_code_are_refused_by_name(name, value):
+    with pytest.raises(UserError, match=name):
+        config.check_config(Config(**{name: value}))
+
+
+def test_config_as_dict_is_plain_and_complete():
+    plain = config.config_as_dict(parse("--decoder_hidden", "8,9"))
+    assert plain["decoder_hidden"] == [8, 9] and "explicit" not in plain
+    assert set(plain) == {item.name for item in config.option_fields()}
+    assert all(type(value) in (str, int, float, bool, list) for value in plain.values())
+
+
+def test_help_names_every_option_with_its_default(capsys):
+    with pytest.raises(SystemExit) as stop:
+        parse("--help")
+    text = capsys.readouterr().out
+    assert stop.value.code == 0
+    for item in config.option_fields():
+        assert f"--{item.name} " in text
+    assert "1024,2048,2048" in text
+
+
+def test_run_script_turns_a_user_error_into_one_line_and_exit_code_2(capsys):
+    def main(argv):
+        raise UserError("no such folder")
+
+    with pytest.raises(SystemExit) as stop:
+        config.run_script(main)
+    captured = capsys.readouterr()
+    assert stop.value.code == 2 and captured.err == "error: no such folder\n" and captured.out == ""
+
+
+def test_importing_config_loads_neither_torch_nor_numpy():
+    code = "import sys, config; print(sorted({'torch', 'numpy', 'trimesh', 'PIL'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[]", done.stderr

@@ -1,0 +1,596 @@
+"""Finding, reading, framing, caching, splitting and batching, on files drawn by hand."""
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+import load_data
+from config import VIEW_NAMES, Config, UserError
+from load_data import (EpochSampler, SixViewDataset, cache_object, find_objects, find_view_sets, format_problems,
+                       frame_views, is_framed, load_cached, make_loader, picture_size, prepare_objects,
+                       read_framed_views, read_six_views, resolve_data, split_objects)
+
+ROOT = Path(__file__).parents[1]
+REAL = ROOT.parent / "shared" / "real_objects"
+RED, WHITE = (200, 30, 30), (255, 255, 255)
+# A box of width 1 (x), height 0.5 (y) and depth 2 (z): what each view sees, width then height.
+BOX_VIEWS = {"front": (1, 0.5), "back": (1, 0.5), "left": (2, 0.5), "right": (2, 0.5), "top": (1, 2), "bottom": (1, 2)}
+BOX_OBJ = "".join(f"v {x} {y} {z}\n" for x in (-0.5, 0.5) for y in (-0.25, 0.25) for z in (-1, 1)) + (
+    "f 1 2 4 3\nf 5 7 8 6\nf 1 5 6 2\nf 3 4 8 7\nf 1 3 7 5\nf 2 6 8 4\n")
+
+
+def draw_box(view, size=88, scale=40, shift=(0, 0), color=RED, background=WHITE, alpha=False):
+    """A view of the box; 40 pixels a unit in 88 pixels is exactly the project's frame."""
+    picture = Image.new("RGBA" if alpha else "RGB", (size, size), background + ((0,) if alpha else ()))
+    width, height = (edge * scale for edge in BOX_VIEWS[view])
+    left, top = size / 2 - width / 2 + shift[0], size / 2 - height / 2 + shift[1]
+    ImageDraw.Draw(picture).rectangle([left, top, left + width - 1, top + height - 1],
+                                      fill=color + ((255,) if alpha else ()))
+    return picture
+
+
+def write_views(folder, prefix="", extension=".png", skip=(), **drawing):
+    folder.mkdir(parents=True, exist_ok=True)
+    for view in VIEW_NAMES:
+        if view not in skip:
+            draw_box(view, **drawing).save(folder / f"{prefix}{view}{extension}")
+    return folder
+
+
+def write_object(root, name, obj=BOX_OBJ, **drawing):
+    (root / "OBJs" / name).mkdir(parents=True)
+    (root / "OBJs" / name / f"{name}.obj").write_text(obj)
+    write_views(root / "input_images", f"{name}_", **drawing)
+
+
+def config_for(root, **settings):
+    values = {"num_surface_samples": 500, "image_size": 28} | settings
+    return Config(obj_dir=str(root / "OBJs"), images_dir=str(root / "input_images"), cache_dir=str(root / "cache"),
+                  explicit=frozenset({"obj_dir", "images_dir"}), **values)
+
+
+# ---- Reading six views
+
+
+def test_views_come_in_config_order_as_float32_over_white(tmp_path):
+    shades = {view: (40 * i, 0, 0) for i, view in enumerate(VIEW_NAMES)}
+    for view, shade in shades.items():
+        draw_box(view, color=shade, alpha=True).save(tmp_path / f"{view}.png")
+    views = read_six_views(tmp_path)
+    assert views.images.shape == (6, 88, 88, 3) and views.masks.shape == (6, 88, 88)
+    assert views.images.dtype == views.masks.dtype == np.float32
+    assert [round(float(image[44, 44, 0]) * 255) for image in views.images] == [0, 40, 80, 120, 160, 200]
+    assert (views.images[:, 0, 0] == 1).all() and (views.masks[:, 0, 0] == 0).all()
+    assert [path.stem for path in views.paths] == list(VIEW_NAMES) and views.id == tmp_path.name
+
+
+def test_a_dict_of_files_reads_like_a_folder(tmp_path):
+    write_views(tmp_path)
+    files = {view: str(tmp_path / f"{view}.png") for view in reversed(VIEW_NAMES)}
+    assert (read_six_views(files, 28).images == read_six_views(tmp_path, 28).images).all()
+
+
+def test_exif_turn_is_applied(tmp_path):
+    write_views(tmp_path, extension=".jpg", skip=("left",))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # taken with the camera on its side: to be turned a quarter clockwise
+    draw_box("left").transpose(Image.Transpose.ROTATE_90).save(tmp_path / "left.jpg", exif=exif)
+    mask = read_six_views(tmp_path).masks[VIEW_NAMES.index("left")]
+    assert mask.any(axis=0).sum() > 3 * mask.any(axis=1).sum()  # lies flat: 2 wide, 0.5 high
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_alpha_is_the_mask_so_a_white_object_on_white_is_seen(tmp_path, mode):
+    write_views(tmp_path, alpha=True, color=WHITE)
+    for path in tmp_path.iterdir():
+        picture = Image.open(path)
+        if mode == "P":
+            picture.quantize(8).save(path)
+            assert Image.open(path).mode == "P"
+        else:
+            picture.convert(mode).save(path)
+    views = read_six_views(tmp_path)
+    assert (views.images == 1).all()
+    assert views.masks[0].sum() == pytest.approx(40 * 20, rel=0.01)
+
+
+def test_opaque_alpha_says_nothing_and_the_border_decides(tmp_path):
+    write_views(tmp_path)
+    for path in tmp_path.iterdir():
+        Image.open(path).convert("RGBA").save(path)
+    assert read_six_views(tmp_path).masks[0].sum() == 40 * 20
+
+
+def test_half_transparent_pixels_are_mixed_with_white(tmp_path):
+    write_views(tmp_path)
+    Image.new("RGBA", (88, 88), (0, 0, 0, 64)).save(tmp_path / "top.png")
+    views = read_six_views(tmp_path)
+    assert np.allclose(views.masks[4], 64 / 255) and np.allclose(views.images[4], 191 / 255, atol=1 / 255)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_greyscale_pictures_are_scaled_not_clipped(tmp_path, depth):
+    write_views(tmp_path)
+    grey = np.full((88, 88), 255, np.uint8)
+    grey[30:60, 30:60] = 100
+    Image.fromarray(grey if depth == 8 else grey.astype(np.uint16) * 257).save(tmp_path / "back.png")
+    views = read_six_views(tmp_path)
+    assert np.allclose(views.images[1, 45, 45], 100 / 255, atol=1 / 255)
+    assert views.masks[1].sum() == 900
+
+
+@pytest.mark.parametrize("quality", [60, 95])
+@pytest.mark.parametrize("background", [WHITE, (90, 160, 90)])
+def test_jpeg_background_is_found_and_becomes_white(tmp_path, quality, background):
+    truth = np.asarray(draw_box("left"))[..., 1] < 128
+    write_views(tmp_path, skip=VIEW_NAMES)
+    for view in VIEW_NAMES:
+        draw_box(view, background=background).save(tmp_path / f"{view}.jpg", quality=quality)
+    views = read_six_views(tmp_path)
+    mask = views.masks[2] > 0.5
+    assert (mask & truth).sum() / (mask | truth).sum() > 0.8
+    assert (views.images[2][~mask] == 1).all() and np.abs(views.images[2, 44, 44] - np.array(RED) / 255).max() < 0.1
+
+
+def test_white_parts_inside_the_object_are_not_holes(tmp_path):
+    write_views(tmp_path)
+    picture = draw_box("top")
+    ImageDraw.Draw(picture).rectangle([34, 34, 50, 50], fill=WHITE)
+    picture.save(tmp_path / "top.png")
+    assert read_six_views(tmp_path).masks[4].sum() == 40 * 80
+
+
+def test_other_aspect_ratios_are_padded_to_a_centred_square(tmp_path):
+    write_views(tmp_path)
+    draw_box("front").crop((0, 24, 88, 64)).save(tmp_path / "front.png")  # 88 x 40
+    views = read_six_views(tmp_path)
+    assert views.images.shape[1:3] == (88, 88)
+    rows = np.flatnonzero(views.masks[0].any(axis=1))
+    assert (rows[0], rows[-1]) == (34, 53) and (views.images[0, :30] == 1).all()
+
+
+def test_sizes_differ_and_the_largest_is_kept(tmp_path):
+    write_views(tmp_path, skip=("back",))
+    draw_box("back", size=176, scale=80).save(tmp_path / "back.png")
+    views = read_six_views(tmp_path)
+    assert views.images.shape[1] == 176
+    assert views.masks[0].sum() == pytest.approx(views.masks[1].sum(), rel=0.05)
+
+
+def test_resizing_does_not_bleed_hidden_colours_into_the_outline(tmp_path):
+    # Transparent pixels are green; a resize that is not premultiplied would give the red box a green rim.
+    write_views(tmp_path, alpha=True, background=(0, 255, 0))
+    views = read_six_views(tmp_path, 27)
+    assert (views.images[..., 0] >= views.images[..., 1] - 0.01).all()
+
+
+BROKEN = {
+    "missing": (lambda d: (d / "back.png").unlink(), ["missing view", "back"]),
+    "two missing": (lambda d: [(d / f"{v}.png").unlink() for v in ("back", "top")], ["back, top"]),
+    "doubled": (lambda d: draw_box("front").save(d / "front.jpg"), ["two files", "front.jpg", "front.png"]),
+    "misspelt": (lambda d: (d / "front.png").rename(d / "frnt.png"), ["front", "frnt.png", "did you mean front.png?"]),
+    "format": (lambda d: (d / "top.png").rename(d / "top.webp"), ["top.webp", "PNG or JPEG"]),
+    "empty file": (lambda d: (d / "left.png").write_bytes(b""), ["left.png", "left", "cannot be read"]),
+    "truncated": (lambda d: cut_in_half(d / "left.png"), ["left.png", "left", "cannot be read"]),
+    "not a picture": (lambda d: (d / "right.png").write_text("hello"), ["right.png", "right", "cannot be read"]),
+    "all background": (lambda d: Image.new("RGB", (9, 9), WHITE).save(d / "top.png"), ["top.png", "top", "empty"]),
+    "transparent": (lambda d: Image.new("RGBA", (9, 9)).save(d / "bottom.png"), ["bottom.png", "bottom", "transparent"]),
+}
+
+
+def cut_in_half(path):
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    Image.fromarray(noise).save(path)
+    path.write_bytes(path.read_bytes()[:6000])
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_view_raises_one_line_that_names_file_and_view(tmp_path, case):
+    breaking, expected = BROKEN[case]
+    breaking(write_views(tmp_path))
+    with pytest.raises(UserError) as caught:
+        read_six_views(tmp_path, 28)
+    message = str(caught.value)
+    assert all(part in message for part in expected) and "\n" not in message and str(tmp_path) in message
+
+
+def test_wrong_calls_raise_and_name_what_is_wrong(tmp_path):
+    with pytest.raises(UserError, match="nowhere: no such folder"):
+        read_six_views(tmp_path / "nowhere")
+    files = {view: tmp_path / f"{view}.png" for view in VIEW_NAMES}
+    with pytest.raises(UserError, match="front.png: the front picture cannot be read .*No such file"):
+        read_six_views(files)
+    with pytest.raises(UserError, match="no picture for the top view of shoe"):
+        read_six_views({view: path for view, path in files.items() if view != "top"}, object_id="shoe")
+    with pytest.raises(UserError, match="'frnt' .did you mean front"):
+        read_six_views(files | {"frnt": "x.png"})
+
+
+def test_upper_case_names_and_one_prefixed_object_are_accepted(tmp_path):
+    write_views(tmp_path, "old_shoe_7_", skip=("front",))
+    draw_box("front").save(tmp_path / "old_shoe_7_Front.PNG")
+    assert read_six_views(tmp_path, 28).id == "old_shoe_7"
+    write_views(tmp_path, "boot_")
+    assert read_six_views(tmp_path, 28, object_id="boot").paths[0].name == "boot_front.png"
+    with pytest.raises(UserError, match="several objects .boot, old_shoe_7"):
+        read_six_views(tmp_path)
+
+
+# ---- Framing
+
+
+def test_framed_pictures_are_returned_unchanged(tmp_path):
+    views = read_six_views(write_views(tmp_path))
+    same, note = frame_views(views)
+    assert same is views and note is None
+    direct, note = read_framed_views(tmp_path, 42)
+    assert note is None and (direct.images == read_six_views(tmp_path, 42).images).all()
+
+
+def test_pictures_of_any_scale_and_place_are_brought_into_the_frame(tmp_path):
+    truth = read_six_views(write_views(tmp_path / "framed"), 84)
+    (tmp_path / "own").mkdir()
+    for i, view in enumerate(VIEW_NAMES):
+        draw_box(view, size=400, scale=60 + 15 * i, shift=(10 * i - 30, 40 - 12 * i)).save(tmp_path / "own" / f"{view}.png")
+    views = read_six_views(tmp_path / "own")
+    assert not is_framed(views)
+    views, note = read_framed_views(tmp_path / "own", 84)
+    assert "one scale (its box measures 1.00 x 0.50 x 2.00)" in note and "disagree" not in note
+    overlap = np.minimum(views.masks, truth.masks).sum() / np.maximum(views.masks, truth.masks).sum()
+    assert overlap > 0.97 and np.abs(views.images - truth.images).mean() < 0.01
+    again, note = frame_views(views)
+    assert note is None and again is views
+
+
+def test_cutting_reaches_beyond_the_picture_with_white(tmp_path):
+    write_views(tmp_path, size=88, scale=43)  # nearly fills its picture, so the frame is larger than the picture
+    views, note = read_framed_views(tmp_path, 88)
+    assert note and is_framed(views) and (views.images[:, 0] > 0.99).all() and (views.masks[:, 0] == 0).all()
+
+
+def test_swapped_views_are_noticed_while_framing(tmp_path):
+    write_views(tmp_path, size=200)
+    (tmp_path / "top.png").rename(tmp_path / "x")
+    (tmp_path / "left.png").rename(tmp_path / "top.png")
+    (tmp_path / "x").rename(tmp_path / "left.png")
+    assert "disagree" in frame_views(read_six_views(tmp_path))[1]
+
+
+# ---- Finding
+
+
+def test_view_sets_are_found_in_one_folder_many_names_or_sub_folders(tmp_path):
+    write_views(tmp_path / "shoe")
+    assert list(find_view_sets(tmp_path / "shoe")[0]) == ["shoe"]
+    write_views(tmp_path / "boot")
+    write_views(tmp_path, "left_flat_")
+    sets, problems = find_view_sets(tmp_path)
+    assert list(sets) == ["boot", "left_flat", "shoe"] and problems == []
+    assert sets["boot"]["top"] == tmp_path / "boot" / "top.png"
+
+
+def test_incomplete_view_sets_are_reported_and_the_others_kept(tmp_path):
+    write_views(tmp_path, "a_")
+    write_views(tmp_path, "b_", skip=("top",))
+    draw_box("top").save(tmp_path / "b_tpo.png")
+    sets, problems = find_view_sets(tmp_path)
+    assert list(sets) == ["a"]
+    assert [(p.id, p.what) for p in problems] == [("b", "missing view"), ("b", "unknown view name")]
+    assert "b_tpo.png (did you mean b_top.png?)" in format_problems(problems)
+
+
+def test_a_folder_without_a_complete_set_raises(tmp_path):
+    with pytest.raises(UserError, match="no pictures found"):
+        find_view_sets(tmp_path)
+    write_views(tmp_path, skip=("top", "left"))
+    with pytest.raises(UserError, match="missing view left, top"):
+        find_view_sets(tmp_path)
+    with pytest.raises(UserError, match="no such folder"):
+        find_view_sets(tmp_path / "nowhere")
+
+
+def test_every_mapping_problem_is_reported_at_once(tmp_path):
+    for name in ("good", "shoe_00012", "no_pictures", "two_objs", "missing", "doubled", "misspelt", "empty", "glb"):
+        write_object(tmp_path, name)
+    images, meshes = tmp_path / "input_images", tmp_path / "OBJs"
+    for path in images.glob("no_pictures_*"):
+        path.unlink()
+    (meshes / "two_objs" / "second.obj").write_text(BOX_OBJ)
+    (images / "missing_top.png").unlink()
+    (images / "missing_left.png").unlink()
+    draw_box("front").save(images / "doubled_front.jpg")
+    (images / "misspelt_front.png").rename(images / "misspelt_frnt.png")
+    (meshes / "empty" / "empty.obj").unlink()
+    (meshes / "glb" / "glb.obj").rename(meshes / "glb" / "glb.glb")
+    write_views(images, "no_mesh_")
+    (meshes / "loose.obj").write_text(BOX_OBJ)
+    draw_box("front").save(images / "front.png")
+    (images / "._good_front.png").write_text("what some systems leave behind")
+    objects, problems = find_objects(meshes, images)
+    assert [files.id for files in objects] == ["good", "shoe_00012"]
+    assert objects[1].images["back"].name == "shoe_00012_back.png"
+    found = {(p.id, p.what) for p in problems}
+    assert found == {
+        ("no_pictures", "mesh without pictures"), ("two_objs", "two meshes"), ("missing", "missing view"),
+        ("doubled", "two files for a view"), ("misspelt", "missing view"), ("misspelt", "unknown view name"),
+        ("empty", "empty folder"), ("glb", "no OBJ file"), ("no_mesh", "pictures without mesh"),
+        ("loose", "mesh without folder"), ("", "picture without id")}
+    table = format_problems(problems).splitlines()
+    assert len(table) == 1 + len(problems)
+    assert len({line.index(p.what) for line, p in zip(table[1:], problems)}) == 1  # columns are aligned
+    assert any("left, top" in line for line in table)
+    assert any("misspelt_frnt.png (did you mean misspelt_front.png?)" in line for line in table)
+
+
+def test_absent_folders_and_no_complete_object_say_the_layout(tmp_path):
+    with pytest.raises(UserError, match="no such folder of meshes.*<id>_<view>.png"):
+        find_objects(tmp_path / "OBJs", tmp_path)
+    (tmp_path / "OBJs" / "lonely").mkdir(parents=True)
+    with pytest.raises(UserError, match="no complete object.*<id>_<view>.png(?s:.*)lonely +empty folder"):
+        find_objects(tmp_path / "OBJs", tmp_path)
+
+
+# ---- Caching
+
+
+def cached_box(root, obj=BOX_OBJ, count=4000, image_size=28, name="box"):
+    if not (root / "OBJs" / name).exists():
+        write_object(root, name, obj)
+    files = find_objects(root / "OBJs", root / "input_images")[0][0]
+    return cache_object(files, root / "cache", count, image_size)
+
+
+def test_cached_samples_lie_on_the_normalised_box_with_its_normals(tmp_path):
+    arrays = load_cached(cached_box(tmp_path))
+    points, normals = arrays["points"], arrays["normals"]
+    half = np.array([0.5, 0.25, 1.0])  # its longest edge is 2 already
+    assert points.shape == (4000, 3) and points.dtype == np.float32 and np.abs(points).max() <= 1 + 1e-6
+    axis = np.abs(normals).argmax(1)
+    assert np.allclose(points[np.arange(4000), axis], (np.sign(normals) * half)[np.arange(4000), axis], atol=1e-6)
+    # By area: the faces towards +-y have 2 of the box's 7 square units each pair counted once -> 4 / 7.
+    assert (axis == 1).mean() == pytest.approx(4 / 7, abs=0.01)
+    assert arrays["images"].shape == (6, 28, 28, 3) and arrays["images"].dtype == np.uint8
+    assert arrays["masks"].shape == (6, 28, 28)
+
+
+def test_normalising_scales_and_centres_before_sampling(tmp_path):
+    moved = "".join(" ".join(["v"] + [str(10 + 5 * float(x)) for x in line.split()[1:]]) + "\n"
+                    if line[0] == "v" else line + "\n" for line in BOX_OBJ.splitlines())
+    points = load_cached(cached_box(tmp_path, moved))["points"]
+    assert np.allclose(points.max(0), [0.5, 0.25, 1], atol=0.01) and np.allclose(points.min(0), [-0.5, -0.25, -1], atol=0.01)
+
+
+def test_cache_is_reused_and_made_again_when_a_source_changes(tmp_path):
+    textured = "mtllib t.mtl\n" + BOX_OBJ.replace("f 1", "vt 0.5 0.5\nusemtl t\nf 1")
+    for corner in range(1, 9):
+        textured = textured.replace(f" {corner} ", f" {corner}/1 ").replace(f" {corner}\n", f" {corner}/1\n")
+    textured = "".join(line if line[0] == "f" else line.replace("/1", "") for line in textured.splitlines(True))
+    write_object(tmp_path, "box", textured)
+    folder = tmp_path / "OBJs" / "box"
+    (folder / "t.mtl").write_text("newmtl t\nKd 1 1 1\nmap_Kd t.png\n")
+    Image.new("RGB", (4, 4), (255, 0, 0)).save(folder / "t.png")
+    first = cached_box(tmp_path)
+    assert np.allclose(load_cached(first)["colors"], [1, 0, 0]) and first.warnings == ()
+    stamps = first.surface.stat().st_mtime_ns, first.views.stat().st_mtime_ns
+    again = cached_box(tmp_path)
+    assert (again.surface.stat().st_mtime_ns, again.views.stat().st_mtime_ns) == stamps
+
+    Image.new("RGB", (4, 4), (0, 255, 0)).save(folder / "t.png")
+    second = cached_box(tmp_path)
+    assert second.surface != first.surface and second.views == first.views
+    assert np.allclose(load_cached(second)["colors"], [0, 1, 0])
+
+    draw_box("front", color=(0, 0, 255)).save(tmp_path / "input_images" / "box_front.png")
+    third = cached_box(tmp_path)
+    assert third.surface == second.surface and third.views != second.views
+    assert cached_box(tmp_path, image_size=40).surface == third.surface  # another size does not sample again
+    assert cached_box(tmp_path, count=100).surface != third.surface
+
+
+def test_a_damaged_or_deleted_cache_file_is_made_again(tmp_path):
+    entry = cached_box(tmp_path)
+    good = load_cached(entry)
+    entry.surface.write_bytes(entry.surface.read_bytes()[:3000])
+    entry.views.unlink()
+    again = load_cached(entry)
+    assert all((good[name] == again[name]).all() for name in good)  # the seed is the key: the same samples
+    damaged = bytearray(entry.surface.read_bytes())
+    damaged[2000] ^= 255
+    entry.surface.write_bytes(damaged)
+    assert (load_cached(entry)["points"] == good["points"]).all()
+    entry.surface.write_text("")
+    assert (load_cached(cached_box(tmp_path))["points"] == good["points"]).all()
+
+
+QUAD = "v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\n"
+COLORED = {
+    "plain material": ("mtllib m.mtl\n" + QUAD + "usemtl blue\nf 1 2 3 4\n", [[0, 0, 1]]),
+    "two materials": ("mtllib m.mtl\n" + QUAD + "usemtl blue\nf 1 2 3\nusemtl green\nf 1 3 4\n", [[0, 0, 1], [0, 1, 0]]),
+    "two parts": ("mtllib m.mtl\no a\n" + QUAD + "usemtl blue\nf 1 2 3 4\no b\n" + QUAD.replace("0\n", "1\n")
+                  + "usemtl green\nf 5 6 7 8\n", [[0, 0, 1], [0, 1, 0]]),
+    "vertex colours": (QUAD.replace("\n", " 1 0 0\n") + "f 1 2 3 4\n", [[1, 0, 0]]),
+    "no colour": (QUAD + "f 1 2 3 4\n", [[0.7, 0.7, 0.7]]),
+}
+
+
+@pytest.mark.parametrize("case", COLORED)
+def test_colours_of_every_kind_reach_the_cache(tmp_path, case):
+    obj, expected = COLORED[case]
+    write_object(tmp_path, "x", obj)
+    (tmp_path / "OBJs" / "x" / "m.mtl").write_text("newmtl blue\nKd 0 0 1\nnewmtl green\nKd 0 1 0\n")
+    entry = cached_box(tmp_path, count=400, name="x")
+    assert entry.warnings == ()
+    colors = load_cached(entry)["colors"]
+    assert np.allclose(np.unique(colors.round(2), axis=0), sorted(expected), atol=0.01)
+
+
+SHAPES = {  # area, in the normalised frame, of the part with z < 0 relative to all
+    "quad and pentagon": ("v 0 0 0\nv 2 0 0\nv 2 1 0\nv 0 1 0\nv 0 0 1\nv 2 0 1\nv 2 1 1\nv 1 1 1\nv 0 1 1\n"
+                          "f 1 2 3 4\nf 5 6 7 8 9\n", 0.5),
+    "negative indices": ("v 0 0 0\nv 2 0 0\nv 2 1 0\nf -3 -2 -1\nv 0 0 1\nv 2 0 1\nv 2 1 1\nv 0 1 1\nf -4 -3 -2 -1\n", 1 / 3),
+}
+
+
+@pytest.mark.parametrize("case", SHAPES)
+def test_polygons_and_relative_indices_keep_their_area(tmp_path, case):
+    obj, below = SHAPES[case]
+    points = load_cached(cached_box(tmp_path, obj, count=3000))["points"]
+    assert (points[:, 2] < 0).mean() == pytest.approx(below, abs=0.01)
+
+
+def test_prepare_reports_unusable_files_with_all_other_problems_and_goes_on(tmp_path, capsys):
+    for name in ("good", "no_faces", "nan", "bad_picture", "missing"):
+        write_object(tmp_path, name)
+    write_object(tmp_path, "no_mtl", "mtllib lost.mtl\n" + BOX_OBJ)
+    write_object(tmp_path, "no_texture", "mtllib here.mtl\n" + BOX_OBJ)
+    meshes, images = tmp_path / "OBJs", tmp_path / "input_images"
+    (meshes / "no_texture" / "here.mtl").write_text("newmtl a\nmap_Kd lost.png\n")
+    (meshes / "no_faces" / "no_faces.obj").write_text("v 0 0 0\nv 1 0 0\n")
+    (meshes / "nan" / "nan.obj").write_text(BOX_OBJ.replace("v -0.5 -0.25 -1\n", "v nan 0 0\n"))
+    (images / "bad_picture_top.png").write_bytes(b"")
+    (images / "missing_back.png").unlink()
+    objects, cached = prepare_objects(config_for(tmp_path))
+    text = capsys.readouterr().out
+    assert [files.id for files in objects] == sorted(cached) == ["good", "no_mtl", "no_texture"]
+    assert "3 objects complete, 4 left out" in text
+    for name, part in [("no_faces", "has no faces"), ("nan", "not finite"), ("bad_picture", "bad_picture_top.png: the top"),
+                       ("missing", "back")]:
+        assert any(line.startswith(name) and part in line for line in text.splitlines()), name
+    assert "no_mtl.obj: its material file lost.mtl is missing" in text and "its texture lost.png is missing" in text
+    prepare_objects(config_for(tmp_path))
+    assert "its texture lost.png is missing" in capsys.readouterr().out  # said again when all comes from the cache
+    prepare_objects(config_for(tmp_path), quiet=True)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_prepare_raises_when_nothing_is_usable_or_the_cache_cannot_be_written(tmp_path):
+    write_object(tmp_path, "flat", "v 0 0 0\nv 1 0 0\n")
+    with pytest.raises(UserError, match="no complete object(?s:.*)flat.obj: has no faces"):
+        prepare_objects(config_for(tmp_path), quiet=True)
+    write_object(tmp_path, "box")
+    (tmp_path / "file").write_text("")
+    cfg = config_for(tmp_path)
+    cfg.cache_dir = str(tmp_path / "file" / "cache")
+    with pytest.raises(UserError, match="cannot write"):
+        prepare_objects(cfg, quiet=True)
+
+
+def test_pictures_of_training_are_framed_like_those_of_inference(tmp_path, capsys):
+    write_object(tmp_path, "own", size=200, scale=45, shift=(20, -15))
+    _, cached = prepare_objects(config_for(tmp_path, image_size=42))
+    assert "do not fill the frame" in capsys.readouterr().out
+    views, _ = read_framed_views(find_view_sets(tmp_path / "input_images")[0]["own"], 42)
+    assert (load_cached(cached["own"])["images"] == np.round(views.images * 255)).all()
+
+
+# ---- Which data
+
+
+def test_untouched_defaults_use_the_sample_and_say_so(tmp_path, monkeypatch, capsys):
+    write_object(tmp_path / "data" / "sample", "box")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(load_data, "__file__", str(tmp_path / "load_data.py"))
+    obj_dir, images_dir = resolve_data(Config())
+    assert (obj_dir.parent, images_dir.parent) == (tmp_path / "data" / "sample",) * 2
+    assert "data/sample" in capsys.readouterr().out
+    named = Config(explicit=frozenset({"obj_dir"}))
+    assert resolve_data(named) == (Path("data/OBJs"), Path("data/input_images"))
+    (tmp_path / "data" / "OBJs" / "mine").mkdir(parents=True)
+    assert resolve_data(Config())[0] == Path("data/OBJs")
+
+
+# ---- Splitting and batching
+
+
+def test_split_depends_on_ids_and_seed_alone():
+    ids = [f"shoe_{i}" for i in range(40)]
+    train, held_out = split_objects(ids, 0.15, 0)
+    assert len(held_out) == 6 and sorted(train + held_out) == sorted(ids)
+    assert split_objects(ids[::-1], 0.15, 0) == (train, held_out)
+    assert split_objects(ids, 0.15, 1)[1] != held_out
+    # Another object changes sides for itself and at most one other.
+    after = split_objects(ids + ["boot"], 0.15, 0)[1]
+    assert len(set(after) ^ set(held_out)) <= 2
+
+
+@pytest.mark.parametrize("count, fraction, expected", [(1, 0.15, 0), (2, 0.15, 1), (2, 0.9, 1), (10, 0.0, 0), (12, 0.15, 2)])
+def test_split_keeps_one_object_on_each_side(count, fraction, expected):
+    train, held_out = split_objects([str(i) for i in range(count)], fraction, 3)
+    assert (len(train), len(held_out)) == (count - expected, expected)
+
+
+def test_batches_hold_tensors_of_the_promised_shape_and_range(tmp_path):
+    torch = pytest.importorskip("torch")
+    for name in ("a", "b", "c"):
+        write_object(tmp_path, name)
+    _, cached = prepare_objects(config_for(tmp_path, image_size=30), quiet=True)
+    loader = make_loader(SixViewDataset(cached.values()), 2, shuffle=False, seed=0)
+    batch = next(iter(loader))
+    assert batch["id"] == ["a", "b"] and len(loader) == 2
+    assert batch["images"].shape == (2, 6, 3, 42, 42) and batch["masks"].shape == (2, 6, 42, 42)
+    assert all(batch[name].shape == (2, 500, 3) for name in ("points", "normals", "colors"))
+    assert all(batch[name].dtype == torch.float32 for name in batch if name != "id")
+    assert batch["images"].min() >= 0 and batch["images"].max() == 1 and batch["masks"].max() == 1
+    assert torch.allclose(batch["images"][0, 0, :, 21, 21] * 255, torch.tensor([200.0, 30, 30]), atol=1)
+
+
+def test_order_of_an_epoch_is_a_function_of_seed_and_epoch():
+    orders = {}
+    for seed in (0, 1):
+        sampler = EpochSampler(20, shuffle=True, seed=seed)
+        for epoch in (0, 1, 2):
+            sampler.set_epoch(epoch)
+            orders[seed, epoch] = tuple(sampler)
+            assert sorted(orders[seed, epoch]) == list(range(20))
+    assert len(set(orders.values())) == 6
+    resumed = EpochSampler(20, shuffle=True, seed=1)
+    resumed.set_epoch(2)  # without going through epochs 0 and 1
+    assert tuple(resumed) == orders[1, 2]
+    assert list(EpochSampler(3, shuffle=False, seed=1)) == [0, 1, 2]
+
+
+def test_prepared_loader_passes_the_epoch_on(tmp_path):
+    accelerate = pytest.importorskip("accelerate")
+    loader = make_loader(list(range(20)), 4, shuffle=True, seed=5)
+    prepared = accelerate.Accelerator(cpu=True).prepare_data_loader(loader)
+    expected = EpochSampler(20, shuffle=True, seed=5)
+    for epoch in (3, 0):
+        prepared.set_epoch(epoch)
+        expected.set_epoch(epoch)
+        assert [int(i) for batch in prepared for i in batch] == list(expected)
+
+
+def test_picture_size_is_rounded_up_to_whole_patches():
+    assert [picture_size(size) for size in (14, 15, 112, 224, 512, 518)] == [14, 28, 112, 224, 518, 518]
+
+
+# ---- The script
+
+
+def run(*arguments):
+    return subprocess.run([sys.executable, "load_data.py", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_script_reports_and_its_exit_code_says_whether_training_can_start(tmp_path):
+    write_object(tmp_path, "good")
+    write_object(tmp_path, "bad", skip=("top",))
+    options = ("--obj_dir", tmp_path / "OBJs", "--images_dir", tmp_path / "input_images", "--cache_dir", tmp_path / "c")
+    done = run(*options)
+    assert done.returncode == 0 and "bad     missing view  top" in done.stdout and "1 objects complete, 1 left" in done.stdout
+    (tmp_path / "input_images" / "good_top.png").unlink()
+    done = run(*options)
+    assert done.returncode == 2 and "no complete object" in done.stderr and "Traceback" not in done.stderr
+    done = run("--obj_dir", tmp_path / "nowhere")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "nowhere" in done.stderr
+
+
+def test_real_objects_are_complete_and_framed(tmp_path):
+    if not REAL.is_dir():
+        pytest.skip(f"no real objects beside the repository ({REAL.name})")
+    objects, problems = find_objects(REAL / "OBJs", REAL / "input_images")
+    assert len(objects) == 181 and problems == []
+    for files in objects[::30]:
+        assert read_framed_views(files.images, 112)[1] is None, files.id

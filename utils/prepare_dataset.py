@@ -1,0 +1,262 @@
+"""Bring a folder of meshes (OBJ, GLB, GLTF, PLY, OFF, STL) into the data layout, drawing the six pictures of each.
+
+    python -m utils.prepare_dataset my_meshes --output data --up z --front=-y
+
+writes data/OBJs/<id>/<id>.obj with its MTL and textures, and data/input_images/<id>_<view>.png. What is there already
+is left alone, so an interrupted run can be started again.
+"""
+import glob
+import re
+from pathlib import Path
+
+import numpy as np
+
+from config import IMAGE_EXTENSIONS, VIEW_NAMES, OptionParser, UserError, run_script
+from utils.files import replacing
+from utils.mesh_io import MESH_EXTENSIONS, normalise, read_mesh
+from utils.render_views import render_views
+
+# File and folder names that say nothing about the object: the name of the folder above is used instead.
+GENERIC_NAMES = {"model", "models", "mesh", "meshes", "scene", "object", "obj", "glb", "textured", "textured_simple",
+                 "model_normalized", "texture_mapped", "untitled", "source", "google_16k", "output", "export"}
+MOST_PLAIN_COLORS = 64  # more colours than this go to vertices rather than to one material each
+AXES = {"x": (1, 0, 0), "y": (0, 1, 0), "z": (0, 0, 1)}
+
+
+def clean_id(text):
+    """`text` as an object id: letters, digits, dots, dashes and single underscores."""
+    return re.sub(r"_+", "_", re.sub(r"[^\w.-]", "_", text)).strip("_.") or "object"
+
+
+def id_of_mesh(path, root):
+    """The id that a mesh's file name gives, or the first folder above it, up to `root`, whose name says something."""
+    path, root = Path(path).resolve(), Path(root).resolve()
+    folders = [folder for folder in path.parents if folder == root or root in folder.parents]
+    for name in [path.stem] + [folder.name for folder in folders]:
+        if name and clean_id(name).lower() not in GENERIC_NAMES:
+            return clean_id(name)
+    return clean_id(path.stem)
+
+
+def turn_matrix(up, front):
+    """Rotation that brings the named axes to +y (up) and +z (front).
+
+    Args:
+        up, front: "x", "y", "z" with an optional sign, as in "-z".
+    Returns:
+        (3, 3) float64 with determinant 1, for `vertices @ matrix.T`.
+    Raises:
+        UserError: an axis has another name, or the two are not perpendicular.
+    """
+    vectors = []
+    for option, text in (("--up", up), ("--front", front)):
+        letter = text.lower().lstrip("+-")
+        if letter not in AXES or len(text) - len(letter) > 1:
+            raise UserError(f"{option} {text}: choose x, y, z, -x, -y or -z")
+        vectors.append(np.array(AXES[letter], np.float64) * (-1 if text.startswith("-") else 1))
+    if vectors[0] @ vectors[1] != 0:
+        raise UserError(f"--up {up} --front {front}: the two axes must be perpendicular")
+    return np.stack([np.cross(vectors[0], vectors[1]), vectors[0], vectors[1]])
+
+
+def write_mesh(path, mesh):
+    """Write a `Mesh` as OBJ + MTL + PNG textures that `read_mesh` reads back as the same shape and colours.
+
+    Each texture becomes a material (a tint is baked into its picture); faces of one plain colour share a material;
+    other faces keep their colours as `v x y z r g b`, as 3D scanners write them.
+
+    Args:
+        path: the .obj file; <name>.mtl and <name>_<number>.png are written beside it, and the OBJ last.
+        mesh: utils.mesh_io.Mesh.
+    """
+    from PIL import Image
+
+    path = Path(path)
+    colors, plain = mesh.corner_colors, mesh.face_texture < 0
+    one_color = (colors == colors[:, :1]).all(axis=(1, 2))
+    # One group of faces for each texture and tint, or plain colour.
+    look = np.concatenate([mesh.face_texture[:, None], np.round(colors[:, 0] * 255)], axis=1)
+    looks, group = np.unique(look, axis=0, return_inverse=True)
+    group = group.reshape(-1)
+    on_vertices = not one_color[plain].all() or (looks[:, 0] < 0).sum() > MOST_PLAIN_COLORS
+
+    materials, faces_of = [], []
+    for number, (texture, *tint) in enumerate(looks.tolist()):
+        if texture < 0:
+            if not on_vertices:
+                materials.append(f"Kd {tint[0] / 255:.6f} {tint[1] / 255:.6f} {tint[2] / 255:.6f}")
+                faces_of.append(np.flatnonzero(group == number))
+            continue
+        picture = np.round(mesh.textures[int(texture)] * (np.float32(tint) / 255)).astype(np.uint8)
+        name = f"{path.stem}_{len(materials)}.png"
+        with replacing(path.with_name(name)) as temporary:
+            Image.fromarray(picture).save(temporary)
+        materials.append(f"Kd 1 1 1\nmap_Kd {name}")
+        faces_of.append(np.flatnonzero(group == number))
+    if materials:
+        with replacing(path.with_suffix(".mtl")) as temporary:
+            temporary.write_text("".join(f"newmtl m{i}\nKa 0 0 0\nKs 0 0 0\nillum 1\n{text}\n"
+                                         for i, text in enumerate(materials)))
+    with replacing(path) as temporary:
+        temporary.write_text("".join(_obj_lines(path, mesh, plain, on_vertices, faces_of)))
+
+
+def _obj_lines(path, mesh, plain, on_vertices, faces_of):
+    """The text of the OBJ: vertices, texture coordinates, then the faces of each material, untextured ones first."""
+    rows = mesh.vertices[mesh.faces].reshape(-1, 3)
+    if on_vertices:
+        rows = np.concatenate([rows, np.where(plain[:, None, None], mesh.corner_colors, 1).reshape(-1, 3)], axis=1)
+    vertices, vertex_index = np.unique(rows, axis=0, return_inverse=True)
+    uvs, uv_index = np.unique(mesh.corner_uvs.reshape(-1, 2), axis=0, return_inverse=True)
+    vertex_index, uv_index = vertex_index.reshape(-1, 3) + 1, uv_index.reshape(-1, 3) + 1
+    if faces_of:
+        yield f"mtllib {path.stem}.mtl\n"
+    template = "v" + " %.9g" * 3 + " %.6f" * (vertices.shape[1] - 3) + "\n"
+    yield from (template % tuple(row) for row in vertices.tolist())
+    if not plain.all():
+        yield from ("vt %.7g %.7g\n" % tuple(row) for row in uvs.tolist())
+    if on_vertices:  # before any usemtl, so they have no material that could hide the colours
+        yield from ("f %d %d %d\n" % tuple(row) for row in vertex_index[plain].tolist())
+    for number, faces in enumerate(faces_of):
+        yield f"usemtl m{number}\n"
+        if plain[faces[0]]:
+            yield from ("f %d %d %d\n" % tuple(row) for row in vertex_index[faces].tolist())
+        else:
+            corners = np.stack([vertex_index[faces], uv_index[faces]], axis=-1).reshape(-1, 6)
+            yield from ("f %d/%d %d/%d %d/%d\n" % tuple(row) for row in corners.tolist())
+
+
+def find_meshes(folder, output):
+    """All meshes below `folder` but not below `output`: {id: Path}, and {id: [Path, ...]} where names collide."""
+    folder, output = Path(folder), Path(output).resolve()
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder of meshes")
+    skip = () if folder.resolve() == output else (output,)
+    by_id = {}
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.suffix.lower() in MESH_EXTENSIONS and path.is_file() and not hidden:
+            if not any(other in path.resolve().parents for other in skip):
+                by_id.setdefault(id_of_mesh(path, folder), []).append(path)
+    if not by_id:
+        raise UserError(f"{folder}: holds no mesh ({', '.join(MESH_EXTENSIONS)})")
+    return ({name: paths[0] for name, paths in by_id.items() if len(paths) == 1},
+            {name: paths for name, paths in by_id.items() if len(paths) > 1})
+
+
+def pictures_of(images_dir, object_id):
+    """{view: Path} of an object's pictures in a folder, which may be absent."""
+    found = {}
+    for path in sorted(Path(images_dir).glob(glob.escape(object_id) + "_*")):
+        head, _, word = path.stem.rpartition("_")
+        if head == object_id and word.lower() in VIEW_NAMES and path.suffix.lower() in IMAGE_EXTENSIONS:
+            found[word.lower()] = path
+    return found
+
+
+def prepare_object(object_id, source, output, turn, image_size, images_dir=None):
+    """Write one object's mesh and pictures, as far as they are not there.
+
+    Args:
+        object_id: str.
+        source: mesh file of any format.
+        output: folder of the data layout.
+        turn: (3, 3) from `turn_matrix`.
+        image_size: edge of drawn pictures in pixels.
+        images_dir: folder of own pictures <id>_<view>.*, taken instead of drawing where it has all six.
+    Returns:
+        done: str, what was done ("there already", "6 pictures drawn", ...).
+        notes: list of str, missing materials.
+    Raises:
+        UserError: the mesh cannot be read, or only some of the six own pictures are there.
+    """
+    folder, pictures = Path(output) / "OBJs" / object_id, Path(output) / "input_images"
+    own = pictures_of(images_dir, object_id) if images_dir else {}
+    if own and len(own) < 6:
+        raise UserError(f"{images_dir}: has no {', '.join(v for v in VIEW_NAMES if v not in own)} picture of {object_id}")
+    there = sorted(path for path in folder.glob("*") if path.suffix.lower() == ".obj")
+    missing = [view for view in VIEW_NAMES if view not in pictures_of(pictures, object_id)]
+    if there and not missing:
+        return "there already", []
+    notes = []
+    if there:
+        done, mesh_path = "mesh there already", there[0]
+    else:
+        mesh, notes = read_mesh(source)
+        mesh.vertices = mesh.vertices @ turn.T
+        mesh_path = folder / f"{object_id}.obj"
+        write_mesh(mesh_path, mesh)
+        done = f"mesh written ({len(mesh.faces)} faces)"
+    if not missing:
+        return f"{done}, pictures there already", notes
+    if own:
+        for view in missing:
+            with replacing(pictures / f"{object_id}_{view}{own[view].suffix.lower()}") as temporary:
+                temporary.write_bytes(own[view].read_bytes())
+        return f"{done}, {len(missing)} pictures copied", notes
+    _draw(mesh_path, pictures, object_id, missing, image_size)
+    return f"{done}, {len(missing)} pictures drawn", notes
+
+
+def _draw(mesh_path, folder, object_id, views, image_size):
+    """Draw the named views of a written mesh; read back, so that pictures show what training will read."""
+    from PIL import Image
+
+    mesh, _ = read_mesh(mesh_path)
+    mesh.vertices = normalise(mesh.vertices, mesh.faces)
+    for view, rgba in render_views(mesh, image_size).items():
+        if view in views:
+            with replacing(folder / f"{object_id}_{view}.png") as temporary:
+                Image.fromarray(rgba).save(temporary)
+
+
+def main(argv):
+    """Prepare every mesh below a folder and say what was done with each."""
+    parser = OptionParser(prog="python -m utils.prepare_dataset", description=__doc__.split("\n\n")[0])
+    parser.add_argument("meshes_dir", help="folder of meshes, searched with its sub-folders")
+    parser.add_argument("--output", default="data", help="folder of the data layout (default data)")
+    parser.add_argument("--up", default="y", help="the meshes' own up axis: x, y, z, -x, -y or -z (default y)")
+    parser.add_argument("--front", default="z", help="the axis their front faces (default z)")
+    parser.add_argument("--image_size", type=int, default=512, help="edge of drawn pictures in pixels (default 512)")
+    parser.add_argument("--images_dir", help="your own pictures, <id>_<view>.png or .jpg, used instead of drawing")
+    options = parser.parse_args(_join_signed_axes(argv))
+    if not 14 <= options.image_size <= 4096:
+        raise UserError(f"--image_size {options.image_size}: must be from 14 to 4096")
+    if options.images_dir and not Path(options.images_dir).is_dir():
+        raise UserError(f"--images_dir {options.images_dir}: no such folder")
+    turn = turn_matrix(options.up, options.front)
+    meshes, collisions = find_meshes(options.meshes_dir, options.output)
+
+    width = max(map(len, list(meshes) + list(collisions)))
+    failed = [(name, "several meshes have this name, rename all but one: " + ", ".join(map(str, paths)))
+              for name, paths in sorted(collisions.items())]
+    for name, source in sorted(meshes.items()):
+        try:
+            done, notes = prepare_object(name, source, options.output, turn, options.image_size, options.images_dir)
+        except UserError as error:
+            failed.append((name, str(error)))
+            continue
+        print(f"{name:<{width}}  {done}", flush=True)
+        for note in notes:
+            print(f"{'':<{width}}  warning: {note}")
+    for name, reason in failed:
+        print(f"{name:<{width}}  left out: {reason}")
+    good = len(meshes) + len(collisions) - len(failed)
+    print(f"{good} objects in {options.output}, {len(failed)} left out")
+    if not good:
+        raise UserError(f"{options.meshes_dir}: no mesh could be prepared")
+
+
+def _join_signed_axes(argv):
+    """`--front -y` as `--front=-y`: argparse would take -y for an option."""
+    joined = []
+    for word in argv:
+        if joined and joined[-1] in ("--up", "--front") and re.fullmatch(r"-[xyzXYZ]", word):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,263 @@
+"""Bring loose pictures and OBJ meshes into the data layout: the plan first, then copies; nothing is overwritten.
+
+    python -m utils.rename_to_IDs --images loose_pictures --meshes loose_meshes --output data --dry_run
+
+View words (front, rear, left side, from above, ...) are found in file and folder names in any case; what is left of
+the name is the object's id. A folder that holds one object's pictures may name the object instead.
+"""
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from config import IMAGE_EXTENSIONS, OptionParser, UserError, run_script
+from utils.files import replacing
+from utils.mesh_io import MESH_EXTENSIONS, mesh_dependencies
+from utils.prepare_dataset import GENERIC_NAMES, clean_id, id_of_mesh, pictures_of
+
+VIEW_WORDS = {
+    "front": "front", "frontal": "front", "frontside": "front",
+    "back": "back", "rear": "back", "behind": "back", "backside": "back",
+    "left": "left", "leftside": "left", "lft": "left",
+    "right": "right", "rightside": "right", "rgt": "right",
+    "top": "top", "above": "top", "overhead": "top", "topdown": "top",
+    "bottom": "bottom", "below": "bottom", "under": "bottom", "underneath": "bottom", "underside": "bottom",
+    "btm": "bottom",
+}
+# Words around a view word that belong to it ("left side view", "from above"), not to the object's name.
+FILLERS = {"view", "views", "side", "from", "img", "image", "photo", "pic", "picture", "render", "shot"}
+GENERIC_FOLDERS = GENERIC_NAMES | {"images", "image", "pictures", "photos", "views", "renders", "input_images", "objs"}
+OTHER_PICTURES = (".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic")
+
+
+@dataclass
+class Picture:
+    """A picture whose view is known: rest is its name without the view; home the folder its object lies in."""
+
+    path: Path
+    view: str
+    rest: str
+    home: Path
+
+
+def find_view(text):
+    """Find the view word in a name.
+
+    Args:
+        text: file name without its extension, or a folder's name.
+    Returns:
+        view: one of config.VIEW_NAMES, "" if there is none, or None if two words compete.
+        rest: the name without the view and the words that go with it.
+    """
+    words = list(re.finditer(r"[^\s_.,+()\[\]-]+", text))
+    names = [word.group().lower() for word in words]
+    hits = [i for i, name in enumerate(names) if name in VIEW_WORDS]
+    if not hits:  # ShoeFront, shoe12front; only at the end, for BackPack is no view
+        tail = re.search(r"(?<=[a-z0-9])(Front|Back|Rear|Left|Right|Top|Bottom)$|(?<=\d)(front|back|rear|left|right|top|"
+                         r"bottom)$", text)
+        return (VIEW_WORDS[tail.group().lower()], text[: tail.start()]) if tail else ("", text)
+    content = [i for i, name in enumerate(names) if name not in FILLERS]
+    # left_shoe_front is a front view, and so is front_of_left_shoe; front_left could be either.
+    pick = hits[-1] if len(hits) == 1 or hits[-1] == content[-1] else hits[0] if hits[0] == content[0] else None
+    if pick is None:
+        return None, text
+    place = content.index(pick)
+    for beside in content[max(0, place - 1):place] + content[place + 1:place + 2]:
+        if beside in hits and VIEW_WORDS[names[beside]] != VIEW_WORDS[names[pick]]:
+            return None, text
+    first = last = pick
+    while first > 0 and names[first - 1] in FILLERS:
+        first -= 1
+    while last + 1 < len(names) and names[last + 1] in FILLERS:
+        last += 1
+    before, after = text[: words[first].start()].rstrip(" _.,+-"), text[words[last].end():].lstrip(" _.,+-")
+    return VIEW_WORDS[names[pick]], "_".join(part for part in (before, after) if part.strip(" _.,+()[]-"))
+
+
+def read_pictures(root):
+    """Pictures below `root` whose view is clear, and {path: reason} for the others."""
+    pictures, unclear = [], {}
+    for path in _files(root, IMAGE_EXTENSIONS + OTHER_PICTURES):
+        view, rest = find_view(path.stem)
+        home = path.parent
+        if path.suffix.lower() in OTHER_PICTURES:
+            unclear[path] = "save it as PNG or JPEG first"
+            continue
+        if view == "" and home != root:  # front/shoe1.jpg: the folder is the view
+            view, folder_rest = find_view(home.name)
+            home, rest = (home.parent, rest) if view and not folder_rest else (home, rest)
+            view = view if not folder_rest else ""
+        if view:
+            pictures.append(Picture(path, view, rest, home))
+        else:
+            unclear[path] = "two views in its name" if view is None else "no view in its name"
+    return pictures, unclear
+
+
+def name_pictures(pictures, root, known_ids=()):
+    """Give every picture its object's id, spelled as in `known_ids` if it is there: list of (id, Picture)."""
+    by_home, places = {}, {}
+    for picture in pictures:
+        by_home.setdefault(picture.home, []).append(picture)
+    named = []  # (id by name, id by folder, Picture)
+    for home, group in by_home.items():
+        folder = clean_id(_telling_folder(home, root))
+        views, rests = [p.view for p in group], {_key(p.rest) for p in group}
+        one_object = home != root and len(set(views)) == len(views)
+        for picture in group:
+            # Numbers that differ from view to view (0001_front, 0002_back) name the shot, not the object.
+            use_rest = picture.rest and not (one_object and (len(rests) > 1 or picture.rest.isdigit()))
+            name = clean_id(picture.rest) if use_rest else folder
+            named.append((name, folder if one_object else name, picture))
+            places.setdefault((_key(name), picture.view), set()).add(home)
+    # a/shoe_front and b/shoe_front are two objects, a and b.
+    shared = {name for (name, _), homes in places.items() if len(homes) > 1}
+    spelling = {_key(name): name for name in known_ids}
+    return [(spelling.setdefault(_key(name), name), picture) for name, picture in
+            ((by_folder if _key(by_name) in shared else by_name, picture) for by_name, by_folder, picture in named)]
+
+
+def plan_pictures(named, output):
+    """Where pictures go: [(source, target)], and {path: reason} for those that cannot."""
+    folder, wanted = Path(output) / "input_images", {}
+    for object_id, picture in named:
+        wanted.setdefault((object_id, picture.view), []).append(picture.path)
+    moves, refused = [], {}
+    for (object_id, view), paths in sorted(wanted.items()):
+        there = pictures_of(folder, object_id).get(view)
+        for path in paths:
+            if len(paths) > 1:
+                others = ", ".join(str(other) for other in paths if other != path)
+                refused[path] = f"would be the {view} view of {object_id}, and so would {others}"
+            elif there:
+                refused[path] = "has its name already" if _same(there, path) else f"{there} is there already"
+            else:
+                moves.append((path, folder / f"{object_id}_{view}{path.suffix.lower()}"))
+    return moves, refused
+
+
+def plan_meshes(root, picture_ids, output):
+    """Where OBJ files go with their MTL and textures: [(source, target)], and {path: reason} for those that cannot."""
+    known, wanted, refused = {_key(name): name for name in picture_ids}, {}, {}
+    for path in _files(root, MESH_EXTENSIONS):
+        if path.suffix.lower() != ".obj":
+            refused[path] = "not an OBJ: python -m utils.prepare_dataset converts it"
+            continue
+        # An id that pictures have is the best guess, be it the file's name or a folder's.
+        names = [path.stem] + [folder.name for folder in path.parents if folder == root or root in folder.parents]
+        match = [known[_key(name)] for name in names if _key(name) in known]
+        wanted.setdefault(match[0] if match else id_of_mesh(path, root), []).append(path)
+    moves = []
+    for object_id, paths in sorted(wanted.items()):
+        folder = Path(output) / "OBJs" / object_id
+        there = sorted(path for path in folder.glob("*") if path.suffix.lower() == ".obj")
+        for path in paths:
+            files = mesh_dependencies(path)
+            outside = [other for other in files if path.parent.resolve() not in other.resolve().parents]
+            targets = [folder / path.name] + [folder / other.resolve().relative_to(path.parent.resolve())
+                                              for other in files[1:] if other not in outside]
+            taken = [target for target in targets if target.exists()]
+            if len(paths) > 1:
+                others = ", ".join(str(other) for other in paths if other != path)
+                refused[path] = f"would be the mesh of {object_id}, and so would {others}"
+            elif there or taken:
+                same = there and _same(there[0], path)
+                refused[path] = "has its name already" if same else f"{(there + taken)[0]} is there already"
+            elif outside:
+                refused[path] = f"uses {outside[0]} outside its folder: python -m utils.prepare_dataset converts it"
+            else:
+                moves += zip(files, targets)
+    return moves, refused
+
+
+def main(argv):
+    """Show the plan, then copy or move."""
+    parser = OptionParser(prog="python -m utils.rename_to_IDs", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--images", help="folder of loose pictures, searched with its sub-folders")
+    parser.add_argument("--meshes", help="folder of loose OBJ files, searched with its sub-folders")
+    parser.add_argument("--output", default="data", help="folder of the data layout (default data)")
+    parser.add_argument("--dry_run", action="store_true", help="show the plan only")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--copy", action="store_true", help="leave the originals where they are (default)")
+    how.add_argument("--move", action="store_true", help="remove the originals once all copies are made")
+    options = parser.parse_args(argv)
+    if not options.images and not options.meshes:
+        raise UserError("nothing to do: name --images and --meshes, or one of them (see --help)")
+    for option in ("images", "meshes"):
+        folder = getattr(options, option)
+        if folder and not Path(folder).is_dir():
+            raise UserError(f"--{option} {folder}: no such folder")
+
+    moves, left, ids = [], {}, _ids_there(options.output)
+    if options.images:
+        pictures, unclear = read_pictures(Path(options.images))
+        named = name_pictures(pictures, Path(options.images), ids)
+        ids += [object_id for object_id, _ in named]
+        moves, refused = plan_pictures(named, options.output)
+        left |= unclear | refused
+    if options.meshes:
+        more, refused = plan_meshes(Path(options.meshes), ids, options.output)
+        moves, left = moves + more, left | refused
+    if not moves and not left:
+        raise UserError(f"no pictures ({', '.join(IMAGE_EXTENSIONS)}) and no OBJ files found")
+    width = max(len(str(source)) for source in [source for source, _ in moves] + list(left))
+    for source, target in moves:
+        print(f"{str(source):<{width}}  ->  {target}")
+    for source, reason in left.items():
+        print(f"{str(source):<{width}}  left alone: {reason}")
+    if not moves and not all(reason == "has its name already" for reason in left.values()):
+        raise UserError("none of the files can be brought into the layout, see the reasons above")
+    if options.dry_run:
+        print(f"{len(moves)} files would be {'moved' if options.move else 'copied'}, {len(left)} left alone")
+        return
+    _carry_out(moves, options.move)
+    print(f"{len(moves)} files {'moved' if options.move else 'copied'}, {len(left)} left alone; check them with "
+          f"python load_data.py --obj_dir {options.output}/OBJs --images_dir {options.output}/input_images")
+
+
+def _carry_out(moves, remove):
+    """Copy all, then remove the originals if asked: two meshes may share one texture."""
+    for source, target in moves:
+        if target.exists():
+            raise UserError(f"{target}: appeared meanwhile, not overwritten")
+        try:
+            with replacing(target) as temporary:
+                shutil.copyfile(source, temporary)
+        except OSError as error:
+            raise UserError(f"{source}: cannot be copied to {target} ({error.strerror})") from None
+    for source in {source for source, _ in moves} if remove else ():
+        try:
+            source.unlink()
+        except OSError as error:
+            print(f"warning: {source} was copied but cannot be removed ({error.strerror})")
+
+
+def _files(root, extensions):
+    return [path for path in sorted(root.rglob("*")) if path.suffix.lower() in extensions and path.is_file()
+            and not any(part.startswith(".") for part in path.relative_to(root).parts)]
+
+
+def _telling_folder(folder, root):
+    """The name of `folder`, or of the first one above it up to `root` that is not just "images" or the like."""
+    while folder != root and folder.name.lower() in GENERIC_FOLDERS:
+        folder = folder.parent
+    return folder.resolve().name
+
+
+def _ids_there(output):
+    """Ids that have pictures in the layout already, sorted."""
+    names = {path.stem.rpartition("_")[0] for path in (Path(output) / "input_images").glob("*_*")}
+    return sorted(names - {""})
+
+
+def _key(text):
+    """What two spellings of one id have in common: Nike Air, nike-air and nike_air are the same object."""
+    return re.sub(r"[\W_]+", "_", text).strip("_").casefold()
+
+
+def _same(path, other):
+    return path.resolve() == other.resolve()
+
+
+if __name__ == "__main__":
+    run_script(main)

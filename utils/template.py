@@ -1,0 +1,128 @@
+"""The sphere whose points become the vertices of every predicted mesh: its faces, edges and UV atlas.
+
+The connectivity never changes, so it is worked out once for a number of points and so is the atlas.
+"""
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from config import UserError
+from utils.files import replacing
+
+GUTTER_PX = 4  # texels painted beyond each chart's edge, so that viewers' filtering finds no background
+
+
+@dataclass(frozen=True)
+class SphereTemplate:
+    """A closed mesh of genus 0.
+
+    points: (N, 3) float32 on the unit sphere.
+    faces: (2N - 4, 3) int64, counter-clockwise seen from outside.
+    edges: (3N - 6, 2) int64, each once, lower index first.
+    edge_faces: (3N - 6, 2) int64, the two faces that share each edge.
+    """
+
+    points: np.ndarray
+    faces: np.ndarray
+    edges: np.ndarray
+    edge_faces: np.ndarray
+
+
+@lru_cache(maxsize=8)
+def sphere_template(num_points):
+    """Triangulated Fibonacci sphere (Gonzalez 2010, "Measurement of areas on a sphere using Fibonacci lattices").
+
+    Args:
+        num_points: N, at least 4.
+    Returns:
+        SphereTemplate.
+    """
+    from scipy.spatial import ConvexHull
+
+    index = np.arange(num_points) + 0.5
+    height = 1 - 2 * index / num_points
+    angle = index * np.pi * (3 - np.sqrt(5))
+    radius = np.sqrt(1 - height**2)
+    points = np.stack([radius * np.cos(angle), height, radius * np.sin(angle)], axis=1)
+    faces = ConvexHull(points).simplices.astype(np.int64)
+    a, b, c = (points[faces[:, i]] for i in range(3))
+    inward = np.einsum("fj,fj->f", np.cross(b - a, c - a), a + b + c) < 0
+    faces[inward] = faces[inward][:, ::-1]
+    faces = faces[np.lexsort(faces.T[::-1])]  # qhull's order may differ between versions; ours may not
+    sides = np.sort(faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
+    edges, which = np.unique(sides, axis=0, return_inverse=True)
+    edge_faces = (np.argsort(which.ravel(), kind="stable") // 3).reshape(-1, 2)  # every edge has two faces
+    return SphereTemplate(points.astype(np.float32), faces, edges, edge_faces)
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """How the template's surface lies in a square texture.
+
+    uvs: (T, 2) float32 in [0, 1], (0, 0) at the lower left.
+    face_uvs: (F, 3) int64, indices into uvs.
+    texels: (K,) int64, flat indices (row * size + column, row 0 at the top) of texels on the surface or in a gutter.
+    texel_faces: (K,) int64, the face each of them shows.
+    texel_weights: (K, 3) float32, barycentric place in that face (a gutter texel repeats its nearest surface texel).
+    """
+
+    uvs: np.ndarray
+    face_uvs: np.ndarray
+    texels: np.ndarray
+    texel_faces: np.ndarray
+    texel_weights: np.ndarray
+
+
+def template_atlas(num_points, texture_size, cache_dir=None):
+    """UV atlas of the sphere template by xatlas, and the surface point that each texel shows.
+
+    Args:
+        num_points: points of the template.
+        texture_size: texture edge in texels.
+        cache_dir: folder that keeps the result (about a second of work at 1024), or None.
+    Returns:
+        Atlas.
+    """
+    cached = Path(cache_dir) / f"atlas_{num_points}_{texture_size}.npz" if cache_dir else None
+    if cached and cached.is_file():
+        try:
+            with np.load(cached) as arrays:
+                return Atlas(**{name: arrays[name] for name in Atlas.__dataclass_fields__})
+        except Exception:  # a damaged cache file is made again
+            pass
+    atlas = _make_atlas(sphere_template(num_points), texture_size)
+    if cached:
+        try:
+            with replacing(cached) as temporary:
+                np.savez(temporary, **vars(atlas))
+        except UserError:
+            pass  # a read-only folder costs the second of work again, no more
+    return atlas
+
+
+def _make_atlas(template, texture_size):
+    import xatlas
+    from scipy.ndimage import distance_transform_edt
+
+    from utils.render_views import rasterize
+    from utils.views import VIEW_EXTENT
+
+    unwrapped = xatlas.Atlas()
+    unwrapped.add_mesh(template.points, template.faces.astype(np.uint32))
+    pack = xatlas.PackOptions()
+    pack.resolution, pack.padding = texture_size, 2 * GUTTER_PX
+    unwrapped.generate(pack_options=pack)
+    _, face_uvs, uvs = unwrapped[0]
+    face_uvs = face_uvs.astype(np.int64)
+
+    # Texels are found by the renderer itself: the UV square becomes the picture of a front view.
+    flat = np.concatenate([(2 * uvs - 1) * VIEW_EXTENT, np.zeros((len(uvs), 1))], axis=1)
+    fragments = rasterize(flat, face_uvs, np.eye(3), texture_size)
+    covered = fragments.face_index >= 0
+    distance, (row, column) = distance_transform_edt(~covered, return_indices=True)
+    wanted = np.flatnonzero(distance <= GUTTER_PX)
+    source = (row * texture_size + column).ravel()[wanted]
+    return Atlas(uvs.astype(np.float32), face_uvs, wanted, fragments.face_index.ravel()[source].astype(np.int64),
+                 fragments.barycentric.reshape(-1, 3)[source])
