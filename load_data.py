@@ -23,7 +23,7 @@ from utils.views import VIEW_BASES, VIEW_EXTENT
 
 OTHER_PICTURES = (".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic")  # pictures that are named, but not accepted
 FRAME_TOLERANCE = 0.02  # share of a picture's edge by which a box may miss the frame and still count as framed
-CACHE_VERSION = 2  # raise it when what a cache file holds changes meaning
+CACHE_VERSION = 3  # raise it when what a cache file holds changes meaning
 
 
 @dataclass
@@ -106,16 +106,25 @@ def read_six_views(folder_or_files, size=None, object_id=None):
         UserError: the folder is absent; a view is missing, doubled or wrongly named; a picture cannot be read or
             shows nothing. It names the file and the view.
     """
+    name, paths = _find_one_object(folder_or_files, object_id)
+    squares = [_read_square(path, view, size) for path, view in zip(paths, VIEW_NAMES)]
+    return _stack(name, paths, squares, size or max(mask.shape[0] for _, mask in squares))
+
+
+def _find_one_object(folder_or_files, object_id):
+    """The object's name and the paths of its six views in VIEW_NAMES order."""
     if isinstance(folder_or_files, dict):
         name, files = object_id or "", _check_files(folder_or_files, object_id)
     else:
         name, files = _files_of_one_object(Path(folder_or_files), object_id)
-    squares = [_read_square(Path(files[view]), view, size) for view in VIEW_NAMES]
-    edge = size or max(mask.shape[0] for _, mask in squares)
+    return name, [Path(files[view]) for view in VIEW_NAMES]
+
+
+def _stack(name, paths, squares, edge):
+    """SixViews of `edge` pixels from six pairs of square uint8 picture and mask."""
     images = np.stack([_resize(picture, edge) for picture, _ in squares])
     masks = np.stack([_resize(mask, edge) for _, mask in squares])
-    return SixViews(name, images.astype(np.float32) / 255, masks.astype(np.float32) / 255,
-                    [Path(files[view]) for view in VIEW_NAMES])
+    return SixViews(name, images.astype(np.float32) / 255, masks.astype(np.float32) / 255, paths)
 
 
 def _read_square(path, view, size):
@@ -237,18 +246,24 @@ def _files_of_one_object(folder, object_id):
 def read_framed_views(folder_or_files, size, object_id=None):
     """`read_six_views` and `frame_views` in one: pictures of `size` pixels that fill the project's frame.
 
-    Pictures that have to be cropped are read at up to four times the size, so that a small object stays sharp.
+    Pictures that have to be cropped are cut out of larger ones, so that a small object stays sharp. Pictures that are
+    framed already come out as `read_six_views(folder_or_files, size)` gives them.
 
+    Args:
+        folder_or_files, object_id: see read_six_views.
+        size: edge of the pictures in pixels.
     Returns:
         views: SixViews.
         note: str saying what was done, or None for pictures that were framed already.
     Raises:
         UserError: see read_six_views.
     """
-    views = read_six_views(folder_or_files, size, object_id)
+    name, paths = _find_one_object(folder_or_files, object_id)
+    squares = [_read_square(path, view, size) for path, view in zip(paths, VIEW_NAMES)]
+    views = _stack(name, paths, squares, size)
     if is_framed(views):
         return views, None
-    larger = read_six_views(folder_or_files, max(1024, 2 * size), object_id)
+    larger = _stack(name, paths, squares, max(1024, 2 * size))
     if is_framed(larger):  # thin tips may fade at `size`, and with them the box
         return views, None
     return frame_views(larger, size)
@@ -559,7 +574,7 @@ def _report(cached, problems):
         print(format_problems(problems))
     for entry in cached.values():
         for warning in entry.warnings:
-            print(f"warning: {warning}; plain colour is used")
+            print(f"warning: {warning}")
     framed = [entry for entry in cached.values() if entry.note]
     if framed:
         print(f"warning: {len(framed)} objects have pictures that do not fill the frame; "
@@ -591,6 +606,8 @@ def cache_object(files, cache_dir, num_surface_samples, image_size):
         views_key = content_key(pictures, CACHE_VERSION, size, VIEW_NAMES)
     except OSError as error:
         raise UnusableObject(f"{error.filename}: cannot be read ({error.strerror})") from None
+    except UserError as error:
+        raise UnusableObject(str(error)) from None
     # Mesh samples and pictures apart: another picture size does not sample the mesh again.
     surface = Path(cache_dir) / f"{files.id[:100]}-surface-{surface_key}.npz"
     views = Path(cache_dir) / f"{files.id[:100]}-views-{views_key}.npz"

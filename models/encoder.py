@@ -71,7 +71,9 @@ class ImageEncoder(nn.Module):
         pixels = (pixels - self.mean) / self.std
         with torch.set_grad_enabled(torch.is_grad_enabled() and (not self.frozen or images.requires_grad)):
             output = self.backbone(pixels)
+        import os
         pooled = output.pooler_output.view(batch, views, -1)
+        if os.environ.get('POOL'): pooled = pooled + output.last_hidden_state[:, 1:].mean(1).view(batch, views, -1)
         return pooled, output.last_hidden_state[:, 1:].reshape(batch, views, -1, self.feature_dim)
 
     def description(self):

@@ -36,7 +36,8 @@ def test_no_options_give_the_defaults():
 
 
 @pytest.mark.parametrize("name, kind", [("default", Config), ("fast", FastTrainingConfig),
-                                        ("high_quality", HighQualityConfig), ("memory_efficient", MemoryEfficientConfig)])
+                                        ("high_quality", HighQualityConfig),
+                                        ("memory_efficient", MemoryEfficientConfig)])
 def test_presets_are_valid_and_can_be_overridden(name, kind):
     cfg = parse("--preset", name, "--num_points", "77")
     assert type(cfg) is kind
@@ -111,7 +112,8 @@ def test_bad_options_are_refused_by_name(argv, named):
 
 
 @pytest.mark.parametrize("name, value", [("num_points", 5.0), ("num_points", True), ("resume", 1), ("seed", "0"),
-                                         ("decoder_hidden", [8, 8]), ("decoder_hidden", (8, 8.0)), ("decoder_hidden", ())])
+                                         ("decoder_hidden", [8, 8]), ("decoder_hidden", (8, 8.0)),
+                                         ("decoder_hidden", ())])
 def test_wrong_types_in_code_are_refused_by_name(name, value):
     with pytest.raises(UserError, match=name):
         config.check_config(Config(**{name: value}))

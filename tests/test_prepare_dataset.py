@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 
 from config import VIEW_NAMES, UserError
 from load_data import find_objects
-from utils.mesh_io import (Mesh, colored_mesh, plain_mesh, read_mesh, sample_surface, textured_mesh)
+from utils.mesh_io import Mesh, colored_mesh, plain_mesh, read_mesh, sample_surface, textured_mesh
 from utils.prepare_dataset import clean_id, find_meshes, id_of_mesh, prepare_object, turn_matrix, write_mesh
 
 ROOT = Path(__file__).parents[1]
@@ -128,7 +128,8 @@ def test_every_format_ends_in_the_layout_and_unreadable_ones_are_named(tmp_path)
     assert done.returncode == 0, done.stderr
     assert "broken" in done.stdout and "left out" in done.stdout and "5 objects" in done.stdout
     objects, problems = find_objects(tmp_path / "out" / "OBJs", tmp_path / "out" / "input_images")
-    assert [files.id for files in objects] == [f"box_{e}" for e in ("glb", "obj", "off", "ply", "stl")] and problems == []
+    assert problems == []
+    assert [files.id for files in objects] == [f"box_{extension}" for extension in ("glb", "obj", "off", "ply", "stl")]
     for files in objects:
         picture = Image.open(files.images["left"])
         assert picture.mode == "RGBA" and picture.size == (32, 32)
@@ -153,7 +154,7 @@ def test_what_is_there_is_left_alone_and_what_is_missing_is_added(tmp_path):
     (images / "box_ply_top.png").unlink()
     trimesh.creation.icosphere(1).export(tmp_path / "in" / "box_stl.stl")  # the source changes: still not overwritten
     done = run(tmp_path / "in", "--output", tmp_path / "out", "--image_size", 32)
-    assert done.stdout.count("there already\n") == 4 and "mesh there already, 1 pictures drawn" in done.stdout
+    assert done.stdout.count("  there already\n") == 4 and "mesh there already, 1 pictures drawn" in done.stdout
     after = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.*")}
     assert {path for path in before if before[path] != after[path]} == {images / "box_ply_top.png"}
 
@@ -174,8 +175,8 @@ def test_own_pictures_are_copied_instead_of_drawn_but_only_as_a_full_set(tmp_pat
 
 
 @pytest.mark.parametrize("options, expected", [
-    (["--up", "z", "--front", "-z"], "perpendicular"), (["--up", "w"], "--up w"), (["--image_size", "3"], "--image_size 3"),
-    (["--images_dir", "nowhere"], "nowhere"), (["--nonsense"], "--nonsense")])
+    (["--up", "z", "--front", "-z"], "perpendicular"), (["--up", "w"], "--up w"),
+    (["--image_size", "3"], "--image_size 3"), (["--images_dir", "nowhere"], "nowhere"), (["--nonsense"], "--nonsense")])
 def test_bad_options_are_one_line_and_exit_code_2(tmp_path, options, expected):
     export_formats(tmp_path / "in")
     done = run(tmp_path / "in", *options)

@@ -148,7 +148,8 @@ def test_renaming_in_place_leaves_good_names_alone(tmp_path):
 
 
 @pytest.mark.parametrize("wrong, expected", [
-    ([], "--images"), (["--images", "nowhere"], "nowhere"), (["--copy", "--move"], "not allowed with"), (["--x"], "--x")])
+    ([], "--images"), (["--images", "nowhere"], "nowhere"), (["--copy", "--move"], "not allowed with"),
+    (["--x"], "--x")])
 def test_bad_options_are_one_line_and_exit_code_2(wrong, expected):
     done = run(*wrong)
     assert done.returncode == 2 and expected in done.stderr and done.stderr.count("\n") == 1

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from config import VIEW_NAMES
-from utils.views import NOVEL_ANGLES_DEG, OPPOSITE_VIEWS, VIEW_ANGLES_DEG, VIEW_BASES, VIEW_EXTENT, camera_basis, to_pixels
+from utils.views import (NOVEL_ANGLES_DEG, OPPOSITE_VIEWS, VIEW_ANGLES_DEG, VIEW_BASES, VIEW_EXTENT, camera_basis,
+                         to_pixels)
 
 X, Y, Z = np.eye(3)
 # view: (camera stands on, image right, image up)
@@ -41,7 +42,8 @@ def test_camera_stands_at_its_azimuth_and_elevation():
 
 
 def test_novel_cameras_are_eight_and_none_of_the_six():
-    expected = [(22.5, 30), (67.5, -20), (112.5, 30), (157.5, -20), (202.5, 30), (247.5, -20), (292.5, 30), (337.5, -20)]
+    expected = [(22.5, 30), (67.5, -20), (112.5, 30), (157.5, -20),
+                (202.5, 30), (247.5, -20), (292.5, 30), (337.5, -20)]
     assert list(NOVEL_ANGLES_DEG) == expected
     assert not set(NOVEL_ANGLES_DEG) & set(VIEW_ANGLES_DEG.values())
 

@@ -17,7 +17,7 @@ def replacing(path):
     Yields:
         Path of the temporary file, with the target's suffix.
     Raises:
-        UserError: the folder cannot be written to.
+        UserError: the folder cannot be written to, or the target is itself a folder.
     """
     path = Path(path)
     try:
@@ -31,7 +31,10 @@ def replacing(path):
         mask = os.umask(0)
         os.umask(mask)
         os.chmod(name, 0o666 & ~mask)  # mkstemp makes files that only their owner can read
-        os.replace(name, path)
+        try:
+            os.replace(name, path)
+        except OSError as error:
+            raise UserError(f"cannot write {path}: {error.strerror}") from None
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
@@ -49,6 +52,8 @@ def content_key(paths, *settings):
     """
     digest = hashlib.sha256(repr(settings).encode())
     for path in paths:
-        digest.update(Path(path).name.encode())
-        digest.update(Path(path).read_bytes())
+        content = Path(path).read_bytes()
+        # With its length, so that one file's end cannot pass for the next one's beginning.
+        digest.update(repr((Path(path).name, len(content))).encode())
+        digest.update(content)
     return digest.hexdigest()[:16]

@@ -47,7 +47,7 @@ class Mesh:
         Returns:
             (K, 3) float32 sRGB in [0, 1]; textures are read bilinearly and repeat outside [0, 1].
         """
-        face_index, barycentric = np.asarray(face_index), np.asarray(barycentric, np.float32)
+        face_index, barycentric = np.asarray(face_index, np.int64), np.asarray(barycentric, np.float32)
         colors = np.einsum("kcj,kc->kj", self.corner_colors.take(face_index, axis=0), barycentric)
         texture_index = self.face_texture.take(face_index)
         for number, texture in enumerate(self.textures):
@@ -136,7 +136,7 @@ def read_mesh(path):
         path: .obj (with MTL and textures), .glb, .gltf, .ply, .off or .stl file.
     Returns:
         mesh: Mesh in the file's own coordinates, faces without area removed.
-        warnings: list of str, one for each missing MTL or texture file, naming it.
+        warnings: list of str, one for each MTL or texture that is missing, damaged or cannot be placed, naming it.
     Raises:
         UserError: the file cannot be read, has no faces, or has vertices that are not finite; it names the file.
     """

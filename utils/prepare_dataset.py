@@ -173,7 +173,8 @@ def prepare_object(object_id, source, output, turn, image_size, images_dir=None)
     folder, pictures = Path(output) / "OBJs" / object_id, Path(output) / "input_images"
     own = pictures_of(images_dir, object_id) if images_dir else {}
     if own and len(own) < 6:
-        raise UserError(f"{images_dir}: has no {', '.join(v for v in VIEW_NAMES if v not in own)} picture of {object_id}")
+        lacking = ", ".join(view for view in VIEW_NAMES if view not in own)
+        raise UserError(f"{images_dir}: has no {lacking} picture of {object_id}")
     there = sorted(path for path in folder.glob("*") if path.suffix.lower() == ".obj")
     missing = [view for view in VIEW_NAMES if view not in pictures_of(pictures, object_id)]
     if there and not missing:

@@ -53,8 +53,8 @@ def find_view(text):
     names = [word.group().lower() for word in words]
     hits = [i for i, name in enumerate(names) if name in VIEW_WORDS]
     if not hits:  # ShoeFront, shoe12front; only at the end, for BackPack is no view
-        tail = re.search(r"(?<=[a-z0-9])(Front|Back|Rear|Left|Right|Top|Bottom)$|(?<=\d)(front|back|rear|left|right|top|"
-                         r"bottom)$", text)
+        tail = re.search(r"(?<=[a-z0-9])(Front|Back|Rear|Left|Right|Top|Bottom)$"
+                         r"|(?<=\d)(front|back|rear|left|right|top|bottom)$", text)
         return (VIEW_WORDS[tail.group().lower()], text[: tail.start()]) if tail else ("", text)
     content = [i for i, name in enumerate(names) if name not in FILLERS]
     # left_shoe_front is a front view, and so is front_of_left_shoe; front_left could be either.

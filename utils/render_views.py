@@ -14,7 +14,8 @@ from utils.views import OPPOSITE_VIEWS, VIEW_BASES, to_pixels
 
 # Pixels of bounding boxes handled at a time: small enough for the processor's cache, and bounds the memory.
 CHUNK_PIXELS = 1 << 16
-SMALLEST_AREA = 1e-9  # square pixels, doubled; below it a face seen edge-on has a slope made of rounding errors
+# Square pixels, doubled. A smaller face is seen edge-on: its slope in depth would be made of rounding errors.
+SMALLEST_AREA = 1e-6
 
 
 @dataclass
@@ -92,7 +93,7 @@ def over_white(rgba):
 
 def _rasterize(vertices, faces, basis, size, directions):
     """One Fragments for each of `directions`: 1 sees the largest depth, -1 the smallest (from behind, unmirrored)."""
-    points = to_pixels(np.asarray(vertices, np.float64), basis, size)
+    points = to_pixels(np.asarray(vertices, np.float64), np.asarray(basis), size)
     drawn, corners, area = _faces_in_picture(points, np.asarray(faces).reshape(-1, 3), size)
     depths = [np.full(size * size, -np.inf, np.float32) for _ in directions]
     indices = [np.full(size * size, -1, np.int64) for _ in directions]
@@ -124,7 +125,7 @@ def _faces_in_picture(points, faces, size):
     with np.errstate(invalid="ignore"):  # infinite corners
         (x0, y0, _), (x1, y1, _), (x2, y2, _) = corners
         area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
-    sound = np.flatnonzero((np.abs(area) > SMALLEST_AREA) & np.isfinite(corners).all(axis=(0, 1)))
+    sound = np.flatnonzero((np.abs(area) > SMALLEST_AREA) & np.isfinite(area))
     return drawn.take(sound), corners.take(sound, axis=2), area.take(sound)
 
 
@@ -155,9 +156,8 @@ def _covered_pixels(corners, area, size):
         filled = np.flatnonzero(count)
         first, count, row = first.take(filled), count.take(filled), row.take(filled)
         face = half.take(filled) >> 1
-        offset, across, down, low, high = planes.take(face, axis=0).T
-        # Rounding must not let a face that is seen edge-on reach before or behind its own corners.
-        depth = np.clip(offset + across * first + down * row, low, high)
+        offset, across, down = planes.take(face, axis=0).T
+        depth = offset + across * first + down * row
         # The pixels of all spans.
         span, step = _repeat(count)
         pixel = (row * size + first).take(span) + step
@@ -199,12 +199,11 @@ def _line(xa, ya, xb, yb):
 
 
 def _depth_planes(corners, area):
-    """(K, 5) float64 for each face: depth at the centre of pixel (0, 0), change per column and per row, lowest, highest."""
+    """(K, 3) float64 for each face: depth at the centre of pixel (0, 0), change per column, change per row."""
     (x0, y0, z0), (x1, y1, z1), (x2, y2, z2) = corners
     across = ((y2 - y0) * (z1 - z0) - (y1 - y0) * (z2 - z0)) / area
     down = ((x1 - x0) * (z2 - z0) - (x2 - x0) * (z1 - z0)) / area
-    offset = z0 - across * (x0 - 0.5) - down * (y0 - 0.5)
-    return np.stack([offset, across, down, corners[:, 2].min(axis=0), corners[:, 2].max(axis=0)], axis=1)
+    return np.stack([z0 - across * (x0 - 0.5) - down * (y0 - 0.5), across, down], axis=1)
 
 
 def _weight_planes(corners, area):

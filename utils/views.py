@@ -21,7 +21,6 @@ VIEW_ANGLES_DEG = {
 # Cameras that are not among the six, for judging colours and for previews.
 NOVEL_ANGLES_DEG = tuple(((i + 0.5) * 45.0, 30.0 if i % 2 == 0 else -20.0) for i in range(8))
 
-
 # (view, the view from the other side, axis of an (H, W) picture along which the two are mirrored)
 OPPOSITE_VIEWS = (("front", "back", 1), ("left", "right", 1), ("top", "bottom", 0))
 
