@@ -53,6 +53,7 @@ class Config:
     encoder_width: int = 256  # features per token; this and the next two only shape the `scratch` encoder
     encoder_layers: int = 4
     encoder_heads: int = 4
+    encoder_learning_rate_scale: float = 0.1  # encoder's rate / the rest's; near 1 its features collapse to one value
     aggregate_dim: int = 768  # width of the one feature vector that six views become
 
     # Geometry (stage 1)
@@ -63,10 +64,10 @@ class Config:
     num_epochs_stage1: int = 50
     learning_rate_stage1: float = 5e-5  # peak; linear warm-up, then cosine
     lambda_chamfer: float = 1.0  # squared distances, both directions
-    lambda_coverage: float = 0.1  # distance of the worst-covered 5 % of the true surface
-    lambda_laplacian: float = 0.1  # vertices pulled to the mean of their neighbours: fewer spikes
-    lambda_edge: float = 0.1  # spread of edge lengths: fewer slivers
-    lambda_normal: float = 0.01  # bending between neighbouring faces
+    lambda_coverage: float = 0.02  # distance of the worst-covered 5 % of the true surface
+    lambda_laplacian: float = 0.3  # vertices pulled to the mean of their neighbours: fewer spikes
+    lambda_edge: float = 0.003  # spread of edge lengths: fewer slivers
+    lambda_normal: float = 0.002  # bending between neighbouring faces
 
     # Texture (stage 2)
     geometry_checkpoint: str = ""  # empty: checkpoints/geometry_best.pth if you trained one, else the shipped one
@@ -186,7 +187,7 @@ def check_config(cfg):
         if type(value) is not kind:
             raise UserError(f"--{item.name} {value!r}: expected {_kind_name(kind)}")
         low, high = LIMITS.get(item.name, (None, None))
-        if item.name.startswith(("lambda_", "learning_rate_", "gradient_clip")):
+        if item.name.startswith(("lambda_", "learning_rate_", "gradient_clip", "encoder_learning_rate")):
             low = 0.0
         if kind in (int, float):
             if value != value or value in (float("inf"), float("-inf")):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from config import config_as_dict, parse_config, run_script
 
+STATISTICS_OBJECTS = 64  # whose features set the aggregation's mean and deviation
 MEAN_SHAPE_STEPS = 150  # of MEAN_SHAPE_OBJECTS objects each: half a minute on a CPU
 MEAN_SHAPE_OBJECTS = 8
 MEAN_SHAPE_RATE = 0.02  # lengths per step
@@ -30,16 +31,18 @@ def train(cfg):
         UserError: data, encoder, device or checkpoint are not as needed, or the loss is no longer finite.
     """
     import torch
+    from torch.utils.data import Subset
     from tqdm import tqdm
 
     from load_data import SixViewDataset, make_loader, prepare_objects, split_objects
-    from models.encoder import load_encoder
+    from models.encoder import encode_dataset, load_encoder
     from models.geometry_model import GeometryModel
     from models.losses import geometry_loss
     from utils.checkpoint import load_checkpoint, load_weights, save_checkpoint, stored_weights
     from utils.device import make_accelerator
     from utils.training import (BestKeeper, RunLog, drawn_points, lr_at, make_optimizer, only_main_process_talks,
-                                sample_generator, seed_everything, shuffled_views, stop_if_not_finite, uniform_draws)
+                                sample_generator, seed_everything, set_rate, shuffled_views, stop_if_not_finite,
+                                uniform_draws)
 
     # Device
     accelerator = make_accelerator(cfg.device, cfg.mixed_precision, cfg.gradient_accumulation_steps)
@@ -53,7 +56,7 @@ def train(cfg):
     cfg = replace(cfg, image_size=image_size)
     model = GeometryModel(encoder, num_points=cfg.num_points, decoder_hidden=tuple(cfg.decoder_hidden),
                           aggregate_dim=cfg.aggregate_dim)
-    optimizer = make_optimizer(model, cfg.learning_rate_stage1, cfg.weight_decay)
+    optimizer = make_optimizer(model, cfg.weight_decay, cfg.encoder_learning_rate_scale)
 
     # Data
     with accelerator.main_process_first():
@@ -85,13 +88,24 @@ def train(cfg):
     weights = {name: getattr(cfg, f"lambda_{name}") for name in ("chamfer", "coverage", "laplacian", "edge", "normal")}
     total_steps = cfg.num_epochs_stage1 * -(-len(loader) // cfg.gradient_accumulation_steps)
 
+    # A frozen encoder sees every picture once; a trained one only takes the statistics of its start
+    frozen = plain_model.encoder.frozen
+    seen = train_set if frozen else Subset(train_set, range(min(len(train_set), STATISTICS_OBJECTS)))
+    pooled = encode_dataset(plain_model.encoder, make_loader(seen, 8, shuffle=False, seed=0), device)
+    if not cfg.resume:
+        plain_model.aggregator.set_statistics(torch.cat(list(pooled.values())))
+    if frozen:
+        pooled |= encode_dataset(plain_model.encoder, validation_loader, device)
+
     def forward_losses(batch, epoch, weights):
         """Loss of one batch; what is random in it depends on the seed, the epoch and each object's id alone."""
         generators = [sample_generator(cfg.seed, epoch, object_id) for object_id in batch["id"]]
-        images = shuffled_views(batch["images"].cpu(), generators).to(device)
+        views = [pooled[object_id] for object_id in batch["id"]] if frozen else batch["images"].cpu()
+        views = shuffled_views(views, generators).to(device)
         points, = drawn_points([batch["points"].cpu()], cfg.num_loss_samples, generators)
         draws = uniform_draws(cfg.num_loss_samples, 3, generators).to(device)
-        return geometry_loss(model(images), plain_model.template, points.to(device), draws, weights)
+        vertices = model(None, pooled=views) if frozen else model(views)
+        return geometry_loss(vertices, plain_model.template, points.to(device), draws, weights)
 
     def validate():
         """Mean Chamfer distance on the held-out objects, with the same draws every time; None if there are none."""
@@ -129,8 +143,7 @@ def train(cfg):
         for batch in bar:
             with accelerator.accumulate(model):
                 rate = lr_at(step, total_steps, cfg.learning_rate_stage1, cfg.warmup_fraction)
-                for group in optimizer.param_groups:
-                    group["lr"] = rate
+                set_rate(optimizer, rate)
                 total, parts = forward_losses(batch, epoch, weights)
                 stop_if_not_finite(total, parts, step, batch["id"])
                 accelerator.backward(total)
@@ -170,8 +183,7 @@ def fit_mean_shape(model, dataset, weights, cfg):
     """Move the decoder's bias to the shape that fits all training objects best, before any picture is looked at.
 
     Otherwise the first hundred steps, whose gradients all point to that mean shape, drive the hidden features of all
-    objects to one value, and training stays at the mean for thousands of steps (measured: the features' relative
-    spread over objects fell from 0.1 to 0.0001).
+    objects towards one value.
 
     Args:
         model: GeometryModel; its decoder.head.bias changes.

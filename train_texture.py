@@ -28,7 +28,7 @@ def train(cfg):
     from tqdm import tqdm
 
     from load_data import SixViewDataset, make_loader, prepare_objects, split_objects
-    from models.encoder import copy_encoder, load_encoder
+    from models.encoder import copy_encoder, encode_dataset, load_encoder
     from models.geometry_model import load_geometry_model
     from models.losses import color_loss, draw_colors, feature_distance, gather_points, sample_faces, smoothness_loss
     from models.texture_model import TextureModel
@@ -37,7 +37,7 @@ def train(cfg):
     from utils.nearest import nearest_index
     from utils.pixel_map import pixel_corners
     from utils.training import (BestKeeper, RunLog, lr_at, make_optimizer, only_main_process_talks, sample_generator,
-                                seed_everything, shuffled_views, stop_if_not_finite, uniform_draws)
+                                seed_everything, set_rate, shuffled_views, stop_if_not_finite, uniform_draws)
 
     # Device
     accelerator = make_accelerator(cfg.device, cfg.mixed_precision, cfg.gradient_accumulation_steps)
@@ -64,7 +64,7 @@ def train(cfg):
         model.aggregator.load_state_dict(geometry.aggregator.state_dict())
     geometry.to(device)
     template = geometry.template
-    optimizer = make_optimizer(model, cfg.learning_rate_stage2, cfg.weight_decay)
+    optimizer = make_optimizer(model, cfg.weight_decay, cfg.encoder_learning_rate_scale)
 
     # Data
     with accelerator.main_process_first():
@@ -95,6 +95,13 @@ def train(cfg):
     plain_model = accelerator.unwrap_model(model)
     total_steps = cfg.num_epochs_stage2 * -(-len(loader) // cfg.gradient_accumulation_steps)
 
+    # A frozen encoder sees every picture once; so does the geometry model, which never changes
+    frozen = plain_model.encoder.frozen
+    pooled = {}
+    if frozen:
+        for loader_once in (make_loader(train_set, 8, shuffle=False, seed=0), validation_loader):
+            pooled |= encode_dataset(plain_model.encoder, loader_once, device)
+
     def forward_losses(batch, epoch, perceptual):
         """Loss of one batch; what is random in it depends on the seed, the epoch and each object's id alone."""
         generators = [sample_generator(cfg.seed, epoch, object_id) for object_id in batch["id"]]
@@ -105,8 +112,9 @@ def train(cfg):
             positions = torch.cat([vertices, sample_faces(vertices, template["faces"], draws)], dim=1)
             nearest = nearest_index(positions, batch["points"].to(device))
             true_colors = gather_points(batch["colors"].to(device), nearest)
-        shuffled = shuffled_views(batch["images"].cpu(), generators).to(device)
-        colors = model(shuffled, positions)
+        views = [pooled[object_id] for object_id in batch["id"]] if frozen else batch["images"].cpu()
+        views = shuffled_views(views, generators).to(device)
+        colors = model(None, positions, pooled=views) if frozen else model(views, positions)
         vertex_colors = colors[:, :vertices.shape[1]]
         parts = {"l1l2": color_loss(colors, true_colors)}
         if cfg.lambda_smooth:
@@ -154,8 +162,7 @@ def train(cfg):
         for batch in bar:
             with accelerator.accumulate(model):
                 rate = lr_at(step, total_steps, cfg.learning_rate_stage2, cfg.warmup_fraction)
-                for group in optimizer.param_groups:
-                    group["lr"] = rate
+                set_rate(optimizer, rate)
                 total, parts = forward_losses(batch, epoch, perceptual=cfg.lambda_perceptual > 0)
                 stop_if_not_finite(total, parts, step, batch["id"])
                 accelerator.backward(total)

@@ -4,6 +4,7 @@ Attention runs through PyTorch's scaled_dot_product_attention. The encoder owns 
 plain pictures in [0, 1] and cannot normalise twice.
 """
 import copy
+import math
 import threading
 from pathlib import Path
 
@@ -60,8 +61,9 @@ class ImageEncoder(nn.Module):
         Args:
             images: (B, S, 3, H, W) float in [0, 1], sRGB; edges that are no multiple of the patch are resized up to one.
         Returns:
-            pooled: (B, S, D), the normalised class token of each view.
-            tokens: (B, S, P, D), its P patches, row by row.
+            pooled: (B, S, D), each view's class token plus the mean of its patch tokens. DINOv2's own linear probes
+                use both; the mean also carries a picture's content before a class token has learned to.
+            tokens: (B, S, P, D), its P patch tokens, row by row.
         """
         batch, views, _, height, width = images.shape
         pixels = images.reshape(batch * views, 3, height, width)
@@ -71,10 +73,8 @@ class ImageEncoder(nn.Module):
         pixels = (pixels - self.mean) / self.std
         with torch.set_grad_enabled(torch.is_grad_enabled() and (not self.frozen or images.requires_grad)):
             output = self.backbone(pixels)
-        import os
-        pooled = output.pooler_output.view(batch, views, -1)
-        if os.environ.get('POOL'): pooled = pooled + output.last_hidden_state[:, 1:].mean(1).view(batch, views, -1)
-        return pooled, output.last_hidden_state[:, 1:].reshape(batch, views, -1, self.feature_dim)
+        tokens = output.last_hidden_state[:, 1:].reshape(batch, views, -1, self.feature_dim)
+        return output.pooler_output.view(batch, views, -1) + tokens.mean(2), tokens
 
     def description(self):
         """Plain types from which `build_encoder` makes this encoder again, given its weights."""
@@ -128,7 +128,10 @@ def load_encoder(cfg):
     if name == SCRATCH_ENCODER:
         backbone = _new_backbone(
             hidden_size=cfg.encoder_width, num_hidden_layers=cfg.encoder_layers, num_attention_heads=cfg.encoder_heads,
-            image_size=cfg.image_size // PATCH_SIZE * PATCH_SIZE, patch_size=PATCH_SIZE)
+            image_size=-(-cfg.image_size // PATCH_SIZE) * PATCH_SIZE, patch_size=PATCH_SIZE)
+        positions = backbone.embeddings.position_embeddings
+        with torch.no_grad():
+            positions[0, 1:] = sine_positions(positions.shape[1] - 1, cfg.encoder_width)
         return ImageEncoder(backbone, name=SCRATCH_ENCODER, **options), cfg.image_size
     if name.endswith(".pth"):
         return _encoder_of_checkpoint(name, options)[0], cfg.image_size
@@ -144,6 +147,42 @@ def load_encoder(cfg):
               f"small encoder. For the real one run once with a connection, or pass --encoder_name FOLDER")
         encoder, its_size = _encoder_of_checkpoint(str(shipped), options)
         return encoder, cfg.image_size if "image_size" in cfg.explicit else its_size
+
+
+@torch.no_grad()
+def encode_dataset(encoder, loader, device):
+    """Pooled features of every object, for a frozen encoder: each picture is encoded once, not once per epoch.
+
+    Args:
+        encoder: ImageEncoder on `device`.
+        loader: yields dicts with `id` (list of str) and `images` (B, S, 3, H, W).
+        device: torch.device.
+    Returns:
+        dict: id to (S, D) float32 on the CPU.
+    """
+    pooled = {}
+    for batch in loader:
+        pooled.update(zip(batch["id"], encoder(batch["images"].to(device))[0].float().cpu()))
+    return pooled
+
+
+def sine_positions(count, width):
+    """Sines and cosines of a square grid's rows and columns (He et al. 2022, "Masked Autoencoders", section 3).
+
+    DINOv2's own random start is fifty times weaker than what a patch's content adds, so an untrained encoder would
+    hardly know where in a picture it saw something.
+
+    Args:
+        count: patches, a square number; width: features.
+    Returns:
+        (count, width) float32 in [-0.5, 0.5].
+    """
+    edge = round(count**0.5)
+    octaves = 4 * math.pi * 10.0 ** (-3 * torch.arange(width // 4) / (width // 4))
+    row, column = torch.meshgrid(*[torch.linspace(-1, 1, edge)] * 2, indexing="ij")
+    angles = [place.reshape(-1, 1) * octaves for place in (column, row)]
+    waves = torch.cat([wave for angle in angles for wave in (angle.sin(), angle.cos())], dim=1) / 2
+    return torch.nn.functional.pad(waves, (0, width - waves.shape[1]))
 
 
 def _encoder_of_checkpoint(path, options):

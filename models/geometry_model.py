@@ -72,15 +72,23 @@ class GeometryModel(nn.Module):
         """The mesh's connectivity for the losses: faces (F, 3), edges (E, 2), edge_faces (E, 2), all int64."""
         return {"faces": self.faces, "edges": self.edges, "edge_faces": self.edge_faces}
 
-    def features(self, images):
-        """images (B, S, 3, H, W) in [0, 1], views in any order -> (B, aggregate_dim) float32."""
-        pooled, _ = self.encoder(images)                      # (B, S, D)
+    def features(self, images, pooled=None):
+        """images (B, S, 3, H, W) in [0, 1], views in any order, or their pooled features -> (B, aggregate_dim)."""
+        if pooled is None:
+            pooled, _ = self.encoder(images)                  # (B, S, D)
         with full_precision(pooled):
             return self.aggregator(pooled.float())            # (B, aggregate_dim)
 
-    def forward(self, images):
-        """images (B, S, 3, H, W) in [0, 1], views in any order -> vertices (B, N, 3) float32."""
-        feature = self.features(images)                       # (B, aggregate_dim)
+    def forward(self, images, pooled=None):
+        """Predict vertices.
+
+        Args:
+            images: (B, S, 3, H, W) float in [0, 1], views in any order; not looked at if `pooled` is given.
+            pooled: (B, S, D) features of the views if the frozen encoder has seen them before, else None.
+        Returns:
+            (B, N, 3) float32, vertices in the normalised frame.
+        """
+        feature = self.features(images, pooled)               # (B, aggregate_dim)
         with full_precision(feature):                         # 8 bits of bf16 would round vertices to 0.004
             return self.decoder(feature)                      # (B, N, 3)
 

@@ -66,15 +66,24 @@ class TextureModel(nn.Module):
         self.sizes = {"aggregate_dim": aggregate_dim, "hidden": hidden, "num_layers": num_layers,
                       "num_frequencies": num_frequencies}
 
-    def features(self, images):
-        """images (B, S, 3, H, W) in [0, 1], views in any order -> (B, aggregate_dim) float32."""
-        pooled, _ = self.encoder(images)                      # (B, S, D)
+    def features(self, images, pooled=None):
+        """images (B, S, 3, H, W) in [0, 1], views in any order, or their pooled features -> (B, aggregate_dim)."""
+        if pooled is None:
+            pooled, _ = self.encoder(images)                  # (B, S, D)
         with full_precision(pooled):
             return self.aggregator(pooled.float())            # (B, aggregate_dim)
 
-    def forward(self, images, positions):
-        """images (B, S, 3, H, W) in [0, 1], positions (B, N, 3) in the normalised frame -> (B, N, 3) sRGB in [0, 1]."""
-        feature = self.features(images)                       # (B, aggregate_dim)
+    def forward(self, images, positions, pooled=None):
+        """Colours at any positions.
+
+        Args:
+            images: (B, S, 3, H, W) float in [0, 1], views in any order; not looked at if `pooled` is given.
+            positions: (B, N, 3) float in the normalised frame.
+            pooled: (B, S, D) features of the views if the frozen encoder has seen them before, else None.
+        Returns:
+            (B, N, 3) float32 sRGB in [0, 1].
+        """
+        feature = self.features(images, pooled)               # (B, aggregate_dim)
         with full_precision(feature):
             return self.decoder(positions.float(), feature)   # (B, N, 3)
 

@@ -32,10 +32,17 @@ def sample_generator(seed, epoch, object_id):
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
-def shuffled_views(images, generators):
-    """Each object's views in an order of its own: images (B, S, 3, H, W), one generator per object -> the same shape."""
-    order = torch.stack([torch.randperm(images.shape[1], generator=generator) for generator in generators])
-    return torch.stack([views[places] for views, places in zip(images, order)])
+def shuffled_views(per_view, generators):
+    """Each object's views in an order of its own.
+
+    Args:
+        per_view: list over objects of (S, ...) tensors (pictures or features), or one (B, S, ...) tensor.
+        generators: one per object.
+    Returns:
+        (B, S, ...) tensor.
+    """
+    return torch.stack([views[torch.randperm(len(views), generator=generator)]
+                        for views, generator in zip(per_view, generators)])
 
 
 def drawn_points(arrays, count, generators):
@@ -66,15 +73,27 @@ def lr_at(step, total_steps, peak, warmup_fraction):
     return peak * (0.01 + 0.99 * (1 + math.cos(math.pi * min(progress, 1.0))) / 2)
 
 
-def make_optimizer(model, learning_rate, weight_decay):
+def make_optimizer(model, weight_decay, encoder_scale):
     """AdamW (Loshchilov and Hutter 2019) over the trainable parameters; biases and norms are not decayed.
+
+    Each parameter group's `scale` is what its learning rate is to be multiplied by (see `set_rate`): encoder_scale for
+    the parameters under `encoder.`, 1 for the others.
 
     The fused kernel does the same arithmetic in one pass (a third of a step's time with a 29 M decoder on a CPU).
     """
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [{"params": [p for p in trainable if p.ndim > 1], "weight_decay": weight_decay},
-              {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.98), fused=True)
+    groups = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            scale = encoder_scale if name.startswith("encoder.") else 1.0
+            groups.setdefault((scale, weight_decay if parameter.ndim > 1 else 0.0), []).append(parameter)
+    return torch.optim.AdamW([{"params": parameters, "scale": scale, "weight_decay": decay}
+                              for (scale, decay), parameters in groups.items()], betas=(0.9, 0.98), fused=True)
+
+
+def set_rate(optimizer, rate):
+    """Give every parameter group `rate` times its own scale."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["scale"]
 
 
 def only_main_process_talks(accelerator):
