@@ -14,7 +14,6 @@ from pathlib import Path
 
 from config import config_as_dict, parse_config, run_script
 
-STATISTICS_OBJECTS = 64  # whose features set the aggregation's mean and deviation
 MEAN_SHAPE_STEPS = 150  # of MEAN_SHAPE_OBJECTS objects each: half a minute on a CPU
 MEAN_SHAPE_OBJECTS = 8
 MEAN_SHAPE_RATE = 0.02  # lengths per step
@@ -40,9 +39,9 @@ def train(cfg):
     from models.losses import geometry_loss
     from utils.checkpoint import load_checkpoint, load_weights, save_checkpoint, stored_weights
     from utils.device import make_accelerator
-    from utils.training import (BestKeeper, RunLog, drawn_points, lr_at, make_optimizer, only_main_process_talks,
-                                sample_generator, seed_everything, set_rate, shuffled_views, stop_if_not_finite,
-                                uniform_draws)
+    from utils.training import (STATISTICS_OBJECTS, BestKeeper, RunLog, drawn_points, lr_at, make_optimizer,
+                                only_main_process_talks, sample_generator, seed_everything, set_rate,
+                                shuffled_views, stop_if_not_finite, uniform_draws)
 
     # Device
     accelerator = make_accelerator(cfg.device, cfg.mixed_precision, cfg.gradient_accumulation_steps)
@@ -79,7 +78,8 @@ def train(cfg):
         optimizer.load_state_dict(saved["optimizer"])
         first_epoch, step, start_score = saved["epoch"], saved["step"], saved["start_score"]
         print(f"resumed from {last_path}: {first_epoch} epochs done")
-    keeper = BestKeeper(best_path, validation_ids, load_checkpoint(best_path, "geometry") if best_path.is_file() else None)
+    old_best = load_checkpoint(best_path, "geometry") if best_path.is_file() else None
+    keeper = BestKeeper(best_path, validation_ids, old_best)
     log = RunLog(cfg.log_dir, "geometry", config_as_dict(cfg), first_epoch if cfg.resume else None,
                  accelerator.is_main_process)
 

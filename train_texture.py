@@ -25,6 +25,7 @@ def train(cfg):
         UserError: data, geometry checkpoint, device are not as needed, or the loss is no longer finite.
     """
     import torch
+    from torch.utils.data import Subset
     from tqdm import tqdm
 
     from load_data import SixViewDataset, make_loader, prepare_objects, split_objects
@@ -36,8 +37,9 @@ def train(cfg):
     from utils.device import make_accelerator
     from utils.nearest import nearest_index
     from utils.pixel_map import pixel_corners
-    from utils.training import (BestKeeper, RunLog, lr_at, make_optimizer, only_main_process_talks, sample_generator,
-                                seed_everything, set_rate, shuffled_views, stop_if_not_finite, uniform_draws)
+    from utils.training import (STATISTICS_OBJECTS, BestKeeper, RunLog, lr_at, make_optimizer, only_main_process_talks,
+                                sample_generator, seed_everything, set_rate, shuffled_views, stop_if_not_finite,
+                                uniform_draws)
 
     # Device
     accelerator = make_accelerator(cfg.device, cfg.mixed_precision, cfg.gradient_accumulation_steps)
@@ -60,7 +62,7 @@ def train(cfg):
     width = geometry.sizes["aggregate_dim"]
     model = TextureModel(encoder, aggregate_dim=width, hidden=cfg.texture_hidden, num_layers=cfg.texture_layers,
                          num_frequencies=cfg.texture_frequencies)
-    if encoder.feature_dim == geometry.encoder.feature_dim:
+    if not named_encoder:
         model.aggregator.load_state_dict(geometry.aggregator.state_dict())
     geometry.to(device)
     template = geometry.template
@@ -87,7 +89,8 @@ def train(cfg):
         optimizer.load_state_dict(saved["optimizer"])
         first_epoch, step, start_score = saved["epoch"], saved["step"], saved["start_score"]
         print(f"resumed from {last_path}: {first_epoch} epochs done")
-    keeper = BestKeeper(best_path, validation_ids, load_checkpoint(best_path, "texture") if best_path.is_file() else None)
+    old_best = load_checkpoint(best_path, "texture") if best_path.is_file() else None
+    keeper = BestKeeper(best_path, validation_ids, old_best)
     log = RunLog(cfg.log_dir, "texture", config_as_dict(cfg), first_epoch if cfg.resume else None,
                  accelerator.is_main_process)
 
@@ -95,12 +98,16 @@ def train(cfg):
     plain_model = accelerator.unwrap_model(model)
     total_steps = cfg.num_epochs_stage2 * -(-len(loader) // cfg.gradient_accumulation_steps)
 
-    # A frozen encoder sees every picture once; so does the geometry model, which never changes
+    # A frozen encoder sees every picture once; one that the geometry was not trained with sets its statistics
     frozen = plain_model.encoder.frozen
     pooled = {}
+    if frozen or named_encoder:
+        seen = train_set if frozen else Subset(train_set, range(min(len(train_set), STATISTICS_OBJECTS)))
+        pooled = encode_dataset(plain_model.encoder, make_loader(seen, 8, shuffle=False, seed=0), device)
+    if named_encoder and not cfg.resume:
+        plain_model.aggregator.set_statistics(torch.cat(list(pooled.values())))
     if frozen:
-        for loader_once in (make_loader(train_set, 8, shuffle=False, seed=0), validation_loader):
-            pooled |= encode_dataset(plain_model.encoder, loader_once, device)
+        pooled |= encode_dataset(plain_model.encoder, validation_loader, device)
 
     def forward_losses(batch, epoch, perceptual):
         """Loss of one batch; what is random in it depends on the seed, the epoch and each object's id alone."""

@@ -10,6 +10,8 @@ import torch
 from config import UserError
 from utils.files import replacing
 
+STATISTICS_OBJECTS = 64  # whose features set the aggregation's mean and deviation, where not all are encoded anyway
+
 
 def seed_everything(seed):
     """Seed every generator that training draws from outside `sample_generator` (initial weights, dropout)."""
