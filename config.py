@@ -6,8 +6,10 @@ Only the standard library is imported here, so `--help` and a mistyped option an
 """
 import argparse
 import dataclasses
+import re
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 
 # The six orthographic views, by name and in this order everywhere (utils/views.py has their cameras).
 VIEW_NAMES = ("front", "back", "left", "right", "top", "bottom")
@@ -50,9 +52,9 @@ class Config:
     encoder_name: str = "facebook/dinov2-base"  # hub name | local folder | a geometry .pth | scratch
     freeze_image_encoder: bool = False  # True: encoder in eval mode, no gradient, not stored in checkpoints
     gradient_checkpointing: bool = False  # recompute activations in backward: less memory, about 1.3x the time
-    encoder_width: int = 256  # features per token; this and the next two only shape the `scratch` encoder
-    encoder_layers: int = 4
-    encoder_heads: int = 4
+    encoder_width: int = 256  # features per token of the `scratch` encoder
+    encoder_layers: int = 4  # transformer blocks of the `scratch` encoder
+    encoder_heads: int = 4  # attention heads of the `scratch` encoder
     encoder_learning_rate_scale: float = 0.1  # encoder's rate / the rest's; near 1 its features collapse to one value
     aggregate_dim: int = 768  # width of the one feature vector that six views become
 
@@ -61,22 +63,22 @@ class Config:
     decoder_hidden: tuple = (1024, 2048, 2048)  # hidden widths of the point decoder
     num_loss_samples: int = 4096  # points per object and step, on the true and on the predicted surface
     batch_size_stage1: int = 1  # objects per step and process
-    num_epochs_stage1: int = 50
+    num_epochs_stage1: int = 50  # passes over the training objects
     learning_rate_stage1: float = 5e-5  # peak; linear warm-up, then cosine
     lambda_chamfer: float = 1.0  # squared distances, both directions
     lambda_coverage: float = 0.02  # distance of the worst-covered 5 % of the true surface
-    lambda_laplacian: float = 0.3  # vertices pulled to the mean of their neighbours: fewer spikes
+    lambda_laplacian: float = 1.0  # vertices pulled to the mean of their neighbours: fewer spikes
     lambda_edge: float = 0.003  # spread of edge lengths: fewer slivers
-    lambda_normal: float = 0.002  # bending between neighbouring faces
+    lambda_normal: float = 0.02  # bending between neighbouring faces
 
     # Texture (stage 2)
     geometry_checkpoint: str = ""  # empty: checkpoints/geometry_best.pth if you trained one, else the shipped one
     texture_hidden: int = 256  # width of the colour MLP
     texture_layers: int = 4  # its hidden layers
     texture_frequencies: int = 6  # octaves of the sine encoding of a position
-    batch_size_stage2: int = 1
-    num_epochs_stage2: int = 30
-    learning_rate_stage2: float = 1e-4
+    batch_size_stage2: int = 1  # objects per step and process
+    num_epochs_stage2: int = 30  # passes over the training objects
+    learning_rate_stage2: float = 1e-4  # peak; linear warm-up, then cosine
     lambda_l1l2: float = 1.0  # |difference| + squared difference of sRGB in [0, 1]
     lambda_perceptual: float = 0.1  # distance of DINOv2 features of drawn and true views
     lambda_smooth: float = 0.02  # colour difference along mesh edges
@@ -99,6 +101,7 @@ class FastTrainingConfig(Config):
     encoder_name: str = SCRATCH_ENCODER
     image_size: int = 112
     encoder_width: int = 192
+    encoder_learning_rate_scale: float = 0.01
     num_points: int = 1024
     num_loss_samples: int = 2048
     decoder_hidden: tuple = (512, 512)
@@ -229,11 +232,14 @@ def parse_config(argv, description):
     """
     parser = OptionParser(description=description)
     parser.add_argument("--preset", choices=PRESETS, default="default", help="starting values for all options below")
+    # `--help` shows the comment beside each field of Config: one text, in one place.
+    source = Path(__file__).read_text(encoding="utf-8")
+    comments = dict(re.findall(r"^    (\w+): \w+ = .*?  # (.*)$", source.split("class FastTraining")[0], re.MULTILINE))
     for item in option_fields():
         shown = ",".join(map(str, item.default)) if isinstance(item.default, tuple) else item.default
         flag = {"nargs": "?", "const": "true"} if isinstance(item.default, bool) else {}
         parser.add_argument(f"--{item.name}", metavar=type(item.default).__name__, default=None,
-                            help=f"default {shown}", **flag)
+                            help=f"{comments[item.name]} (default {shown})".replace("%", "%%"), **flag)
     options = vars(parser.parse_args(argv))
     cfg = PRESETS[options.pop("preset")]()
     named = {name: text for name, text in options.items() if text is not None}

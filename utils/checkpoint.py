@@ -13,6 +13,8 @@ from utils.files import replacing
 
 FORMAT = 1
 COMMANDS = {"geometry": "python train_geometry.py", "texture": "python train_texture.py"}
+# Settings that name places on the machine that trained; a copy for sharing is written without them.
+PATHS = ("obj_dir", "images_dir", "cache_dir", "checkpoint_dir", "log_dir", "geometry_checkpoint")
 # What inference needs; everything else in a checkpoint serves resuming.
 FIELDS = ("format", "kind", "model_args", "weights", "view_names", "image_size", "config", "epoch", "score",
           "validation_ids")
@@ -110,6 +112,7 @@ def main(argv):
     kind = "texture" if "texture" in Path(options.source).name else "geometry"
     data = load_checkpoint(options.source, kind)
     lean = {name: data[name] for name in FIELDS}
+    lean["config"] = {name: value for name, value in lean["config"].items() if name not in PATHS}
     if options.half:
         lean["weights"] = {name: value.half() if value.is_floating_point() else value
                            for name, value in lean["weights"].items()}

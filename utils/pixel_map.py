@@ -6,8 +6,7 @@ the result and is differentiable in the colours.
 import numpy as np
 
 from config import VIEW_NAMES
-from utils.render_views import rasterize
-from utils.views import VIEW_BASES
+from utils.render_views import rasterize_views
 
 
 def pixel_corners(vertices, faces, size):
@@ -21,7 +20,8 @@ def pixel_corners(vertices, faces, size):
         corners: (B, 6, H, W, 3) int64, the corners of the face each pixel sees (those of face 0 for the background).
         weights: (B, 6, H, W, 3) float32, their barycentric weights; 0 for the background.
     """
-    views = [[rasterize(one, faces, VIEW_BASES[name], size) for name in VIEW_NAMES] for one in vertices]
+    objects = [rasterize_views(one, faces, size) for one in vertices]
+    views = [[seen[name] for name in VIEW_NAMES] for seen in objects]
     face_index = np.stack([[view.face_index for view in row] for row in views])
     weights = np.stack([[view.barycentric for view in row] for row in views])
     return np.asarray(faces, np.int64)[np.maximum(face_index, 0)], weights

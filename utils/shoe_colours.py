@@ -358,8 +358,8 @@ def _paint_insole(form, z, x, palette, rng):
     if logo:
         reach = np.hypot((z - .2) / 1.5, x) if logo == 1 else np.maximum(np.abs(z - .2) / 2, np.abs(x))
         _blend(image, _band(reach, .02 if rng.random() < .5 else -1, .045), palette.accent)
-    open_toe = form.kind in ("sandal", "slide")
-    return image * ((.85 if open_toe else 1 - .45 * smooth_step(z, .3, .7)) - .25 * smooth_step(np.abs(x), .05, .16))[..., None]
+    light = .85 if form.kind in ("sandal", "slide") else 1 - .45 * smooth_step(z, .3, .7)
+    return image * (light - .25 * smooth_step(np.abs(x), .05, .16))[..., None]
 
 
 def _paint_tread(form, z, x, palette, rng):

@@ -110,8 +110,8 @@ def stop_if_not_finite(total, parts, step, object_ids):
     """Raise UserError naming step, parts and objects if the loss is not a finite number."""
     if torch.isfinite(total):
         return
-    values = ", ".join(f"{name} {float(part):.4g}" for name, part in parts.items())
-    raise UserError(f"loss is {float(total)} at step {step} on {', '.join(object_ids)} ({values}); the last good state "
+    values = ", ".join(f"{name} {part.item():.4g}" for name, part in parts.items())
+    raise UserError(f"loss is {total.item()} at step {step} on {', '.join(object_ids)} ({values}); the last good state "
                     f"is in *_last.pth. Lower the learning rate, or look at these objects")
 
 

@@ -1,0 +1,102 @@
+"""What several test files share: tiny shoes, a tiny configuration, and a clean slate between runs."""
+import os
+import sys
+
+# Before torch is imported: the tests are many small sums, which several threads only slow down.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks a hub
+
+import pytest
+
+from config import Config
+
+TINY = {
+    "device": "cpu", "encoder_name": "scratch", "encoder_width": 32, "encoder_layers": 1, "encoder_heads": 2,
+    "image_size": 56, "num_points": 64, "num_loss_samples": 128, "num_surface_samples": 512, "aggregate_dim": 32,
+    "decoder_hidden": (32, 32), "texture_hidden": 16, "texture_layers": 2, "texture_frequencies": 2,
+    "learning_rate_stage1": 1e-3, "learning_rate_stage2": 1e-3, "validate_every": 1,
+}
+
+
+@pytest.fixture(autouse=True)
+def forget_accelerate():
+    """accelerate remembers device and precision of the first run for the life of the process."""
+    yield
+    if "accelerate" in sys.modules:
+        from accelerate.state import AcceleratorState, GradientState, PartialState
+
+        AcceleratorState._reset_state(True)
+        GradientState._reset_state()
+        PartialState._reset_state()
+
+
+@pytest.fixture(scope="session")
+def shoes(tmp_path_factory):
+    """Folder with five synthetic shoes in the data layout."""
+    from utils.synthetic_shoes import write_shoes
+
+    folder = tmp_path_factory.mktemp("shoes")
+    write_shoes(range(5), folder, image_size=64, texture_size=64)
+    return folder
+
+
+@pytest.fixture
+def tiny_config(shoes, tmp_path):
+    """Function: settings by name -> Config of a run over the shoes that takes a second and writes below tmp_path."""
+    def make(**changes):
+        folders = {"obj_dir": str(shoes / "OBJs"), "images_dir": str(shoes / "input_images"),
+                   "cache_dir": str(shoes / "cache"), "checkpoint_dir": str(tmp_path / "checkpoints"),
+                   "log_dir": str(tmp_path / "logs")}
+        values = {**folders, **TINY, **changes}
+        return Config(**values, explicit=frozenset(values))
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_geometry(tmp_path_factory):
+    """Path of an untrained geometry checkpoint with the sizes of `tiny_config`, its encoder included."""
+    import torch
+
+    from config import config_as_dict
+    from models.encoder import load_encoder
+    from models.geometry_model import GeometryModel
+    from utils.checkpoint import save_checkpoint, stored_weights
+
+    torch.manual_seed(0)
+    cfg = Config(**TINY)
+    model = GeometryModel(load_encoder(cfg)[0], num_points=cfg.num_points, decoder_hidden=cfg.decoder_hidden,
+                          aggregate_dim=cfg.aggregate_dim)
+    path = tmp_path_factory.mktemp("geometry") / "geometry_best.pth"
+    save_checkpoint(path, "geometry", model_args=model.model_args(), weights=stored_weights(model), image_size=56,
+                    config=config_as_dict(cfg), epoch=1, score=0.5, validation_ids=["shoe_00000"])
+    return path
+
+
+@pytest.fixture
+def run_script_main(monkeypatch, capsys):
+    """Function: (script module, options) -> exit code (0 if it ends well), stdout and stderr of its `main`."""
+    def run(script, *argv):
+        from config import run_script
+
+        monkeypatch.setattr(sys, "argv", [script.__name__ + ".py", *map(str, argv)])
+        capsys.readouterr()
+        try:
+            run_script(script.main)
+            code = 0
+        except SystemExit as stop:
+            code = stop.code
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+    return run
+
+
+def as_options(cfg):
+    """A Config as command-line options, for tests that start a script."""
+    from config import option_fields
+
+    options = []
+    for item in option_fields():
+        value = getattr(cfg, item.name)
+        if value != item.default:
+            options += [f"--{item.name}", ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
+    return options

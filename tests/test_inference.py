@@ -1,0 +1,185 @@
+"""inference.py: six pictures to a mesh on disk, with the shipped weights, and one clear line for everything wrong."""
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from PIL import Image
+
+import inference
+from config import VIEW_NAMES, UserError
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "data" / "examples"
+EXAMPLE = sorted(EXAMPLES.iterdir())[0]
+
+
+@pytest.fixture
+def views(tmp_path):
+    """A copy of one shipped example that a test may damage."""
+    return Path(shutil.copytree(EXAMPLE, tmp_path / "my_shoe"))
+
+
+def run(views, output, *options):
+    inference.main([str(views), "--output", str(output), "--texture_size", "128", "--device", "cpu", *options])
+
+
+def script(*arguments):
+    return subprocess.run([sys.executable, str(ROOT / "inference.py"), *map(str, arguments)], capture_output=True,
+                          text=True, timeout=120)
+
+
+def test_obj_opens_in_trimesh_closed_and_with_a_texture_that_is_not_constant(views, tmp_path, capsys):
+    run(views, tmp_path / "out")
+    folder = tmp_path / "out" / "my_shoe"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "my_shoe.mtl", "my_shoe.obj", "my_shoe.png", "my_shoe_preview.png"]
+    mesh = trimesh.load(folder / "my_shoe.obj", process=False)
+    merged = trimesh.Trimesh(mesh.vertices, mesh.faces)  # process=True joins what texture seams split
+    assert merged.is_watertight and merged.euler_number == 2
+    assert np.abs(mesh.vertices).max() < 1.5
+    assert np.asarray(mesh.visual.material.image.convert("RGB")).std(axis=(0, 1)).max() > 5
+    assert Image.open(folder / "my_shoe_preview.png").size == (7 * 256, 2 * 256)
+    printed = capsys.readouterr().out
+    assert f"{len(merged.vertices)} vertices, {len(merged.faces)} faces" in printed
+
+
+def test_two_runs_write_the_same_bytes(views, tmp_path):
+    for name in ("first", "second"):
+        run(views, tmp_path / name)
+    for path in (tmp_path / "first" / "my_shoe").iterdir():
+        assert path.read_bytes() == (tmp_path / "second" / "my_shoe" / path.name).read_bytes(), path.name
+
+
+def test_glb_is_binary_gltf_and_holds_the_same_surface(views, tmp_path):
+    run(views, tmp_path / "a")
+    run(views, tmp_path / "b", "--format", "glb")
+    path = tmp_path / "b" / "my_shoe" / "my_shoe.glb"
+    assert path.read_bytes()[:4] == b"glTF"
+    glb, obj = trimesh.load(path, force="mesh"), trimesh.load(tmp_path / "a" / "my_shoe" / "my_shoe.obj", force="mesh")
+    assert np.isclose(glb.area, obj.area, rtol=1e-4)
+    assert np.allclose(glb.bounds, obj.bounds, atol=1e-4)
+
+
+def test_texture_of_the_file_shows_on_the_mesh_what_the_model_says(views, tmp_path):
+    """A vertex's texture coordinate, looked up in the written picture, gives the model's colour at that vertex."""
+    geometry, texture, size = inference.load_models(None, None, torch.device("cpu"))
+    run(views, tmp_path / "out", "--texture_size", "512")
+    mesh = trimesh.load(tmp_path / "out" / "my_shoe" / "my_shoe.obj", process=False)
+    read = mesh.visual.material.to_color(mesh.visual.uv)[:, :3] / 255.0
+    from load_data import read_framed_views
+
+    images = torch.from_numpy(read_framed_views(views, size)[0].images).permute(0, 3, 1, 2)[None]
+    with torch.no_grad():
+        positions = torch.tensor(np.asarray(mesh.vertices), dtype=torch.float32)[None]
+        said = texture(images, positions)[0].numpy()
+    # Half a texel off across a colour edge differs, so the median and the bulk are compared.
+    difference = np.abs(read - said).max(1)
+    assert np.median(difference) < 0.02 and np.quantile(difference, 0.9) < 0.1
+
+
+def test_a_folder_of_many_objects_gives_one_mesh_each_and_a_bad_one_costs_no_other(tmp_path, capsys):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in ("a", "b", "c"):
+        for path in EXAMPLE.iterdir():
+            shutil.copy(path, folder / f"{number}_{path.name}")
+    broken = next(folder.glob("b_top.*"))
+    broken.write_bytes(broken.read_bytes()[:100])
+    next(folder.glob("c_left.*")).unlink()
+    with pytest.raises(UserError, match="left out"):
+        run(folder, tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a"]
+    printed = capsys.readouterr().out
+    assert "b" in printed and "top" in printed and "c" in printed and "left" in printed
+
+
+@pytest.mark.parametrize("damage, words", [
+    ("missing", ["left"]), ("doubled", ["front"]), ("unreadable", ["top"]), ("misnamed", ["bottom"])])
+def test_a_wrong_view_is_named_in_one_line_with_exit_code_2(views, tmp_path, damage, words):
+    suffix = next(views.iterdir()).suffix
+    if damage == "missing":
+        (views / f"left{suffix}").unlink()
+    elif damage == "doubled":
+        Image.open(views / f"front{suffix}").convert("RGB").save(views / "front.jpeg")
+    elif damage == "unreadable":
+        (views / f"top{suffix}").write_bytes(b"no picture")
+    else:
+        (views / f"bottom{suffix}").rename(views / f"botom{suffix}")
+    result = script(views, "--output", tmp_path / "out", "--device", "cpu", "--texture_size", 64)
+    assert result.returncode == 2 and "Traceback" not in result.stderr
+    said = result.stdout + result.stderr
+    assert all(word in said for word in words)
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert not list(tmp_path.glob("out/**/*.obj"))
+
+
+def test_wrong_options_and_checkpoints_are_named(views, tmp_path):
+    shipped = ROOT / "checkpoints" / "pretrained"
+    cut = tmp_path / "cut.pth"
+    cut.write_bytes((shipped / "geometry_best.pth").read_bytes()[:10000])
+    for options, words in [
+            (["--geometry_checkpoint", str(tmp_path / "none.pth")], "none.pth"),
+            (["--geometry_checkpoint", str(cut)], "cut.pth"),
+            (["--geometry_checkpoint", str(shipped / "texture_best.pth")], "texture"),
+            (["--texture_checkpoint", str(shipped / "geometry_best.pth")], "geometry"),
+            (["--device", "tpu"], "tpu"),
+            (["--texture_size", "1"], "texture_size"),
+            (["--format", "stl"], "format"),
+            (["--geometry", "guess"], "geometry"),
+            (["--colour", "red"], "--colour")]:
+        with pytest.raises(UserError, match=words):
+            run(views, tmp_path / "out", *options)
+    with pytest.raises(UserError, match="nowhere"):
+        run(tmp_path / "nowhere", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_absent_device_is_an_error(views, tmp_path):
+    with pytest.raises(UserError, match="cuda"):
+        run(views, tmp_path / "out", "--device", "cuda")
+
+
+def test_help_and_option_errors_load_no_torch():
+    code = ("import sys, inference\n"
+            "from config import UserError\n"
+            "try: inference.parse_options(['--nonsense'])\n"
+            "except UserError as error: print(error)\n"
+            "print(sorted({'torch', 'numpy', 'transformers'} & set(sys.modules)))")
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert "--nonsense" in result.stdout and result.stdout.strip().endswith("[]")
+
+
+def test_shipped_weights_recognise_held_out_shoes_by_shape_and_colour():
+    """Of 12 shoes that were not trained on, each reconstruction is nearest to its own shoe for most of them."""
+    from models.losses import chamfer_distance
+    from utils.mesh_io import sample_surface, textured_mesh
+    from utils.render_views import over_white, render_views
+    from utils.synthetic_shoes import make_shoe
+
+    geometry, texture, size = inference.load_models(None, None, torch.device("cpu"))
+    images, points, colors = [], [], []
+    for seed in range(910000, 910012):
+        mesh = textured_mesh(*make_shoe(seed)[:5])
+        views = render_views(mesh, size)
+        images.append(np.stack([over_white(views[name]) for name in VIEW_NAMES]))
+        sampled, _, color = sample_surface(mesh, 2048, np.random.default_rng(seed))
+        points.append(sampled)
+        colors.append(color)
+    images = torch.from_numpy(np.stack(images)).permute(0, 1, 4, 2, 3).float() / 255
+    points, colors = torch.from_numpy(np.stack(points)), torch.from_numpy(np.stack(colors))
+    with torch.no_grad():
+        vertices = geometry(images)
+        predicted = texture(images, points)  # the colours it gives at the true surface, to judge colour by itself
+    shape = torch.stack([torch.stack([chamfer_distance(v[None], p[None]) for p in points]) for v in vertices])
+    colour = (predicted - colors).abs().mean((1, 2))
+    other = (predicted.roll(1, 0).mean(1, keepdim=True) - colors).abs().mean((1, 2))
+    mean_shape = chamfer_distance(vertices.mean(0, keepdim=True).expand_as(vertices), points)
+    assert (shape.argmin(1) == torch.arange(12)).sum() >= 9
+    assert shape.diagonal().mean() < 0.5 * mean_shape
+    assert colour.mean() < 0.8 * other.mean()

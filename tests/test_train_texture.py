@@ -1,0 +1,206 @@
+"""The second stage's loop, run: a few steps on tiny shoes over a tiny geometry model."""
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import models.losses
+import train_texture
+from config import PRETRAINED_DIR, UserError, config_as_dict
+from models.encoder import load_encoder
+from models.geometry_model import GeometryModel, load_geometry_model
+from models.texture_model import load_texture_model
+from tests.test_train_geometry import few_shoes, read_log, run_processes, run_until, weights_of, without_times
+from utils.checkpoint import save_checkpoint, stored_weights
+
+
+@pytest.fixture
+def config(tiny_config, tiny_geometry):
+    """As `tiny_config`, with the tiny geometry named."""
+    def make(**changes):
+        return tiny_config(**{"geometry_checkpoint": str(tiny_geometry), "num_epochs_stage2": 1} | changes)
+    return make
+
+
+@pytest.fixture(autouse=True)
+def named_encoder_is_none(tiny_config, monkeypatch):
+    """The copy of the geometry's encoder is the rule; a named encoder_name would replace it."""
+    import tests.conftest
+
+    monkeypatch.delitem(tests.conftest.TINY, "encoder_name")
+
+
+# ---- A run
+
+
+def test_epochs_write_best_last_and_a_log_that_agree(config, tmp_path):
+    cfg = config(num_epochs_stage2=2)
+    scores = train_texture.train(cfg)
+    lines = read_log(cfg.log_dir, "texture")
+    assert [line["epoch"] for line in lines] == [0, 1, 2] and [line.get("step") for line in lines] == [None, 4, 8]
+    assert scores["start"] == lines[0]["validation"] and scores["last"] == lines[2]["validation"]
+    assert scores["best"] == min(line["validation"] for line in lines[1:])
+    assert all(math.isfinite(value) for line in lines for value in line.values())
+    for line in lines[1:]:
+        expected = sum(getattr(cfg, f"lambda_{part}") * line[part] for part in ("l1l2", "perceptual", "smooth"))
+        assert line["loss"] == pytest.approx(expected, rel=1e-5)
+    for name in ("best", "last"):
+        model, checkpoint = load_texture_model(tmp_path / "checkpoints" / f"texture_{name}.pth")
+        assert checkpoint["image_size"] == 56
+        assert model(torch.rand(1, 6, 3, 56, 56), torch.zeros(1, 7, 3)).shape == (1, 7, 3)
+
+
+@pytest.mark.parametrize("changes", [{}, {"freeze_image_encoder": True, "lambda_perceptual": 0.0}],
+                         ids=["trained", "frozen"])
+def test_four_epochs_equal_two_a_stop_and_two_more(changes, config, tmp_path, monkeypatch):
+    whole = config(num_epochs_stage2=4, checkpoint_dir=str(tmp_path / "whole"), log_dir=str(tmp_path / "a"), **changes)
+    halves = config(num_epochs_stage2=4, checkpoint_dir=str(tmp_path / "halves"), log_dir=str(tmp_path / "b"), **changes)
+    expected = train_texture.train(whole)
+    run_until(halves, 9, monkeypatch, train_texture.train)
+    halves.resume = True
+    assert train_texture.train(halves) == expected
+    for name in ("last", "best"):
+        first, second = (weights_of(tmp_path / folder / f"texture_{name}.pth") for folder in ("whole", "halves"))
+        assert first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+    assert without_times(read_log(tmp_path / "a", "texture")) == without_times(read_log(tmp_path / "b", "texture"))
+
+
+def test_geometry_is_left_as_it_is(config, tiny_geometry):
+    before = tiny_geometry.read_bytes()
+    train_texture.train(config())
+    assert tiny_geometry.read_bytes() == before
+
+
+def test_the_encoder_and_aggregation_start_from_the_geometrys(config, tiny_geometry, tmp_path):
+    cfg = config(learning_rate_stage2=0.0, weight_decay=0.0)
+    train_texture.train(cfg)
+    geometry, texture = weights_of(tiny_geometry), weights_of(tmp_path / "checkpoints" / "texture_last.pth")
+    shared = [name for name in texture if name.startswith(("encoder.", "aggregator."))]
+    assert shared and all(torch.equal(texture[name], geometry[name]) for name in shared)
+
+
+def test_best_is_never_overwritten_by_a_worse_run(config, tmp_path):
+    good = train_texture.train(config(num_epochs_stage2=2))
+    best = tmp_path / "checkpoints" / "texture_best.pth"
+    before = best.read_bytes()
+    worse = train_texture.train(config(learning_rate_stage2=3.0))
+    assert worse["last"] > good["best"], "the second run must be worse for this test to say anything"
+    assert best.read_bytes() == before and worse["best"] == good["best"]
+
+
+# ---- Learning
+
+
+def test_one_objects_colours_can_be_overfitted(config, shoes, tmp_path):
+    cfg = config(**few_shoes(shoes, tmp_path, 1), validation_fraction=0.0, num_epochs_stage2=200, learning_rate_stage2=1e-2,
+                 texture_hidden=64, texture_frequencies=4, lambda_perceptual=0.0, lambda_smooth=0.0,
+                 freeze_image_encoder=True)
+    train_texture.train(cfg)
+    lines = read_log(cfg.log_dir, "texture")
+    assert lines[-1]["l1l2"] < lines[0]["l1l2"] / 4
+
+
+def test_a_colour_is_that_of_the_nearest_true_point(config, monkeypatch, shoes):
+    seen = []
+
+    def record(pred, true):
+        seen.append((pred.shape, true))
+        return original(pred, true)
+
+    original = models.losses.color_loss
+    monkeypatch.setattr(models.losses, "color_loss", record)
+    cfg = config(lambda_perceptual=0.0, validation_fraction=0.0)
+    train_texture.train(cfg)
+    from load_data import SixViewDataset, prepare_objects
+
+    items = list(SixViewDataset(list(prepare_objects(cfg, quiet=True)[1].values())))
+    geometry, _ = load_geometry_model(cfg.geometry_checkpoint)
+    assert len(seen) == 5
+    matched = 0
+    for shape, true in seen:
+        assert shape == true.shape == (1, 64 + 128, 3), "vertices and points on the surface between them"
+        for item in items:
+            vertices = geometry(item["images"][None])[0]
+            nearest = np.linalg.norm(vertices.numpy()[:, None] - item["points"].numpy()[None], axis=-1).argmin(1)
+            matched += bool((true[0, :64] == item["colors"][nearest]).all(-1).float().mean() > 0.98)
+    assert matched == 5, "each batch is one object, coloured by its own surface"
+
+
+# ---- What goes wrong
+
+
+def test_a_loss_that_is_not_finite_stops_naming_step_and_objects(config, monkeypatch):
+    original, calls = models.losses.color_loss, []
+
+    def breaks_later(pred, true):
+        calls.append(0)
+        return original(pred, true) * (math.nan if len(calls) == 2 else 1)
+
+    monkeypatch.setattr(models.losses, "color_loss", breaks_later)
+    with pytest.raises(UserError, match=r"loss is nan at step 1 on shoe_0000\d \(l1l2 nan, smooth .*perceptual"):
+        train_texture.train(config(validation_fraction=0.0))
+
+
+def test_a_missing_or_wrong_geometry_checkpoint_is_named_with_code_2(config, tmp_path, run_script_main):
+    code, _, errors = run_script_main(train_texture, "--device", "cpu", "--geometry_checkpoint", tmp_path / "none.pth")
+    assert code == 2 and f"error: {tmp_path / 'none.pth'}: no such checkpoint" in errors and errors.count("\n") == 1
+    cfg = config()
+    train_texture.train(cfg)
+    texture = tmp_path / "checkpoints" / "texture_best.pth"
+    code, _, errors = run_script_main(train_texture, "--device", "cpu", "--geometry_checkpoint", texture)
+    assert code == 2 and f"error: {texture}: holds a texture model" in errors and errors.count("\n") == 1
+
+
+def test_another_picture_size_than_the_geometrys_is_refused(config):
+    with pytest.raises(UserError, match="--image_size 70: .*geometry_best.pth reads pictures of 56 pixels"):
+        train_texture.train(config(image_size=70))
+
+
+def test_your_own_geometry_comes_before_the_shipped_one(tiny_config, tmp_path):
+    cfg = tiny_config(geometry_checkpoint="")
+    assert train_texture.find_geometry(cfg).parts[-3:] == (*Path(PRETRAINED_DIR).parts, "geometry_best.pth")
+    own = Path(cfg.checkpoint_dir) / "geometry_best.pth"
+    own.parent.mkdir()
+    own.touch()
+    assert train_texture.find_geometry(cfg) == own
+    cfg.geometry_checkpoint = "named.pth"
+    assert train_texture.find_geometry(cfg) == Path("named.pth")
+
+
+def test_an_encoder_of_another_width_can_be_named(tiny_config, tiny_geometry, tmp_path):
+    train_texture.train(tiny_config(geometry_checkpoint=str(tiny_geometry), encoder_name="scratch", encoder_width=16,
+                                    num_epochs_stage2=1))
+    model, _ = load_texture_model(tmp_path / "checkpoints" / "texture_best.pth")
+    assert model.encoder.feature_dim == 16 and model.aggregator.output_dim == 32
+
+
+def test_pictures_the_geometry_was_trained_on_are_used_at_its_size(config, tmp_path):
+    path, cfg = tmp_path / "geometry_70.pth", config()
+    cfg.image_size = 70
+    model = GeometryModel(load_encoder(cfg.__class__(encoder_name="scratch", encoder_width=32, encoder_layers=1,
+                                                     encoder_heads=2, image_size=70))[0],
+                          num_points=64, decoder_hidden=(32,), aggregate_dim=32)
+    save_checkpoint(path, "geometry", model_args=model.model_args(), weights=stored_weights(model), image_size=70,
+                    config=config_as_dict(cfg), epoch=1, score=None, validation_ids=[])
+    run = config(geometry_checkpoint=str(path), lambda_perceptual=0.0)
+    run.explicit -= {"image_size"}
+    train_texture.train(run)
+    assert load_texture_model(tmp_path / "checkpoints" / "texture_best.pth")[1]["image_size"] == 70
+
+
+# ---- Several processes
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one_with_twice_the_batch(config, tmp_path):
+    changes = {"num_epochs_stage2": 2, "freeze_image_encoder": True}
+    two = config(**changes, checkpoint_dir=str(tmp_path / "two"), log_dir=str(tmp_path / "two"))
+    one = config(**changes, checkpoint_dir=str(tmp_path / "one"), log_dir=str(tmp_path / "one"), batch_size_stage2=2)
+    assert "processes: 2" in run_processes("train_texture.py", two, 2)
+    train_texture.train(one)
+    first, second = (without_times(read_log(cfg.log_dir, "texture")) for cfg in (one, two))
+    assert [line.keys() for line in first] == [line.keys() for line in second]
+    for one_line, two_line in zip(first, second):
+        assert two_line == pytest.approx(one_line, abs=1e-4)
