@@ -30,6 +30,7 @@ def train(cfg):
         UserError: data, encoder, device or checkpoint are not as needed, or the loss is no longer finite.
     """
     import torch
+    from accelerate.utils import broadcast
     from torch.utils.data import Subset
     from tqdm import tqdm
 
@@ -97,14 +98,14 @@ def train(cfg):
     if frozen:
         pooled |= encode_dataset(plain_model.encoder, validation_loader, device)
 
-    def forward_losses(batch, epoch, weights):
+    def forward_losses(network, batch, epoch, weights):
         """Loss of one batch; what is random in it depends on the seed, the epoch and each object's id alone."""
         generators = [sample_generator(cfg.seed, epoch, object_id) for object_id in batch["id"]]
         views = [pooled[object_id] for object_id in batch["id"]] if frozen else batch["images"].cpu()
         views = shuffled_views(views, generators).to(device)
         points, = drawn_points([batch["points"].cpu()], cfg.num_loss_samples, generators)
         draws = uniform_draws(cfg.num_loss_samples, 3, generators).to(device)
-        vertices = model(None, pooled=views) if frozen else model(views)
+        vertices = network(None, pooled=views) if frozen else network(views)
         return geometry_loss(vertices, plain_model.template, points.to(device), draws, weights)
 
     def validate():
@@ -113,7 +114,9 @@ def train(cfg):
         total = torch.zeros(2, device=device)
         with torch.no_grad():
             for batch in validation_loader:
-                _, parts = forward_losses(batch, "validation", dict.fromkeys(weights, 0.0) | {"chamfer": 1.0})
+                # The bare model: processes may hold unequal numbers of batches, and the wrapped one would wait for more
+                _, parts = forward_losses(plain_model, batch, "validation",
+                                          dict.fromkeys(weights, 0.0) | {"chamfer": 1.0})
                 total += len(batch["id"]) * torch.stack([parts["chamfer"], torch.ones_like(parts["chamfer"])])
         model.train()
         total = accelerator.reduce(total)
@@ -133,6 +136,7 @@ def train(cfg):
         print(f"epoch 0 (untrained): validation {start_score:.5f}")
     if not cfg.resume:
         fit_mean_shape(plain_model, train_set, weights, cfg)
+        broadcast(plain_model.decoder.head.bias.data)  # sums on GPUs may differ in the last bit between processes
         if validation_ids:
             print(f"mean training shape, whatever the pictures: validation {validate():.5f}")
     model.train()
@@ -144,7 +148,7 @@ def train(cfg):
             with accelerator.accumulate(model):
                 rate = lr_at(step, total_steps, cfg.learning_rate_stage1, cfg.warmup_fraction)
                 set_rate(optimizer, rate)
-                total, parts = forward_losses(batch, epoch, weights)
+                total, parts = forward_losses(model, batch, epoch, weights)
                 stop_if_not_finite(total, parts, step, batch["id"])
                 accelerator.backward(total)
                 if accelerator.sync_gradients:

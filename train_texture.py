@@ -109,19 +109,27 @@ def train(cfg):
     if frozen:
         pooled |= encode_dataset(plain_model.encoder, validation_loader, device)
 
-    def forward_losses(batch, epoch, perceptual):
+    shapes = {}  # the geometry model never changes, so it predicts each object's vertices once: id to (N, 3)
+    on_vertices = bool(cfg.lambda_smooth or cfg.lambda_perceptual)  # what these two losses need colours at
+
+    def forward_losses(network, batch, epoch, perceptual):
         """Loss of one batch; what is random in it depends on the seed, the epoch and each object's id alone."""
         generators = [sample_generator(cfg.seed, epoch, object_id) for object_id in batch["id"]]
         images = batch["images"].to(device)
         with torch.no_grad():
-            vertices = geometry(images)
+            for row, object_id in enumerate(batch["id"]):
+                if object_id not in shapes:  # one by one: in a batch the last bits depend on the company
+                    shapes[object_id] = geometry(images[row:row + 1])[0].cpu()
+            vertices = torch.stack([shapes[object_id] for object_id in batch["id"]]).to(device)
             draws = uniform_draws(cfg.num_loss_samples, 3, generators).to(device)
-            positions = torch.cat([vertices, sample_faces(vertices, template["faces"], draws)], dim=1)
+            positions = sample_faces(vertices, template["faces"], draws)
+            if on_vertices:
+                positions = torch.cat([vertices, positions], dim=1)
             nearest = nearest_index(positions, batch["points"].to(device))
             true_colors = gather_points(batch["colors"].to(device), nearest)
         views = [pooled[object_id] for object_id in batch["id"]] if frozen else batch["images"].cpu()
         views = shuffled_views(views, generators).to(device)
-        colors = model(None, positions, pooled=views) if frozen else model(views, positions)
+        colors = network(None, positions, pooled=views) if frozen else network(views, positions)
         vertex_colors = colors[:, :vertices.shape[1]]
         parts = {"l1l2": color_loss(colors, true_colors)}
         if cfg.lambda_smooth:
@@ -143,7 +151,8 @@ def train(cfg):
         total = torch.zeros(2, device=device)
         with torch.no_grad():
             for batch in validation_loader:
-                _, parts = forward_losses(batch, "validation", perceptual=False)
+                # The bare model: processes may hold unequal numbers of batches, and the wrapped one would wait for more
+                _, parts = forward_losses(plain_model, batch, "validation", perceptual=False)
                 total += len(batch["id"]) * torch.stack([parts["l1l2"], torch.ones_like(parts["l1l2"])])
         model.train()
         total = accelerator.reduce(total)
@@ -170,7 +179,7 @@ def train(cfg):
             with accelerator.accumulate(model):
                 rate = lr_at(step, total_steps, cfg.learning_rate_stage2, cfg.warmup_fraction)
                 set_rate(optimizer, rate)
-                total, parts = forward_losses(batch, epoch, perceptual=cfg.lambda_perceptual > 0)
+                total, parts = forward_losses(model, batch, epoch, perceptual=cfg.lambda_perceptual > 0)
                 stop_if_not_finite(total, parts, step, batch["id"])
                 accelerator.backward(total)
                 if accelerator.sync_gradients:

@@ -18,6 +18,9 @@ from utils.checkpoint import load_checkpoint
 # The statistics DINOv2 was trained with.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+# The fields of Dinov2Config that decide a backbone's shape and arithmetic; a checkpoint stores them.
+ARCHITECTURE = ("hidden_size", "num_hidden_layers", "num_attention_heads", "mlp_ratio", "hidden_act", "layer_norm_eps",
+                "image_size", "patch_size", "num_channels", "qkv_bias", "layerscale_value", "use_swiglu_ffn")
 HUB_PATIENCE_S = 4.0  # how long to wait for a hub that does not answer before doing without it
 SMALL_ENCODER = f"{PRETRAINED_DIR}/geometry_best.pth"  # shipped: what default runs use where no hub is reachable
 
@@ -78,8 +81,7 @@ class ImageEncoder(nn.Module):
 
     def description(self):
         """Plain types from which `build_encoder` makes this encoder again, given its weights."""
-        architecture = {key: value for key, value in self.backbone.config.to_dict().items()
-                        if isinstance(value, (int, float, str, bool))}
+        architecture = {key: getattr(self.backbone.config, key) for key in ARCHITECTURE}
         return {"name": self.name, "stored": self.stored, "architecture": architecture}
 
 
@@ -201,10 +203,7 @@ def _encoder_of_checkpoint(path, options):
 def _new_backbone(**architecture):
     from transformers import Dinov2Config, Dinov2Model
 
-    plain = {key: value for key, value in architecture.items()
-             if key not in ("model_type", "transformers_version", "dtype", "torch_dtype", "architectures")
-             and not key.startswith("_")}
-    return Dinov2Model(Dinov2Config(**plain, attn_implementation="sdpa"))
+    return Dinov2Model(Dinov2Config(**architecture, attn_implementation="sdpa"))
 
 
 def _pretrained_backbone(name):
@@ -232,7 +231,7 @@ def _from_pretrained(model_class, name, trouble, **options):
     logging.set_verbosity_error()
     try:
         model, report = model_class.from_pretrained(name, output_loading_info=True, **options)
-    except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
+    except Exception as error:  # a damaged weights file raises a type of its reader's own
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise UserError(f"--encoder_name {name}: {trouble} ({reason})") from None
     finally:

@@ -91,12 +91,9 @@ def run_script_main(monkeypatch, capsys):
 
 
 def as_options(cfg):
-    """A Config as command-line options, for tests that start a script."""
-    from config import option_fields
-
+    """The settings of a Config that were named, as command-line options for a script."""
     options = []
-    for item in option_fields():
-        value = getattr(cfg, item.name)
-        if value != item.default:
-            options += [f"--{item.name}", ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
+    for name in sorted(cfg.explicit):
+        value = getattr(cfg, name)
+        options += [f"--{name}", ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
     return options

@@ -73,7 +73,8 @@ def largest_changes(geometry, texture, size, batch=2):
         changes.append((order, (geometry(turned) - vertices).abs().max().item(),
                         (texture(turned, positions) - colors).abs().max().item()))
     images[:, 2] = 0
-    return changes, (geometry(images) - vertices).abs().max().item(), (texture(images, positions) - colors).abs().max().item()
+    other_shape, other_colors = geometry(images) - vertices, texture(images, positions) - colors
+    return changes, other_shape.abs().max().item(), other_colors.abs().max().item()
 
 
 @pytest.mark.parametrize("models", [fresh_models, shipped_models], ids=["fresh", "shipped"])
@@ -119,20 +120,21 @@ def main(argv):
         print("usage: python tests/test_permutation_invariance.py [GEOMETRY.pth TEXTURE.pth]", file=sys.stderr)
         return 2
     try:
-        models, origin = (loaded_models(*argv), " and ".join(argv)) if argv else (shipped_models(), "the shipped weights")
+        models = loaded_models(*argv) if argv else shipped_models()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    if models is None:
-        models, origin = fresh_models(), "fresh weights"
+    origin = " and ".join(argv) if argv else "the shipped weights" if models else "fresh weights"
     print(f"models: {origin}")
+    models = models or fresh_models()
     changes, _, _ = largest_changes(*models)
     failed = 0
     for order, shape, colors in changes:
         good = shape < LIMIT and colors < LIMIT
         failed += not good
         print(f"views {order}: {'ok    ' if good else 'FAILED'} vertices move by {shape:.1e}, colours by {colors:.1e}")
-    print(f"{failed} of {len(changes)} orders changed a prediction" if failed else "the order of the views does not matter")
+    print(f"{failed} of {len(changes)} orders changed a prediction" if failed else
+          "the order of the views does not matter")
     return 1 if failed else 0
 
 

@@ -8,7 +8,7 @@ import torch
 
 import models.losses
 import train_texture
-from config import PRETRAINED_DIR, UserError, config_as_dict
+from config import PRETRAINED_DIR, VIEW_NAMES, UserError, config_as_dict
 from models.encoder import load_encoder
 from models.geometry_model import GeometryModel, load_geometry_model
 from models.texture_model import load_texture_model
@@ -18,18 +18,12 @@ from utils.checkpoint import save_checkpoint, stored_weights
 
 @pytest.fixture
 def config(tiny_config, tiny_geometry):
-    """As `tiny_config`, with the tiny geometry named."""
+    """As `tiny_config`, with the tiny geometry named and no encoder, so that the geometry's own is copied."""
     def make(**changes):
-        return tiny_config(**{"geometry_checkpoint": str(tiny_geometry), "num_epochs_stage2": 1} | changes)
+        cfg = tiny_config(**{"geometry_checkpoint": str(tiny_geometry), "num_epochs_stage2": 1} | changes)
+        cfg.explicit -= {"encoder_name"}
+        return cfg
     return make
-
-
-@pytest.fixture(autouse=True)
-def named_encoder_is_none(tiny_config, monkeypatch):
-    """The copy of the geometry's encoder is the rule; a named encoder_name would replace it."""
-    import tests.conftest
-
-    monkeypatch.delitem(tests.conftest.TINY, "encoder_name")
 
 
 # ---- A run
@@ -56,7 +50,8 @@ def test_epochs_write_best_last_and_a_log_that_agree(config, tmp_path):
                          ids=["trained", "frozen"])
 def test_four_epochs_equal_two_a_stop_and_two_more(changes, config, tmp_path, monkeypatch):
     whole = config(num_epochs_stage2=4, checkpoint_dir=str(tmp_path / "whole"), log_dir=str(tmp_path / "a"), **changes)
-    halves = config(num_epochs_stage2=4, checkpoint_dir=str(tmp_path / "halves"), log_dir=str(tmp_path / "b"), **changes)
+    halves = config(num_epochs_stage2=4, checkpoint_dir=str(tmp_path / "halves"), log_dir=str(tmp_path / "b"),
+                    **changes)
     expected = train_texture.train(whole)
     run_until(halves, 9, monkeypatch, train_texture.train)
     halves.resume = True
@@ -94,12 +89,37 @@ def test_best_is_never_overwritten_by_a_worse_run(config, tmp_path):
 
 
 def test_one_objects_colours_can_be_overfitted(config, shoes, tmp_path):
-    cfg = config(**few_shoes(shoes, tmp_path, 1), validation_fraction=0.0, num_epochs_stage2=200, learning_rate_stage2=1e-2,
-                 texture_hidden=64, texture_frequencies=4, lambda_perceptual=0.0, lambda_smooth=0.0,
+    cfg = config(**few_shoes(shoes, tmp_path, 1), validation_fraction=0.0, num_epochs_stage2=200,
+                 learning_rate_stage2=1e-2, texture_hidden=64, texture_frequencies=4, lambda_perceptual=0.0, lambda_smooth=0.0,
                  freeze_image_encoder=True)
     train_texture.train(cfg)
     lines = read_log(cfg.log_dir, "texture")
     assert lines[-1]["l1l2"] < lines[0]["l1l2"] / 4
+
+
+def test_the_perceptual_loss_compares_the_mesh_drawn_in_six_views_with_the_true_pictures(config, monkeypatch):
+    drawn, compared = [], []
+    draw, distance = models.losses.draw_colors, models.losses.feature_distance
+    monkeypatch.setattr(models.losses, "draw_colors", lambda *given: drawn.append(draw(*given)) or drawn[-1])
+    monkeypatch.setattr(models.losses, "feature_distance", lambda *given: compared.append(given) or distance(*given))
+    cfg = config(validation_fraction=0.0)
+    train_texture.train(cfg)
+    # The untrained mesh is an ellipsoid 0.6 wide and high and 1.2 long; 56 pixels cover 2.2.
+    across, along = 0.6 / 2.2 * 56, 1.2 / 2.2 * 56
+    boxes = {"front": (across, across), "back": (across, across), "left": (along, across), "right": (along, across),
+             "top": (across, along), "bottom": (across, along)}
+    for picture, name in zip(drawn[0][0], VIEW_NAMES):
+        assert picture.shape == (3, 56, 56)
+        seen = (picture < 0.99).any(0)
+        assert (seen.any(0).sum().item(), seen.any(1).sum().item()) == pytest.approx(boxes[name], abs=2.5), name
+        assert picture[:, ~seen].min() == 1, "white around it"
+    assert all(pred.requires_grad and not true.requires_grad for pred, true in compared)
+    from load_data import SixViewDataset, prepare_objects
+
+    geometry, _ = load_geometry_model(cfg.geometry_checkpoint)
+    shown = [geometry.encoder(item["images"][None])[1]
+             for item in SixViewDataset(list(prepare_objects(cfg, quiet=True)[1].values()))]
+    assert all(any(torch.allclose(true, tokens, atol=1e-5) for tokens in shown) for _, true in compared), "in their order"
 
 
 def test_a_colour_is_that_of_the_nearest_true_point(config, monkeypatch, shoes):

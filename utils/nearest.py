@@ -5,9 +5,9 @@ The losses gather the pairs found here and differentiate those, which is exact a
 import numpy as np
 import torch
 
-# Above this size a k-d tree beats brute force on a CPU; below it brute force is faster and its cost does not depend
-# on how the points lie (a collapsed prediction makes a k-d tree six times slower).
-BRUTE_FORCE_LIMIT = 8192
+# Above this many pairs a k-d tree beats brute force on a CPU; below it brute force is faster and its cost does not
+# depend on how the points lie (a collapsed prediction makes a k-d tree six times slower).
+BRUTE_FORCE_LIMIT = 4096 * 8192
 ROWS = 32  # query points per block: a 32 x 4096 table of float32 stays in the second-level cache
 DEVICE_TABLE = 1 << 26  # entries of a block's table on a GPU: 256 MB
 
@@ -24,13 +24,14 @@ def nearest_index(query, reference):
     Raises:
         ValueError: reference is empty or the shapes do not fit.
     """
-    if query.ndim != 3 or reference.ndim != 3 or query.shape[0] != reference.shape[0] or query.shape[2] != 3:
+    if (query.ndim != 3 or reference.ndim != 3 or query.shape[0] != reference.shape[0]
+            or not query.shape[2] == reference.shape[2] == 3):
         raise ValueError(f"expected (B, N, 3) and (B, M, 3), got {tuple(query.shape)} and {tuple(reference.shape)}")
     if reference.shape[1] == 0:
         raise ValueError("nearest_index: the reference set is empty")
     query, reference = query.detach().float(), reference.detach().float()
     if query.device.type == "cpu":
-        search = _brute_force if reference.shape[1] <= BRUTE_FORCE_LIMIT else _tree
+        search = _brute_force if query.shape[1] * reference.shape[1] <= BRUTE_FORCE_LIMIT else _tree
         pairs = [search(q, r) for q, r in zip(query.numpy(), reference.numpy())]
         return torch.from_numpy(np.stack(pairs)) if pairs else query.new_zeros(query.shape[:2], dtype=torch.int64)
     rows = max(1, DEVICE_TABLE // (query.shape[0] * reference.shape[1]))

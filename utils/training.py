@@ -134,7 +134,7 @@ class RunLog:
             return
         lines = []
         if resumed_epoch is not None and self.path.is_file():
-            lines = [line for line in self.path.read_text().splitlines() if json.loads(line)["epoch"] <= resumed_epoch]
+            lines = [line for line in self.path.read_text().splitlines() if _epoch_of(line) <= resumed_epoch]
         with replacing(self.path) as temporary:
             temporary.write_text("".join(line + "\n" for line in lines))
         with replacing(self.path.with_name(f"{stage}_config.json")) as temporary:
@@ -156,6 +156,14 @@ class RunLog:
                 self.board.add_scalar(name, value, epoch)
         if self.board:
             self.board.flush()
+
+
+def _epoch_of(line):
+    """Epoch of a log line; infinity for one that a crash left half written."""
+    try:
+        return json.loads(line)["epoch"]
+    except (ValueError, KeyError):
+        return math.inf
 
 
 class BestKeeper:
