@@ -43,9 +43,9 @@ def load_models(geometry_checkpoint, texture_checkpoint, device):
         geometry_checkpoint, texture_checkpoint: paths, or None for your own best, else the shipped one.
         device: torch.device.
     Returns:
-        geometry: GeometryModel, texture: TextureModel, image_size: picture edge in pixels that both read.
+        geometry: GeometryModel; texture: TextureModel; sizes: (int, int), the edge in pixels of the pictures each reads.
     Raises:
-        UserError: a file is missing or wrong, or the two read pictures of different sizes.
+        UserError: a file is missing or wrong.
     """
     from models.geometry_model import load_geometry_model
     from models.texture_model import load_texture_model
@@ -54,11 +54,8 @@ def load_models(geometry_checkpoint, texture_checkpoint, device):
              for kind, named in (("geometry", geometry_checkpoint), ("texture", texture_checkpoint))]
     geometry, first = load_geometry_model(paths[0])
     texture, second = load_texture_model(paths[1])
-    if first["image_size"] != second["image_size"]:
-        raise UserError(f"{paths[0]} reads pictures of {first['image_size']} px, {paths[1]} of {second['image_size']}: "
-                        f"train the texture on this geometry (python train_texture.py)")
     print(f"models: {paths[0]}, {paths[1]}")
-    return geometry.to(device), texture.to(device), first["image_size"]
+    return geometry.to(device), texture.to(device), (first["image_size"], second["image_size"])
 
 
 def default_checkpoint(kind):
@@ -67,12 +64,13 @@ def default_checkpoint(kind):
     return own if own.is_file() else ROOT / PRETRAINED_DIR / f"{kind}_best.pth"
 
 
-def reconstruct(geometry, texture, images, atlas, texture_size):
+def reconstruct(geometry, texture, shape_images, color_images, atlas, texture_size):
     """Six pictures to vertices and a texture.
 
     Args:
         geometry, texture: the two models on one device.
-        images: (6, 3, S, S) float32 tensor in [0, 1], in VIEW_NAMES order (any order gives the same result).
+        shape_images, color_images: (6, 3, S, S) float32 tensors in [0, 1], the same pictures at the size that either
+            model reads, in VIEW_NAMES order (any order gives the same result).
         atlas: utils.template.Atlas of the geometry's template.
         texture_size: edge of the texture in texels.
     Returns:
@@ -83,9 +81,8 @@ def reconstruct(geometry, texture, images, atlas, texture_size):
 
     device = geometry.faces.device
     with torch.inference_mode():
-        images = images[None].to(device)
-        vertices = geometry(images)[0]
-        feature = texture.features(images)
+        vertices = geometry(shape_images[None].to(device))[0]
+        feature = texture.features(color_images[None].to(device))
         corners = geometry.faces[torch.from_numpy(atlas.texel_faces).to(device)]
         weights = torch.from_numpy(atlas.texel_weights).to(device)
         colors = torch.cat([
@@ -151,7 +148,7 @@ def main(argv):
     from utils.template import template_atlas
 
     device = resolve_device(options.device)
-    geometry, texture, image_size = load_models(options.geometry_checkpoint, options.texture_checkpoint, device)
+    geometry, texture, sizes = load_models(options.geometry_checkpoint, options.texture_checkpoint, device)
     atlas = template_atlas(geometry.decoder.num_points, options.texture_size, options.cache_dir)
     faces = geometry.faces.cpu().numpy()
     print(f"device: {device}, ready in {time.perf_counter() - started:.1f} s")
@@ -160,20 +157,21 @@ def main(argv):
     for object_id, files in sets.items():
         started = time.perf_counter()
         try:
-            views, note = read_framed_views(files, image_size, object_id)
+            read_sets = {size: read_framed_views(files, size, object_id) for size in set(sizes)}
         except UserError as error:  # the other objects still get their meshes
             print(f"left out: {error}")
             continue
+        note = read_sets[sizes[0]][1]
         if note:
             print(f"{object_id}: {note}")
-        images = torch.from_numpy(views.images).permute(0, 3, 1, 2)
+        images = [torch.from_numpy(read_sets[size][0].images).permute(0, 3, 1, 2) for size in sizes]
         read = time.perf_counter()
-        vertices, picture = reconstruct(geometry, texture, images, atlas, options.texture_size)
+        vertices, picture = reconstruct(geometry, texture, *images, atlas, options.texture_size)
         predicted = time.perf_counter()
         folder = Path(options.output) / object_id
         path = write_mesh(folder, object_id, vertices, faces, atlas, picture, options.format)
         mesh = textured_mesh(vertices, faces, atlas.uvs, atlas.face_uvs, picture)
-        write_preview(folder / f"{object_id}_preview.png", images.numpy(), mesh)
+        write_preview(folder / f"{object_id}_preview.png", images[1].numpy(), mesh)
         written = time.perf_counter()
         print(f"{path}: {len(vertices)} vertices, {len(faces)} faces; read {read - started:.2f} s, predicted "
               f"{predicted - read:.2f} s, wrote {written - predicted:.2f} s")

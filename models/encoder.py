@@ -229,6 +229,7 @@ def _from_pretrained(model_class, name, trouble, **options):
 
     level = logging.get_verbosity()
     logging.set_verbosity_error()
+    logging.disable_progress_bar()
     try:
         model, report = model_class.from_pretrained(name, output_loading_info=True, **options)
     except Exception as error:  # a damaged weights file raises a type of its reader's own

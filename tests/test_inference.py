@@ -67,7 +67,7 @@ def test_glb_is_binary_gltf_and_holds_the_same_surface(views, tmp_path):
 
 def test_texture_of_the_file_shows_on_the_mesh_what_the_model_says(views, tmp_path):
     """A vertex's texture coordinate, looked up in the written picture, gives the model's colour at that vertex."""
-    geometry, texture, size = inference.load_models(None, None, torch.device("cpu"))
+    geometry, texture, (size, _) = inference.load_models(None, None, torch.device("cpu"))
     run(views, tmp_path / "out", "--texture_size", "512")
     mesh = trimesh.load(tmp_path / "out" / "my_shoe" / "my_shoe.obj", process=False)
     read = mesh.visual.material.to_color(mesh.visual.uv)[:, :3] / 255.0
@@ -139,6 +139,21 @@ def test_wrong_options_and_checkpoints_are_named(views, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_models_of_two_picture_sizes_work_together(views, tmp_path, monkeypatch):
+    """Who has trained only a geometry of his own, at another size, still gets a mesh with the shipped colours."""
+    load_models, seen = inference.load_models, []
+
+    def other_size(*arguments):
+        geometry, texture, (_, size) = load_models(*arguments)
+        texture.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[-1]))
+        return geometry, texture, (size, size * 2)
+
+    monkeypatch.setattr(inference, "load_models", other_size)
+    run(views, tmp_path / "out")
+    assert (tmp_path / "out" / "my_shoe" / "my_shoe.obj").is_file()
+    assert seen == [224]
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
 def test_absent_device_is_an_error(views, tmp_path):
     with pytest.raises(UserError, match="cuda"):
@@ -162,7 +177,7 @@ def test_shipped_weights_recognise_held_out_shoes_by_shape_and_colour():
     from utils.render_views import over_white, render_views
     from utils.synthetic_shoes import make_shoe
 
-    geometry, texture, size = inference.load_models(None, None, torch.device("cpu"))
+    geometry, texture, (size, _) = inference.load_models(None, None, torch.device("cpu"))
     images, points, colors = [], [], []
     for seed in range(910000, 910012):
         mesh = textured_mesh(*make_shoe(seed)[:5])
