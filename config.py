@@ -148,7 +148,7 @@ PRESETS = {
 # (smallest, largest) accepted values; a field that is absent here takes any value of its type.
 LIMITS = {
     "image_size": (PATCH_SIZE, 4096),
-    "num_surface_samples": (16, None),
+    "num_surface_samples": (16, 1 << 22),
     "validation_fraction": (0.0, 0.9),
     "num_workers": (0, None),
     "seed": (0, None),
@@ -156,8 +156,8 @@ LIMITS = {
     "encoder_layers": (1, None),
     "encoder_heads": (1, None),
     "aggregate_dim": (1, None),
-    "num_points": (4, None),
-    "num_loss_samples": (1, None),
+    "num_points": (4, 1 << 18),
+    "num_loss_samples": (1, 1 << 18),
     "batch_size_stage1": (1, None),
     "batch_size_stage2": (1, None),
     "num_epochs_stage1": (1, None),

@@ -7,6 +7,7 @@ Writes <output>/<id>/<id>.obj with its .mtl and .png (or <id>.glb), and <id>_pre
 views of the result, and two oblique ones.
 """
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from config import EXAMPLES_DIR, PRETRAINED_DIR, OptionParser, UserError, run_script
@@ -124,7 +125,11 @@ def write_preview(path, images, mesh):
     inputs = [np.asarray(Image.fromarray((np.moveaxis(image, 0, -1) * 255).round().astype(np.uint8))
                          .resize((PREVIEW_SIZE, PREVIEW_SIZE), Image.Resampling.LANCZOS)) for image in images]
     views = [over_white(render(mesh, VIEW_BASES[name], PREVIEW_SIZE)) for name in VIEW_NAMES]
-    oblique = [over_white(render(mesh, camera_basis(azimuth, 25), PREVIEW_SIZE)) for azimuth in (40, 220)]
+    oblique = []
+    for basis in (camera_basis(40, 25), camera_basis(220, 25)):
+        reach = np.abs(mesh.vertices @ basis[:2].T).max()  # a diagonal may be longer than the frame
+        smaller = replace(mesh, vertices=mesh.vertices * min(1.0, 1.05 / reach))
+        oblique.append(over_white(render(smaller, basis, PREVIEW_SIZE)))
     sheet = np.concatenate([np.concatenate(inputs + oblique[:1], axis=1), np.concatenate(views + oblique[1:], axis=1)])
     with replacing(path) as temporary:
         Image.fromarray(sheet).save(temporary)
@@ -144,11 +149,13 @@ def main(argv):
     import torch
 
     from utils.device import resolve_device
+    from utils.files import check_writable
     from utils.mesh_io import textured_mesh
     from utils.template import template_atlas
 
     device = resolve_device(options.device)
     geometry, texture, sizes = load_models(options.geometry_checkpoint, options.texture_checkpoint, device)
+    check_writable(options.output)
     atlas = template_atlas(geometry.decoder.num_points, options.texture_size, options.cache_dir)
     faces = geometry.faces.cpu().numpy()
     print(f"device: {device}, ready in {time.perf_counter() - started:.1f} s")

@@ -35,6 +35,7 @@ def train(cfg):
     from models.texture_model import TextureModel
     from utils.checkpoint import load_checkpoint, load_weights, save_checkpoint, stored_weights
     from utils.device import make_accelerator
+    from utils.files import check_writable
     from utils.nearest import nearest_index
     from utils.pixel_map import pixel_corners
     from utils.training import (STATISTICS_OBJECTS, BestKeeper, RunLog, lr_at, make_optimizer, only_main_process_talks,
@@ -45,6 +46,8 @@ def train(cfg):
     accelerator = make_accelerator(cfg.device, cfg.mixed_precision, cfg.gradient_accumulation_steps)
     only_main_process_talks(accelerator)
     device = accelerator.device
+    for folder in (cfg.checkpoint_dir, cfg.log_dir):
+        check_writable(folder)
     print(f"device: {device}, processes: {accelerator.num_processes}, precision: {cfg.mixed_precision}")
     seed_everything(cfg.seed)
 
@@ -165,7 +168,7 @@ def train(cfg):
                             validation_ids=validation_ids, **training)
 
     # Loop
-    score = None
+    score, improved = None, False
     if start_score is None and validation_ids:
         start_score = score = validate()
         log.write(0, validation=start_score)
@@ -174,7 +177,8 @@ def train(cfg):
     for epoch in range(first_epoch, cfg.num_epochs_stage2):
         started, sums, batches = time.perf_counter(), {}, 0
         loader.set_epoch(epoch)
-        bar = tqdm(loader, desc=f"epoch {epoch + 1}/{cfg.num_epochs_stage2}", leave=False, disable=not log.active)
+        bar = tqdm(loader, desc=f"epoch {epoch + 1}/{cfg.num_epochs_stage2}", leave=False,
+                   disable=None if log.active else True)  # None: a bar on a terminal, none in a file
         for batch in bar:
             with accelerator.accumulate(model):
                 rate = lr_at(step, total_steps, cfg.learning_rate_stage2, cfg.warmup_fraction)
@@ -201,16 +205,22 @@ def train(cfg):
             line += f", validation {score:.5f}"
             if keeper.improves(score):
                 save(best_path, done, score)
+                improved = True
                 line += " (best)"
         save(last_path, done, score, optimizer=optimizer.state_dict(), step=step, start_score=start_score)
         log.write(done, **record)
         print(line)
-    if not validation_ids:
+    if not validation_ids and first_epoch < cfg.num_epochs_stage2:
         save(best_path, cfg.num_epochs_stage2, None)
         print("no objects were held out, so best is the last epoch's")
     accelerator.wait_for_everyone()
     accelerator.end_training()
-    print(f"wrote {best_path} and {last_path}")
+    if first_epoch >= cfg.num_epochs_stage2:
+        print(f"nothing to do: {first_epoch} epochs are done; raise --num_epochs_stage2")
+    elif validation_ids and not improved:
+        print(f"wrote {last_path}; {best_path} stays the earlier one ({keeper.score:.5f}), which no epoch beat")
+    else:
+        print(f"wrote {best_path} and {last_path}")
     return {"start": start_score, "best": keeper.score if validation_ids else None, "last": score}
 
 

@@ -92,3 +92,13 @@ def test_content_key_does_not_depend_on_the_folder(tmp_path):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "model.obj").write_bytes(b"v 0 0 0")
     assert content_key([tmp_path / "one" / "model.obj"]) == content_key([tmp_path / "two" / "model.obj"])
+
+
+def test_a_folder_that_cannot_be_written_to_is_named_before_any_work(tmp_path):
+    from utils.files import check_writable
+
+    check_writable(tmp_path / "new" / "folder")
+    assert list((tmp_path / "new" / "folder").iterdir()) == []
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(UserError, match="file"):
+        check_writable(tmp_path / "file")

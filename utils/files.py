@@ -41,6 +41,16 @@ def replacing(path):
         raise
 
 
+def check_writable(folder):
+    """Make a folder if needed and raise UserError if nothing can be written there: before hours of work, not after."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"cannot write to {folder}: {error.strerror}") from None
+
+
 def content_key(paths, *settings):
     """Hash of the content of files and of settings: equal keys mean a cached result is still good.
 

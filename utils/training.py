@@ -111,8 +111,8 @@ def stop_if_not_finite(total, parts, step, object_ids):
     if torch.isfinite(total):
         return
     values = ", ".join(f"{name} {part.item():.4g}" for name, part in parts.items())
-    raise UserError(f"loss is {total.item()} at step {step} on {', '.join(object_ids)} ({values}); the last good state "
-                    f"is in *_last.pth. Lower the learning rate, or look at these objects")
+    raise UserError(f"loss is {total.item()} at step {step} on {', '.join(object_ids)} ({values}); earlier epochs, if "
+                    f"any, are in *_last.pth. Lower the learning rate, or look at these objects")
 
 
 class RunLog:
