@@ -117,14 +117,13 @@ def write_preview(path, images, mesh):
     import numpy as np
     from PIL import Image
 
-    from config import VIEW_NAMES
     from utils.files import replacing
-    from utils.render_views import over_white, render
-    from utils.views import VIEW_BASES, camera_basis
+    from utils.render_views import over_white, render, render_views
+    from utils.views import camera_basis
 
     inputs = [np.asarray(Image.fromarray((np.moveaxis(image, 0, -1) * 255).round().astype(np.uint8))
                          .resize((PREVIEW_SIZE, PREVIEW_SIZE), Image.Resampling.LANCZOS)) for image in images]
-    views = [over_white(render(mesh, VIEW_BASES[name], PREVIEW_SIZE)) for name in VIEW_NAMES]
+    views = [over_white(picture) for picture in render_views(mesh, PREVIEW_SIZE).values()]
     oblique = []
     for basis in (camera_basis(40, 25), camera_basis(220, 25)):
         reach = np.abs(mesh.vertices @ basis[:2].T).max()  # a diagonal may be longer than the frame
