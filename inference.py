@@ -27,6 +27,11 @@ def parse_options(argv):
     parser.add_argument("--geometry_checkpoint", help="default: checkpoints/geometry_best.pth if you trained one, else "
                                                       "the shipped one")
     parser.add_argument("--texture_checkpoint", help="default: checkpoints/texture_best.pth, else the shipped one")
+    outline = parser.add_mutually_exclusive_group()
+    outline.add_argument("--mask_dir", metavar="DIR", help="your own masks, white or opaque on the object: "
+                         "<id>_<view>.png, <id>/<view>.png, or <view>.png if there is one object")
+    outline.add_argument("--remove_background", action="store_true", help="find the object in pictures without "
+                         "transparency by rembg, an optional package (default: background is plain at the border)")
     parser.add_argument("--device", default="auto", help="auto (cuda, then mps, then cpu), cuda, cuda:N, mps or cpu")
     parser.add_argument("--texture_size", type=int, default=1024, help="texels per edge of the texture (default 1024)")
     parser.add_argument("--format", choices=["obj", "glb"], default="obj", help="obj writes .obj, .mtl and .png")
@@ -34,6 +39,8 @@ def parse_options(argv):
     options = parser.parse_args(argv)
     if not 64 <= options.texture_size <= 8192:
         raise UserError(f"--texture_size {options.texture_size}: choose 64 to 8192")
+    if options.mask_dir and not Path(options.mask_dir).is_dir():
+        raise UserError(f"--mask_dir {options.mask_dir}: no such folder")
     return options
 
 
@@ -140,10 +147,13 @@ def main(argv):
 
     # Inputs first: a folder that cannot be used is said before anything heavy is loaded
     from load_data import find_view_sets, read_framed_views
+    from utils.masks import background_remover
+    from utils.six_views import find_masks
 
     sets, problems = find_view_sets(options.views or ROOT / EXAMPLES_DIR)
     for problem in problems:
         print(f"left out: {problem}")
+    remove_background = background_remover() if options.remove_background else None
 
     import torch
 
@@ -163,7 +173,9 @@ def main(argv):
     for object_id, files in sets.items():
         started = time.perf_counter()
         try:
-            read_sets = {size: read_framed_views(files, size, object_id) for size in set(sizes)}
+            masks = find_masks(options.mask_dir, object_id, alone=len(sets) == 1) if options.mask_dir else None
+            read_sets = {size: read_framed_views(files, size, object_id, masks, remove_background)
+                         for size in set(sizes)}
         except UserError as error:  # the other objects still get their meshes
             print(f"left out: {error}")
             continue

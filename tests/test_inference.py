@@ -3,6 +3,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -152,6 +153,68 @@ def test_models_of_two_picture_sizes_work_together(views, tmp_path, monkeypatch)
     run(views, tmp_path / "out")
     assert (tmp_path / "out" / "my_shoe" / "my_shoe.obj").is_file()
     assert seen == [224]
+
+
+def test_own_masks_decide_what_is_seen(views, tmp_path, capsys):
+    """A busy background, which is noted without masks, gives with masks what the plain picture gives."""
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    noise = np.random.default_rng(0).integers(0, 255, (4096, 4096, 3), np.uint8)
+    run(views, tmp_path / "plain")
+    for path in sorted(views.iterdir()):
+        picture = Image.open(path).convert("RGBA")
+        assert picture.getextrema()[3][0] == 0
+        picture.getchannel("A").save(masks / f"my_shoe_{path.stem}.png")
+        busy = Image.fromarray(noise[:picture.height, :picture.width])
+        busy.paste(picture, mask=picture.getchannel("A"))
+        path.unlink()
+        busy.save(path.with_suffix(".png"))
+    capsys.readouterr()
+    run(views, tmp_path / "busy")
+    said = capsys.readouterr().out
+    assert "my_shoe: " in said and "is not plain" in said and "--mask_dir" in said and "--remove_background" in said
+    run(views, tmp_path / "masked", "--mask_dir", str(masks))
+    assert "is not plain" not in capsys.readouterr().out
+    plain, busy, masked = (trimesh.load(tmp_path / name / "my_shoe" / "my_shoe.obj", process=False).vertices
+                           for name in ("plain", "busy", "masked"))
+    assert np.abs(masked - plain).mean() < 0.1 * np.abs(busy - plain).mean()
+
+
+def test_masks_that_are_missing_or_do_not_fit_are_named_by_view_with_exit_code_2(views, tmp_path, run_script_main):
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    for view in VIEW_NAMES:
+        Image.new("L", (10, 20), 255).save(masks / f"{view}.png")
+    rest = ["--output", tmp_path / "out", "--device", "cpu", "--texture_size", 64, "--mask_dir"]
+    code, out, err = run_script_main(inference, views, *rest, masks)
+    assert code == 2 and "the mask of the front view is 10 x 20 pixels" in out and err.count("\n") == 1
+    (masks / "left.png").unlink()
+    code, out, err = run_script_main(inference, views, *rest, masks)
+    assert code == 2 and "no mask for the left view of my_shoe" in out
+    code, _, err = run_script_main(inference, views, *rest, tmp_path / "nowhere")
+    assert code == 2 and "--mask_dir" in err and "nowhere: no such folder" in err
+    assert not list(tmp_path.glob("out/**/*.obj"))
+
+
+def test_background_removal_asks_rembg_or_says_how_to_get_it(views, tmp_path, monkeypatch, run_script_main):
+    rest = ["--output", tmp_path / "out", "--device", "cpu", "--texture_size", 64]
+    monkeypatch.setitem(sys.modules, "rembg", None)  # what makes `import rembg` fail
+    code, _, err = run_script_main(inference, views, *rest, "--remove_background")
+    assert code == 2 and "rembg is not installed" in err and "pip install" in err and "--mask_dir" in err
+    code, _, err = run_script_main(inference, views, *rest, "--remove_background", "--mask_dir", tmp_path)
+    assert code == 2 and "not allowed with" in err
+    asked = []
+
+    def remove(image, session, only_mask):
+        asked.append(session)
+        return image.convert("L").point(lambda value: 255 * (value < 250))
+
+    monkeypatch.setitem(sys.modules, "rembg", SimpleNamespace(new_session=lambda: "u2net", remove=remove))
+    for path in sorted(views.iterdir()):
+        picture = Image.open(path).convert("RGBA")
+        Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB").save(path)
+    code, out, err = run_script_main(inference, views, *rest, "--remove_background")
+    assert (code, err) == (0, "") and set(asked) == {"u2net"} and len(asked) % 6 == 0 and asked
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")

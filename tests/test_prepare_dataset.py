@@ -125,8 +125,8 @@ def test_every_format_ends_in_the_layout_and_unreadable_ones_are_named(tmp_path)
     export_formats(tmp_path / "in")
     (tmp_path / "in" / "broken.ply").write_text("nothing")
     done = run(tmp_path / "in", "--output", tmp_path / "out", "--image_size", 32)
-    assert done.returncode == 0, done.stderr
-    assert "broken" in done.stdout and "left out" in done.stdout and "5 objects" in done.stdout
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "broken" in done.stdout and "left out" in done.stdout and "5 objects" in done.stderr
     objects, problems = find_objects(tmp_path / "out" / "OBJs", tmp_path / "out" / "input_images")
     assert problems == []
     assert [files.id for files in objects] == [f"box_{extension}" for extension in ("glb", "obj", "off", "ply", "stl")]
@@ -146,17 +146,54 @@ def test_axes_turn_the_mesh_before_it_is_drawn(tmp_path):
     assert np.allclose(np.ptp(mesh.vertices, axis=0), [2, 4, 1])
 
 
+def times_below(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*.*")}
+
+
+def changed(before, after):
+    return {path.name for path in after if before.get(path) != after[path]}
+
+
 def test_what_is_there_is_left_alone_and_what_is_missing_is_added(tmp_path):
     export_formats(tmp_path / "in")
     run(tmp_path / "in", "--output", tmp_path / "out", "--image_size", 32)
-    images = tmp_path / "out" / "input_images"
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.*")}
-    (images / "box_ply_top.png").unlink()
-    trimesh.creation.icosphere(1).export(tmp_path / "in" / "box_stl.stl")  # the source changes: still not overwritten
+    before = times_below(tmp_path / "out")
+    (tmp_path / "out" / "input_images" / "box_ply_top.png").unlink()
     done = run(tmp_path / "in", "--output", tmp_path / "out", "--image_size", 32)
     assert done.stdout.count("  there already\n") == 4 and "mesh there already, 1 pictures drawn" in done.stdout
-    after = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.*")}
-    assert {path for path in before if before[path] != after[path]} == {images / "box_ply_top.png"}
+    assert changed(before, times_below(tmp_path / "out")) == {"box_ply_top.png"}
+
+
+def test_what_was_made_with_other_options_or_from_another_mesh_is_made_anew(tmp_path):
+    source, out = tmp_path / "box.stl", tmp_path / "out"
+    mesh, pictures = out / "OBJs" / "box" / "box.obj", {f"box_{view}.png" for view in VIEW_NAMES}
+    trimesh.creation.box((1, 2, 4)).export(source)
+    turn = turn_matrix("y", "z")
+    prepare_object("box", source, out, turn, 32)
+    before = times_below(out)
+    done, _ = prepare_object("box", source, out, turn, 48)  # other pictures of the same mesh
+    assert done == "mesh there already, 6 pictures drawn anew" and changed(before, times_below(out)) == pictures
+    done, _ = prepare_object("box", source, out, turn_matrix("z", "x"), 48)
+    assert "mesh written (12 faces) anew" in done and "6 pictures drawn anew" in done
+    assert np.allclose(np.ptp(read_mesh(mesh)[0].vertices, axis=0), [2, 4, 1])
+    trimesh.creation.box((3, 3, 3)).export(source)
+    assert "anew" in prepare_object("box", source, out, turn_matrix("z", "x"), 48)[0]
+    assert np.allclose(np.ptp(read_mesh(mesh)[0].vertices, axis=0), 3)
+    assert prepare_object("box", source, out, turn_matrix("z", "x"), 48)[0] == "there already"
+
+
+def test_a_mesh_and_pictures_that_were_not_made_here_are_never_replaced(tmp_path):
+    source, out = tmp_path / "box.stl", tmp_path / "out"
+    trimesh.creation.box((1, 2, 4)).export(source)
+    (out / "OBJs" / "box").mkdir(parents=True)
+    trimesh.creation.box((5, 5, 5)).export(out / "OBJs" / "box" / "mine.obj")
+    (out / "input_images").mkdir()
+    Image.new("RGB", (8, 8), (9, 9, 9)).save(out / "input_images" / "box_top.png")
+    (out / "input_images" / "box_left.jpg").write_bytes(b"broken")
+    before = times_below(out)
+    done, _ = prepare_object("box", source, out, np.eye(3), 32)
+    assert done == "mesh there already, 4 pictures drawn"
+    assert changed(before, times_below(out)) == {f"box_{view}.png" for view in ("front", "back", "right", "bottom")}
 
 
 def test_own_pictures_are_copied_instead_of_drawn_but_only_as_a_full_set(tmp_path):

@@ -121,6 +121,33 @@ def test_nothing_is_overwritten_and_a_second_run_says_so(loose):
     assert (loose / "data" / "input_images" / "new_front.png").is_file()
 
 
+def test_the_plan_names_objects_that_will_be_incomplete_and_what_they_lack(loose):
+    for name in ("Boot LEFT view.png", "Boot TOP view.png"):
+        (loose / "pictures" / name).unlink()
+    (loose / "meshes" / "flat" / "model.obj").unlink()
+    (loose / "meshes" / "lonely.obj").write_text(OBJ)
+    lines = run(*options(loose), "--dry_run").stdout.splitlines()
+    assert [line for line in lines if line.startswith("warning: ")] == [
+        "warning: Boot will be incomplete: no picture for left, top",
+        "warning: flat will be incomplete: no mesh",
+        "warning: lonely will be incomplete: no picture for front, back, left, right, top, bottom"]
+
+
+def test_what_is_in_the_layout_already_counts_towards_complete_objects(loose):
+    (loose / "data" / "input_images").mkdir(parents=True)
+    (loose / "pictures" / "Boot TOP view.png").rename(loose / "data" / "input_images" / "Boot_top.png")
+    assert "incomplete" not in run(*options(loose), "--dry_run").stdout
+    done = run("--images", loose / "pictures", "--output", loose / "data", "--dry_run")
+    assert "incomplete" not in done.stdout  # no meshes were asked for
+
+
+def test_two_objects_that_name_one_mtl_are_a_warning(loose):
+    assert "named by" not in run(*options(loose), "--dry_run").stdout
+    (loose / "meshes" / "sandal.obj").write_text("mtllib boot.mtl\n" + OBJ)
+    text = run(*options(loose), "--dry_run").stdout
+    assert f"warning: {loose.resolve() / 'meshes' / 'boot.mtl'} is named by the meshes of Boot, sandal" in text
+
+
 def test_what_is_unclear_or_would_collide_is_left_alone_and_named(loose):
     for name in ("boot_front.jpg", "mystery.png", "boot_front_left.png", "flat_top.webp"):
         draw(loose / "pictures" / name)

@@ -3,7 +3,8 @@
     python -m utils.prepare_dataset my_meshes --output data --up z --front=-y
 
 writes data/OBJs/<id>/<id>.obj with its MTL and textures, and data/input_images/<id>_<view>.png. What is there already
-is left alone, so an interrupted run can be started again.
+is left alone, so an interrupted run can be started again. What was made here from another mesh or with other options
+carries a mark of them and is made anew; files without such a mark are somebody's own and stay.
 """
 import glob
 import re
@@ -12,14 +13,15 @@ from pathlib import Path
 import numpy as np
 
 from config import IMAGE_EXTENSIONS, VIEW_NAMES, OptionParser, UserError, run_script
-from utils.files import replacing
-from utils.mesh_io import MESH_EXTENSIONS, normalise, read_mesh
+from utils.files import content_key, replacing
+from utils.mesh_io import MESH_EXTENSIONS, mesh_dependencies, normalise, read_mesh
 from utils.render_views import render_views
 
 # File and folder names that say nothing about the object: the name of the folder above is used instead.
 GENERIC_NAMES = {"model", "models", "mesh", "meshes", "scene", "object", "obj", "glb", "textured", "textured_simple",
                  "model_normalized", "texture_mapped", "untitled", "source", "google_16k", "output", "export"}
 MOST_PLAIN_COLORS = 64  # more colours than this go to vertices rather than to one material each
+MARK = "prepared from "  # then a hash of all that a file was made from; a comment in an OBJ, a text in a PNG
 AXES = {"x": (1, 0, 0), "y": (0, 1, 0), "z": (0, 0, 1)}
 
 
@@ -59,7 +61,7 @@ def turn_matrix(up, front):
     return np.stack([np.cross(vectors[0], vectors[1]), vectors[0], vectors[1]])
 
 
-def write_mesh(path, mesh):
+def write_mesh(path, mesh, made_from=""):
     """Write a `Mesh` as OBJ + MTL + PNG textures that `read_mesh` reads back as the same shape and colours.
 
     Each texture becomes a material (a tint is baked into its picture); faces of one plain colour share a material;
@@ -68,6 +70,7 @@ def write_mesh(path, mesh):
     Args:
         path: the .obj file; <name>.mtl and <name>_<number>.png are written beside it, and the OBJ last.
         mesh: utils.mesh_io.Mesh.
+        made_from: hash for the OBJ's first line, see `_mark_of`.
     """
     from PIL import Image
 
@@ -98,7 +101,8 @@ def write_mesh(path, mesh):
             temporary.write_text("".join(f"newmtl m{i}\nKa 0 0 0\nKs 0 0 0\nillum 1\n{text}\n"
                                          for i, text in enumerate(materials)))
     with replacing(path) as temporary:
-        temporary.write_text("".join(_obj_lines(path, mesh, plain, on_vertices, faces_of)))
+        mark = f"# {MARK}{made_from}\n" if made_from else ""
+        temporary.write_text(mark + "".join(_obj_lines(path, mesh, plain, on_vertices, faces_of)))
 
 
 def _obj_lines(path, mesh, plain, on_vertices, faces_of):
@@ -155,7 +159,7 @@ def pictures_of(images_dir, object_id):
 
 
 def prepare_object(object_id, source, output, turn, image_size, images_dir=None):
-    """Write one object's mesh and pictures, as far as they are not there.
+    """Write one object's mesh and pictures, as far as they are not there or were made here from something else.
 
     Args:
         object_id: str.
@@ -165,7 +169,7 @@ def prepare_object(object_id, source, output, turn, image_size, images_dir=None)
         image_size: edge of drawn pictures in pixels.
         images_dir: folder of own pictures <id>_<view>.*, taken instead of drawing where it has all six.
     Returns:
-        done: str, what was done ("there already", "6 pictures drawn", ...).
+        done: str, what was done ("there already", "mesh written (12 faces), 6 pictures drawn", ...).
         notes: list of str, missing materials.
     Raises:
         UserError: the mesh cannot be read, or only some of the six own pictures are there.
@@ -175,40 +179,68 @@ def prepare_object(object_id, source, output, turn, image_size, images_dir=None)
     if own and len(own) < 6:
         lacking = ", ".join(view for view in VIEW_NAMES if view not in own)
         raise UserError(f"{images_dir}: has no {lacking} picture of {object_id}")
-    there = sorted(path for path in folder.glob("*") if path.suffix.lower() == ".obj")
-    missing = [view for view in VIEW_NAMES if view not in pictures_of(pictures, object_id)]
-    if there and not missing:
-        return "there already", []
-    notes = []
-    if there:
-        done, mesh_path = "mesh there already", there[0]
-    else:
-        mesh, notes = read_mesh(source)
-        mesh.vertices = mesh.vertices @ turn.T
-        mesh_path = folder / f"{object_id}.obj"
-        write_mesh(mesh_path, mesh)
-        done = f"mesh written ({len(mesh.faces)} faces)"
-    if not missing:
-        return f"{done}, pictures there already", notes
+    mesh_path, mesh_done, notes = _prepare_mesh(object_id, source, folder, turn)
+    there = pictures_of(pictures, object_id)
+    made_from = content_key(mesh_dependencies(mesh_path), image_size)
+    missing = [view for view in VIEW_NAMES if view not in there]
+    outdated = [view for view in there if _mark_of(there[view]) not in (None, made_from)]
     if own:
         for view in missing:
             with replacing(pictures / f"{object_id}_{view}{own[view].suffix.lower()}") as temporary:
                 temporary.write_bytes(own[view].read_bytes())
-        return f"{done}, {len(missing)} pictures copied", notes
-    _draw(mesh_path, pictures, object_id, missing, image_size)
-    return f"{done}, {len(missing)} pictures drawn", notes
+    elif missing or outdated:
+        _draw(mesh_path, pictures, object_id, missing + outdated, image_size, made_from)
+    done = [mesh_done or "mesh there already"]
+    done += [f"{len(missing)} pictures {'copied' if own else 'drawn'}"] * bool(missing)
+    done += [f"{len(outdated)} pictures drawn anew"] * bool(outdated and not own)
+    if len(done) == 1:
+        done = [f"{mesh_done}, pictures there already" if mesh_done else "there already"]
+    return ", ".join(done), notes
 
 
-def _draw(mesh_path, folder, object_id, views, image_size):
+def _prepare_mesh(object_id, source, folder, turn):
+    """The object's OBJ, what was done ("" if nothing) and notes; one without a mark of ours is never replaced."""
+    made_from = content_key(mesh_dependencies(source), turn.tolist())
+    there = sorted(path for path in folder.glob("*") if path.suffix.lower() == ".obj")
+    if there and _mark_of(there[0]) in (None, made_from):
+        return there[0], "", []
+    mesh, notes = read_mesh(source)
+    mesh.vertices = mesh.vertices @ turn.T
+    mesh_path = there[0] if there else folder / f"{object_id}.obj"
+    write_mesh(mesh_path, mesh, made_from)
+    anew = " anew: it was made with other axes or from another mesh" if there else ""
+    return mesh_path, f"mesh written ({len(mesh.faces)} faces){anew}", notes
+
+
+def _mark_of(path):
+    """The hash in a file that says what it was made from; None in files that were not made here."""
+    from PIL import Image
+
+    if path.suffix.lower() == ".obj":
+        with open(path, encoding="utf-8", errors="replace") as file:
+            words = file.readline(200).strip().removeprefix("# ")
+    else:
+        try:
+            with Image.open(path) as image:
+                words = str(image.info.get("Source", ""))
+        except Exception:  # somebody's own broken picture: load_data names it
+            return None
+    return words.removeprefix(MARK) if words.startswith(MARK) else None
+
+
+def _draw(mesh_path, folder, object_id, views, image_size, made_from):
     """Draw the named views of a written mesh; read back, so that pictures show what training will read."""
     from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
 
     mesh, _ = read_mesh(mesh_path)
     mesh.vertices = normalise(mesh.vertices, mesh.faces)
+    mark = PngInfo()
+    mark.add_text("Source", MARK + made_from)
     for view, rgba in render_views(mesh, image_size).items():
         if view in views:
             with replacing(folder / f"{object_id}_{view}.png") as temporary:
-                Image.fromarray(rgba).save(temporary)
+                Image.fromarray(rgba).save(temporary, pnginfo=mark)
 
 
 def main(argv):
@@ -234,7 +266,7 @@ def main(argv):
     for name, source in sorted(meshes.items()):
         try:
             done, notes = prepare_object(name, source, options.output, turn, options.image_size, options.images_dir)
-        except UserError as error:
+        except (UserError, OSError) as error:  # OSError: a file that may not be read
             failed.append((name, str(error)))
             continue
         print(f"{name:<{width}}  {done}", flush=True)
@@ -243,9 +275,11 @@ def main(argv):
     for name, reason in failed:
         print(f"{name:<{width}}  left out: {reason}")
     good = len(meshes) + len(collisions) - len(failed)
-    print(f"{good} objects in {options.output}, {len(failed)} left out")
     if not good:
         raise UserError(f"{options.meshes_dir}: no mesh could be prepared")
+    if failed:
+        raise UserError(f"{good} objects in {options.output}, {len(failed)} left out (see above)")
+    print(f"{good} objects in {options.output}")
 
 
 def _join_signed_axes(argv):

@@ -10,7 +10,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from config import IMAGE_EXTENSIONS, OptionParser, UserError, run_script
+from config import IMAGE_EXTENSIONS, VIEW_NAMES, OptionParser, UserError, run_script
 from utils.files import replacing
 from utils.mesh_io import MESH_EXTENSIONS, mesh_dependencies
 from utils.prepare_dataset import GENERIC_NAMES, clean_id, id_of_mesh, pictures_of
@@ -170,6 +170,43 @@ def plan_meshes(root, picture_ids, output):
     return moves, refused
 
 
+def lacking_after(moves, output, images, meshes):
+    """What the objects that a plan touches will lack once it is carried out.
+
+    Args:
+        moves: list of (source, target).
+        output: folder of the data layout.
+        images, meshes: bool, whether pictures and meshes are being brought in (else their absence is no news).
+    Returns:
+        {id: str}, sorted; objects that lack nothing are absent.
+    """
+    views, with_mesh, output = {}, set(), Path(output)
+    for _, target in moves:
+        if target.parent == output / "input_images":
+            object_id, _, view = target.stem.rpartition("_")
+            views.setdefault(object_id, set(pictures_of(output / "input_images", object_id))).add(view)
+        elif target.suffix.lower() == ".obj":
+            with_mesh.add(target.parent.name)
+    lacking = {}
+    for object_id in sorted(views.keys() | with_mesh):
+        shown = views.get(object_id) or set(pictures_of(output / "input_images", object_id))
+        missing = [view for view in VIEW_NAMES if view not in shown]
+        if missing and (shown or images):
+            lacking[object_id] = f"no picture for {', '.join(missing)}"
+        if meshes and object_id not in with_mesh and not _has_mesh(output / "OBJs" / object_id):
+            lacking[object_id] = ", and ".join(filter(None, [lacking.get(object_id), "no mesh"]))
+    return lacking
+
+
+def shared_materials(moves):
+    """MTL files that the meshes of several objects name: {MTL: [id, ...]}."""
+    users = {}
+    for source, target in moves:
+        if source.suffix.lower() == ".mtl":
+            users.setdefault(source.resolve(), []).append(target.parent.name)
+    return {path: ids for path, ids in users.items() if len(ids) > 1}
+
+
 def main(argv):
     """Show the plan, then copy or move."""
     parser = OptionParser(prog="python -m utils.rename_to_IDs", description=__doc__.split("\n\n")[0])
@@ -205,6 +242,11 @@ def main(argv):
         print(f"{str(source):<{width}}  ->  {target}")
     for source, reason in left.items():
         print(f"{str(source):<{width}}  left alone: {reason}")
+    for path, users in shared_materials(moves).items():
+        print(f"warning: {path} is named by the meshes of {', '.join(users)}: each gets a copy; see that their colors "
+              "are not one another's (an export of the second may have overwritten the first's)")
+    for object_id, what in lacking_after(moves, options.output, options.images, options.meshes).items():
+        print(f"warning: {object_id} will be incomplete: {what}")
     if not moves and not all(reason == "has its name already" for reason in left.values()):
         raise UserError("none of the files can be brought into the layout, see the reasons above")
     if options.dry_run:
@@ -248,6 +290,10 @@ def _ids_there(output):
     """Ids that have pictures in the layout already, sorted."""
     names = {path.stem.rpartition("_")[0] for path in (Path(output) / "input_images").glob("*_*")}
     return sorted(names - {""})
+
+
+def _has_mesh(folder):
+    return any(path.suffix.lower() == ".obj" for path in folder.glob("*"))
 
 
 def _key(text):

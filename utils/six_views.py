@@ -4,18 +4,20 @@ Views are matched by the names of their files, turned upright, masked, laid over
 `read_framed_views`) brought into the project's frame. Training and inference both read through here.
 """
 import difflib
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from config import IMAGE_EXTENSIONS, VIEW_NAMES, UserError
-from utils.views import OPPOSITE_VIEWS, VIEW_BASES, VIEW_EXTENT
+from utils.masks import PLAIN_SHARE, fit_mask, holes_of, mask_from_border, open_holes, soft_edges
+from utils.view_agreement import UNLIKE, VIEW_AXES, agreement_note, common_scale, mask_boxes  # noqa: F401 (UNLIKE)
+from utils.views import OPPOSITE_VIEWS, VIEW_EXTENT
 
 OTHER_PICTURES = (".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic")  # pictures that are named, but not accepted
 FRAME_TOLERANCE = 0.02  # share of a picture's edge by which a box may miss the frame and still count as framed
-MIRROR_TOLERANCE = 0.03  # share of their area in which outlines of opposite views may differ without a note
-UNLIKE = "opposite views do not mirror each other"  # how notes begin to say so
+FRAMED = "pictures were cut to the object"  # how notes begin to say so
 
 
 @dataclass
@@ -49,24 +51,27 @@ class Problem:
 # ---- Reading six views ----------------------------------------------------------------------------------------
 
 
-def read_six_views(folder_or_files, size=None, object_id=None):
+def read_six_views(folder_or_files, size=None, object_id=None, masks=None, remove_background=None):
     """Read the six pictures of one object, upright, masked, over white and square.
 
-    Alpha is the mask where a picture has any; else the background is what is connected to the border and has its
-    colour. A picture that is not square is padded with white at both sides.
+    A picture's mask is the file given in `masks`, else its alpha where it has any, else what `remove_background` says,
+    else all but what is connected to the border and has its colour, and holes seen from both sides.
+    A picture that is not square is padded with white at both sides.
 
     Args:
         folder_or_files: a folder with front.png, back.png, ... (or <id>_front.png, ...), or {view name: path}.
         size: edge of the pictures in pixels; None keeps the largest edge among the six.
         object_id: which object, in a folder that holds several; also the name given to the result.
+        masks: {view name: path} of mask files, bright or opaque on the object; see `find_masks`.
+        remove_background: function from utils.masks.background_remover.
     Returns:
         SixViews.
     Raises:
-        UserError: the folder is absent; a view is missing, doubled or wrongly named; a picture cannot be read or
-            shows nothing. It names the file and the view.
+        UserError: the folder is absent; a view is missing, doubled or wrongly named; a picture or mask cannot be read,
+            shows nothing, or does not fit the other. It names the file and the view.
     """
     name, paths = _find_one_object(folder_or_files, object_id)
-    squares = [_read_square(path, view, size) for path, view in zip(paths, VIEW_NAMES)]
+    squares, _ = _read_squares(paths, size, masks, remove_background)
     return _stack(name, paths, squares, size or max(mask.shape[0] for _, mask in squares))
 
 
@@ -86,16 +91,47 @@ def _stack(name, paths, squares, edge):
     return SixViews(name, images.astype(np.float32) / 255, masks.astype(np.float32) / 255, paths)
 
 
-def _read_square(path, view, size):
-    """One picture: (E, E, 3) uint8 over white and its (E, E) uint8 mask, E being its longer edge."""
-    rgb, mask = _open_picture(path, view, size)
-    if mask is None:
-        mask = _mask_from_border(rgb)
-        if not mask.any():
-            raise UserError(f"{path}: the {view} view is empty: nothing differs from the background at its border; "
-                            "use a plain background of another colour, or a PNG with a transparent one")
-    elif not mask.any():
-        raise UserError(f"{path}: the {view} view is empty: the picture is fully transparent")
+def _read_squares(paths, size, masks, remove_background):
+    """Six pairs of (E, E, 3) uint8 picture over white and (E, E) uint8 mask, E its longer edge; and a note or None."""
+    pictures, found, busy = [], {}, []
+    for view, path in zip(VIEW_NAMES, paths):
+        rgb, alpha = _open_picture(path, f"{view} picture", size)
+        if masks:
+            alpha = _read_mask(masks[view], view, rgb.shape[:2])
+        elif alpha is None and remove_background:
+            alpha = remove_background(rgb)
+            if alpha.max() < 128:
+                raise UserError(f"{path}: --remove_background finds no object in the {view} view; use --mask_dir")
+        elif alpha is None:
+            found[view] = mask_from_border(rgb)
+            if not found[view].mask.any():
+                raise UserError(f"{path}: the {view} view is empty: nothing differs from the background at its border; "
+                                "use a plain background of another colour, or a PNG with a transparent one")
+            busy += [view] * (found[view].plain < PLAIN_SHARE)
+        elif not alpha.any():
+            raise UserError(f"{path}: the {view} view is empty: the picture is fully transparent")
+        pictures.append((rgb, alpha))
+    squares = [_square_over_white(*((rgb, alpha) if alpha is not None else _cut_out(view, rgb, found, pictures)))
+               for view, (rgb, alpha) in zip(VIEW_NAMES, pictures)]
+    return squares, _busy_note(busy)
+
+
+def _cut_out(view, rgb, found, pictures):
+    """Picture and (H, W) uint8 mask of an object in front of a plain background, holes open and edges soft."""
+    other, axis = next((two if one == view else one, axis) for one, two, axis in OPPOSITE_VIEWS if view in (one, two))
+    opposite = found[other] if other in found else holes_of(pictures[VIEW_NAMES.index(other)][1])
+    return soft_edges(rgb, open_holes(found[view], opposite, axis), found[view].color)
+
+
+def _busy_note(views):
+    if not views:
+        return None
+    return (f"the background of {_views_in_words(views)} is not plain at the border (or the object is cut off), so its "
+            "outline is a guess: use --remove_background (needs the package rembg) or your own masks (--mask_dir)")
+
+
+def _square_over_white(rgb, mask):
+    """A picture over white and its mask, padded at both sides to a square."""
     share = mask[..., None].astype(np.float32) / 255
     over_white = np.round(rgb * share + 255 * (1 - share)).astype(np.uint8)
     height, width = mask.shape
@@ -105,57 +141,49 @@ def _read_square(path, view, size):
     return np.pad(over_white, around + ((0, 0),), constant_values=255), np.pad(mask, around)
 
 
-def _open_picture(path, view, size):
+def _read_mask(path, view, size):
+    """A mask file at its picture's size (height, width): its alpha if it has any, else its brightness."""
+    rgb, alpha = _open_picture(path, f"mask of the {view} view", None)
+    return fit_mask(rgb.max(axis=2) if alpha is None else alpha, size, path, view)
+
+
+def _open_picture(path, what, size):
     """Decode a picture: (H, W, 3) uint8 sRGB, and (H, W) uint8 alpha or None if it has none that says anything."""
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     try:
-        with Image.open(path) as image:
-            image = ImageOps.exif_transpose(image)
-            if image.mode.startswith("I"):  # 16-bit greyscale, which Pillow would clip rather than scale
-                grey = np.asarray(image, np.float32) / 65535
-                image = Image.fromarray(np.round(grey.clip(0, 1) * 255).astype(np.uint8))
-            alpha = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
-            image = image.convert("RGBA" if alpha else "RGB")
-            if size is not None:  # a phone's 12 megapixels would take seconds and a gigabyte for nothing
-                image.thumbnail((max(2048, size),) * 2)
-            pixels = np.asarray(image)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # it refuses above twice as many pixels
+            pixels = _decode(path, size)
+    except Image.DecompressionBombError:
+        raise UserError(f"{path}: the {what} has more than {2 * Image.MAX_IMAGE_PIXELS // 10**6} megapixels; "
+                        "make it smaller (2000 pixels an edge are plenty)") from None
     except Exception as error:  # Pillow's decoders raise whatever their parsing meets
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         reason = error.strerror if isinstance(error, OSError) and error.strerror else reason
-        raise UserError(f"{path}: the {view} picture cannot be read ({reason}); save it again as PNG or JPEG") from None
+        raise UserError(f"{path}: the {what} cannot be read ({reason}); save it again as PNG or JPEG") from None
     # Many tools write an alpha that is opaque everywhere: it says nothing about the object.
-    if alpha and pixels[..., 3].min() < 128:
-        return pixels[..., :3], pixels[..., 3]
-    return pixels[..., :3], None
+    says_something = pixels.shape[2] == 4 and pixels[..., 3].min() < 128
+    return pixels[..., :3], pixels[..., 3] if says_something else None
 
 
-def _mask_from_border(rgb):
-    """The object in a picture with a plain background: (H, W, 3) uint8 -> (H, W) uint8, 255 on the object.
+def _decode(path, size):
+    """A picture file turned upright: (H, W, 3 or 4) uint8, of at most 2048 or `size` pixels an edge; None: any."""
+    from PIL import Image, ImageOps
 
-    Background is what has the border's median colour and is connected to the border, so white parts inside the
-    object stay. Holes through which the background shows are filled.
-    """
-    from scipy import ndimage
-
-    ring = max(1, min(rgb.shape[:2]) // 100)
-    inner = np.zeros(rgb.shape[:2], bool)
-    inner[ring:-ring, ring:-ring] = True
-    border = rgb[~inner].astype(np.int16)
-    color = np.median(border, axis=0)
-    # JPEG noise around an object on white reaches 10; an uneven background adds its own spread.
-    tolerance = np.clip(10 + 4 * np.median(np.abs(border - color).max(1)), 10, 48)
-    similar = (np.abs(rgb - color.astype(np.int16)) <= tolerance).all(-1)
-    labels, count = ndimage.label(similar)  # 4-connected: background must not leak through a diagonal line
-    outside = np.zeros(count + 1, bool)
-    outside[np.unique(labels[~inner])] = True
-    outside[0] = False
-    mask = ~outside[labels]
-    parts, count = ndimage.label(mask, np.ones((3, 3)))
-    sizes = np.bincount(parts.ravel(), minlength=count + 1)
-    sizes[0] = 0
-    kept = sizes >= max(4, sizes.max() / 200)  # specks of noise or dust, beside the object
-    return np.where(kept[parts], 255, 0).astype(np.uint8)
+    most = None if size is None else (max(2048, size),) * 2  # 12 megapixels would take seconds and a gigabyte
+    with Image.open(path) as image:
+        if most:
+            image.draft(image.mode, most)  # JPEG: decoded at 1/2, 1/4 or 1/8
+        image = ImageOps.exif_transpose(image)
+        if image.mode.startswith("I"):  # 16-bit greyscale, which Pillow would clip rather than scale
+            grey = np.asarray(image, np.float32) / 65535
+            image = Image.fromarray(np.round(grey.clip(0, 1) * 255).astype(np.uint8))
+        alpha = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
+        image = image.convert("RGBA" if alpha else "RGB")
+        if most:
+            image.thumbnail(most)
+        return np.asarray(image)
 
 
 def _resize(picture, edge):
@@ -202,48 +230,47 @@ def _files_of_one_object(folder, object_id):
 # ---- Framing --------------------------------------------------------------------------------------------------
 
 
-def read_framed_views(folder_or_files, size, object_id=None):
+def read_framed_views(folder_or_files, size, object_id=None, masks=None, remove_background=None):
     """`read_six_views` and `frame_views` in one: pictures of `size` pixels that fill the project's frame.
 
     Pictures that have to be cropped are cut out of larger ones, so that a small object stays sharp. Pictures that are
     framed already come out as `read_six_views(folder_or_files, size)` gives them.
 
     Args:
-        folder_or_files, object_id: see read_six_views.
+        folder_or_files, object_id, masks, remove_background: see read_six_views.
         size: edge of the pictures in pixels.
     Returns:
         views: SixViews.
-        note: str saying what was done and which opposite views do not mirror each other, or None for pictures that
-            were framed already and do.
+        note: str saying what was done (it begins with FRAMED), what does not fit together (UNLIKE) and whose background
+            is not plain; None for pictures that were framed already and are in order.
     Raises:
         UserError: see read_six_views.
     """
     name, paths = _find_one_object(folder_or_files, object_id)
-    squares = [_read_square(path, view, size) for path, view in zip(paths, VIEW_NAMES)]
+    squares, busy = _read_squares(paths, size, masks, remove_background)
     views = _stack(name, paths, squares, size)
     note = None
     if not is_framed(views):
         larger = _stack(name, paths, squares, max(1024, 2 * size))
         if not is_framed(larger):  # thin tips may fade at `size`, and with them the box
             views, note = frame_views(larger, size)
-    return views, "; ".join(filter(None, [note, _mirror_note(views)])) or None
+    return views, "; ".join(filter(None, [note, agreement_note(views.images, views.masks), busy])) or None
 
 
 def is_framed(views):
     """Whether every view shows the object's box centred and its longest edge spans 2 / 2.2 of the picture."""
     size = views.masks.shape[1]
-    centers, extents = _boxes(views.masks)
-    edges = np.array([np.median(extents[_AXES == axis]) for axis in range(3)])
+    centers, extents = mask_boxes(views.masks)
+    edges = np.array([np.median(extents[VIEW_AXES == axis]) for axis in range(3)])
     return bool((np.abs(centers - size / 2) <= FRAME_TOLERANCE * size).all()
-                and (np.abs(extents - edges[_AXES]) <= FRAME_TOLERANCE * size).all()
+                and (np.abs(extents - edges[VIEW_AXES]) <= FRAME_TOLERANCE * size).all()
                 and abs(edges.max() - size / VIEW_EXTENT) <= FRAME_TOLERANCE * size)
 
 
 def frame_views(views, size=None):
     """Bring a user's own pictures into the frame: box centred, one common scale, longest edge 2 of 2.2.
 
-    Each picture has a scale of its own (pixels per unit). The six masks give each edge of the object's box four
-    times, so six scales and three edges follow by least squares on the logarithms of the twelve extents.
+    Each picture has a scale of its own, which follows from the boxes of the six masks (`common_scale`).
 
     Args:
         views: SixViews.
@@ -254,48 +281,12 @@ def frame_views(views, size=None):
     """
     if is_framed(views):
         return (views if size in (None, views.masks.shape[1]) else _cut_views(views, None, size)), None
-    centers, extents = _boxes(views.masks)
-    # Unknowns: log scale of six views, log edge of three axes. A measure is worth its pixels: one pixel of error
-    # is a large share of a short extent.
-    rows = np.zeros((13, 9))
-    rows[np.arange(12), np.repeat(np.arange(6), 2)] = 1
-    rows[np.arange(12), 6 + _AXES.ravel()] = 1
-    rows[12, 6:] = 1  # scales and edges are only known up to a common factor
-    target = np.append(np.log(extents.ravel()), 0)
-    weights = np.append(extents.ravel(), extents.max())
-    solution = np.linalg.lstsq(rows * weights[:, None], target * weights, rcond=None)[0]
-    edges = np.exp(solution[6:])
-    half = VIEW_EXTENT * np.exp(solution[:6]) * edges.max() / 2  # pixels from a window's centre to its side
-    windows = np.concatenate([centers - half[:, None], centers + half[:, None]], axis=1)
-
-    shape = " x ".join(f"{edge:.2f}" for edge in edges * 2 / edges.max())
-    note = f"pictures were cut to the object and brought to one scale (its box measures {shape})"
-    # How far each measure is from the common box, as a share of the longer extent of its view.
-    mismatch = np.abs(np.exp((rows @ solution - target)[:12]) - 1).reshape(6, 2) * extents / extents.max(1)[:, None]
-    if mismatch.max() > 0.08:
-        worst = VIEW_NAMES[int(mismatch.max(1).argmax())]
-        note += (f"; the views disagree about its box by up to {100 * mismatch.max():.0f} % ({worst} most): "
-                 "check that none are swapped, turned or cut off")
+    centers, extents = mask_boxes(views.masks)
+    scales, edges, _ = common_scale(extents)
+    half = VIEW_EXTENT * scales[:, None]  # pixels from a window's centre to its side
+    windows = np.concatenate([centers - half, centers + half], axis=1)
+    note = f"{FRAMED} and brought to one scale (its box measures {' x '.join(f'{edge:.2f}' for edge in edges)})"
     return _cut_views(views, windows, size or views.masks.shape[1]), note
-
-
-# For each view the object's axis (0 x, 1 y, 2 z) that runs along the picture's width and height.
-_AXES = np.array([[int(np.abs(VIEW_BASES[view][row]).argmax()) for row in (0, 1)] for view in VIEW_NAMES])
-
-
-def _boxes(masks):
-    """Centre (6, 2) and extent (6, 2) in pixels, column then row, of what each mask (6, H, W) covers."""
-    centers, extents = np.zeros((6, 2)), np.zeros((6, 2))
-    for i, mask in enumerate(masks):
-        for k in (0, 1):
-            cover = np.pad(mask.max(axis=k) / mask.max(), 1)  # relative: a hair-thin object never reaches full cover
-            hits = np.flatnonzero(cover >= 0.5)
-            first, last = hits[0], hits[-1]
-            # The share by which the outermost pixels are covered says where between pixels the edge lies.
-            low = first + 1 - cover[first] - cover[first - 1]
-            high = last + cover[last] + cover[last + 1]
-            centers[i, k], extents[i, k] = (low + high) / 2 - 1, max(high - low, 0.5)
-    return centers, extents
 
 
 def _cut_views(views, windows, size):
@@ -314,36 +305,6 @@ def _cut_views(views, windows, size):
               for image, window in zip(views.images, windows)]
     masks = [cut(mask, window, 0) for mask, window in zip(views.masks, windows)]
     return SixViews(views.id, np.stack(images), np.stack(masks), views.paths)
-
-
-def silhouette_disagreement(views):
-    """How far the outlines of opposite views are from mirroring each other, as those of one object do.
-
-    What lies within one pixel of the other outline does not count, so hair-thin parts may be a pixel off. It cannot be
-    told which of the two is wrong, and the two of a pair exchanged for each other still mirror each other.
-
-    Args:
-        views: SixViews in the project's frame.
-    Returns:
-        {(view, opposite view): share of their common area, 0 to 1, that belongs to one of them alone}.
-    """
-    from scipy import ndimage
-
-    shares = {}
-    for view, other, axis in OPPOSITE_VIEWS:
-        masks = [views.masks[VIEW_NAMES.index(name)] for name in (view, other)]
-        # Relative, as in `_boxes`: a hair-thin object never reaches full cover.
-        one, two = (mask >= 0.5 * mask.max() for mask in (masks[0], np.flip(masks[1], axis)))
-        near_one, near_two = (ndimage.binary_dilation(mask, np.ones((3, 3))) for mask in (one, two))
-        shares[view, other] = float((one & ~near_two | two & ~near_one).sum() / (one | two).sum())
-    return shares
-
-
-def _mirror_note(views):
-    """The opposite views that do not mirror each other, and how much of them; None if all do."""
-    unlike = [f"{view} and {other} differ in {100 * share:.0f} % of their area"
-              for (view, other), share in silhouette_disagreement(views).items() if share > MIRROR_TOLERANCE]
-    return f"{UNLIKE}: {', '.join(unlike)}" if unlike else None
 
 
 # ---- Names of files -------------------------------------------------------------------------------------------
@@ -373,6 +334,33 @@ def match_pictures(folder):
             hint = _did_you_mean(view, path.stem[: len(path.stem) - len(word)], path.suffix)
             strays.append((object_id, path.name + (hint or f" (views are {', '.join(VIEW_NAMES)})")))
     return groups, strays
+
+
+def find_masks(folder, object_id, alone):
+    """The six mask files of an object.
+
+    Args:
+        folder: holds <id>_<view>.png, <id>/<view>.png, or plain <view>.png if there is one object only.
+        object_id: str.
+        alone: bool, whether no other object is to be reconstructed.
+    Returns:
+        {view name: Path}.
+    Raises:
+        UserError: the folder is absent, or a view has no mask or two; the line names it.
+    """
+    folder = Path(folder)
+    groups, _ = match_pictures(folder)
+    below = match_pictures(folder / object_id)[0] if object_id and (folder / object_id).is_dir() else {}
+    files = groups.get(object_id) or below.get("") or below.get(object_id) or (groups.get("", {}) if alone else {})
+    missing = [view for view in VIEW_NAMES if view not in files]
+    if missing:
+        raise UserError(f"{folder}: no mask for {_views_in_words(missing)} of {object_id} (expected "
+                        f"{object_id}_{missing[0]}.png{f' or {missing[0]}.png' if alone else ''}, and the like)")
+    doubled = [view for view in VIEW_NAMES if len(files[view]) > 1]
+    if doubled:
+        raise UserError(f"{folder}: two masks for the {doubled[0]} view of {object_id}: "
+                        f"{', '.join(path.name for path in files[doubled[0]])} (keep one)")
+    return {view: files[view][0] for view in VIEW_NAMES}
 
 
 def view_problems(name, views):

@@ -1,0 +1,208 @@
+"""Which pixels of a picture show the object, where the picture does not say: from its border, a mask file, or rembg."""
+from dataclasses import dataclass
+
+import numpy as np
+
+from config import UserError
+
+PLAIN_SHARE = 0.85  # of the border's pixels must have its colour, else the background is not plain
+SAME_COLOR = 4  # of 255: how far a hole's median colour may be from the border's, beside the border's own spread
+SMALLEST_HOLE = 0.0005  # share of the object's area
+SEEN_THROUGH = 0.8  # share of a hole that must be open in the opposite view too
+MIXING_REACH = 4  # pixels from an outline to the nearest pixel that is all object
+LEAST_CONTRAST = 25  # of 255: colour difference from the background below which mixing cannot be told
+ASPECT_TOLERANCE = 0.02  # by which a mask's width / height may differ from its picture's
+
+
+@dataclass
+class BorderMask:
+    """The object in front of a plain background.
+
+    mask: (H, W) bool, the object with all holes filled.
+    holes: (H, W) int32, numbers the regions inside the object that have exactly the background's colour; 0 elsewhere.
+    plain: float in [0, 1], share of the border that has the background's colour.
+    color: (3,) int16, the background's colour; None for a given mask.
+    """
+
+    mask: np.ndarray
+    holes: np.ndarray
+    plain: float
+    color: np.ndarray = None
+
+
+def mask_from_border(rgb):
+    """The object in a picture with a plain background.
+
+    Background is what has the border's median colour and is connected to the border, so white parts inside the
+    object stay. Regions inside that look like background are listed as possible holes: `open_holes` decides.
+
+    Args:
+        rgb: (H, W, 3) uint8.
+    Returns:
+        BorderMask.
+    """
+    from scipy import ndimage
+
+    ring = max(1, min(rgb.shape[:2]) // 100)
+    inner = np.zeros(rgb.shape[:2], bool)
+    inner[ring:-ring, ring:-ring] = True
+    border = rgb[~inner].astype(np.int16)
+    color = np.median(border, axis=0).astype(np.int16)
+    # JPEG noise around an object on white reaches 10; an uneven background adds its own spread.
+    spread = np.median(np.abs(border - color).max(1))
+    tolerance = np.clip(10 + 4 * spread, 10, 48)
+    similar = (np.abs(rgb - color) <= tolerance).all(-1)
+    labels, count = ndimage.label(similar)  # 4-connected: background must not leak through a diagonal line
+    outside = np.zeros(count + 1, bool)
+    outside[np.unique(labels[~inner])] = True
+    outside[0] = False
+    mask = ~outside[labels]
+    parts, count = ndimage.label(mask, np.ones((3, 3)))
+    sizes = np.bincount(parts.ravel(), minlength=count + 1)
+    sizes[0] = 0
+    mask = (sizes >= max(4, sizes.max() / 200))[parts]  # without specks of noise or dust, beside the object
+    holes = _holes_like(color, SAME_COLOR + spread, rgb, np.where(mask, labels, 0), SMALLEST_HOLE * mask.sum())
+    return BorderMask(mask, holes, float(similar[~inner].mean()), color)
+
+
+def _holes_like(color, tolerance, rgb, labels, smallest):
+    """`labels` without the regions that are small, or whose median colour is not that of the background."""
+    from scipy import ndimage
+
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    kept = sizes >= max(4, smallest)
+    for number, place in enumerate(ndimage.find_objects(labels), 1):
+        if kept[number]:
+            region = rgb[place][labels[place] == number]
+            kept[number] = np.abs(np.median(region, axis=0) - color).max() <= tolerance
+    return np.where(kept[labels], labels, 0)
+
+
+def open_holes(view, other, axis):
+    """The mask of a view with those holes open through which the opposite view sees the background too.
+
+    White paint and a hole look alike from one side. A hole is open from both, at the mirrored place.
+
+    Args:
+        view: BorderMask.
+        other: BorderMask of the opposite view, of any size and scale.
+        axis: of an (H, W) picture along which the two are mirrored.
+    Returns:
+        (H, W) bool.
+    """
+    from PIL import Image
+    from scipy import ndimage
+
+    if not (view.holes.any() and other.holes.any()):
+        return view.mask
+    here, there = (tuple(slice(hits[0], hits[-1] + 1) for hits in (np.flatnonzero(one.mask.any(1)),
+                                                                    np.flatnonzero(one.mask.any(0))))
+                   for one in (view, other))
+    height, width = view.mask[here].shape
+    mirrored = Image.fromarray(np.flip(other.holes[there] > 0, axis)).resize((width, height))
+    seen = np.zeros(view.mask.shape, bool)
+    seen[here] = ndimage.binary_dilation(np.asarray(mirrored), np.ones((3, 3)), max(1, max(height, width) // 200))
+    sizes = np.maximum(np.bincount(view.holes.ravel()), 1)
+    is_open = np.bincount(view.holes.ravel(), seen.ravel()) >= SEEN_THROUGH * sizes
+    is_open[0] = False
+    return view.mask & ~is_open[view.holes]
+
+
+def soft_edges(rgb, mask, background):
+    """Coverage of the pixels along an outline, which mix object and background, and their colour without the latter.
+
+    A mixed pixel lies on the line between the background's colour and that of the nearest pixel well inside the object:
+    its place on it is its coverage (the compositing equation, Porter and Duff 1984). A hard mask takes all of them for
+    the object, which makes it wider by most of a pixel at each side.
+
+    Args:
+        rgb: (H, W, 3) uint8.
+        mask: (H, W) bool, holds every pixel that the object touches.
+        background: (3,) colour of the background.
+    Returns:
+        rgb: (H, W, 3) uint8, mixed pixels in the object's colour; mask: (H, W) uint8.
+    """
+    from scipy import ndimage
+
+    alpha = np.where(mask, 255, 0).astype(np.uint8)
+    inside = ndimage.binary_erosion(mask, np.ones((3, 3)), iterations=2, border_value=1)
+    edge = np.flatnonzero(mask & ~ndimage.binary_erosion(mask, np.ones((3, 3)), border_value=1))
+    if not inside.any() or not len(edge):
+        return rgb, alpha
+    distance, (row, column) = ndimage.distance_transform_edt(~inside, return_indices=True)
+    width = mask.shape[1]
+    source = row.ravel()[edge] * width + column.ravel()[edge]
+    background = np.asarray(background, np.float32)
+    pure = rgb.reshape(-1, 3)[source].astype(np.float32)
+    contrast = pure - background
+    strength = (contrast**2).sum(1)
+    share = ((rgb.reshape(-1, 3)[edge] - background) * contrast).sum(1) / np.maximum(strength, 1e-6)
+    # A thin part has no inside near by, and a pale object too little contrast: there the hard mask stays
+    known = (distance.ravel()[edge] < MIXING_REACH) & (strength > LEAST_CONTRAST**2) & (share < 1)
+    rgb = rgb.copy()
+    rgb.reshape(-1, 3)[edge[known]] = np.round(pure[known]).astype(np.uint8)
+    alpha.ravel()[edge[known]] = np.round(255 * share[known].clip(0, 1)).astype(np.uint8)
+    return rgb, alpha
+
+
+def holes_of(mask):
+    """A given mask, (H, W) uint8, as a BorderMask whose holes are all open."""
+    from scipy import ndimage
+
+    solid = mask >= 128
+    filled = ndimage.binary_fill_holes(solid)
+    return BorderMask(filled, (filled & ~solid).astype(np.int32), 1.0)
+
+
+def fit_mask(mask, size, path, view):
+    """A mask file's values at the size of its picture: equal proportions, resized smoothly if need be.
+
+    Args:
+        mask: (H, W) uint8, bright on the object.
+        size: (height, width) of the picture, turned upright.
+        path, view: for messages.
+    Returns:
+        (height, width) uint8.
+    Raises:
+        UserError: the proportions differ, or nothing is bright.
+    """
+    from PIL import Image
+
+    height, width = size
+    if abs(mask.shape[1] / mask.shape[0] * height / width - 1) > ASPECT_TOLERANCE:
+        raise UserError(f"{path}: the mask of the {view} view is {mask.shape[1]} x {mask.shape[0]} pixels, its picture "
+                        f"{width} x {height} (turned upright): make both of one shape")
+    if mask.max() < 128:
+        raise UserError(f"{path}: the mask of the {view} view is empty: the object must be white (or opaque)")
+    if mask.shape == (height, width):
+        return mask
+    return np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def background_remover():
+    """Load rembg, an optional package, with its model.
+
+    Returns:
+        function: (H, W, 3) uint8 picture -> (H, W) uint8 mask.
+    Raises:
+        UserError: it is not installed, or its model cannot be loaded; the line says what to do.
+    """
+    ways = 'install it with pip install "rembg[cpu]", or give your own masks by --mask_dir'
+    try:
+        import rembg
+    except (ImportError, SystemExit) as error:  # rembg ends the program where it finds no runtime for its model
+        reason = "is not installed" if getattr(error, "name", None) == "rembg" else "does not load"
+        raise UserError(f"--remove_background: the optional package rembg {reason}; {ways}") from None
+    try:
+        session = rembg.new_session()  # fetches its model the first time
+    except Exception as error:  # whatever a download or a runtime may raise
+        raise UserError(f"--remove_background: rembg cannot load its model ({type(error).__name__}: "
+                        f"{(str(error).splitlines() or [''])[0]}); give your own masks by --mask_dir") from None
+
+    def remove(rgb):
+        from PIL import Image
+
+        return np.asarray(rembg.remove(Image.fromarray(rgb), session=session, only_mask=True).convert("L"))
+
+    return remove
