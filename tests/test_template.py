@@ -138,7 +138,7 @@ def test_the_atlas_is_the_same_every_time_and_kept_on_disk(atlas, tmp_path, monk
         raise AssertionError("made again")
 
     with monkeypatch.context() as patch:
-        patch.setattr(utils.template, "_make_atlas", not_again)
+        patch.setattr(utils.template, "make_atlas", not_again)
         again = template_atlas(256, 256, tmp_path / "cache")
         with pytest.raises(AssertionError, match="made again"):
             template_atlas(256, 128, tmp_path / "cache")

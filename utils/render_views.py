@@ -64,6 +64,11 @@ def rasterize_views(vertices, faces, size):
     return {name: views[name] for name in VIEW_NAMES}
 
 
+def rasterize_both_sides(vertices, faces, basis, size):
+    """Two Fragments: of `basis`, and of the camera behind the object, its picture not mirrored (depths negated)."""
+    return _rasterize(vertices, faces, basis, size, directions=(1, -1))
+
+
 def render(mesh, basis, size, supersample=2):
     """One unlit picture of a coloured mesh.
 

@@ -92,7 +92,8 @@ def template_atlas(num_points, texture_size, cache_dir=None):
                 return Atlas(**{name: arrays[name] for name in Atlas.__dataclass_fields__})
         except Exception:  # a damaged cache file is made again
             pass
-    atlas = _make_atlas(sphere_template(num_points), texture_size)
+    template = sphere_template(num_points)
+    atlas = make_atlas(template.points, template.faces, texture_size)
     if cached:
         try:
             with replacing(cached) as temporary:
@@ -102,7 +103,15 @@ def template_atlas(num_points, texture_size, cache_dir=None):
     return atlas
 
 
-def _make_atlas(template, texture_size):
+def make_atlas(vertices, faces, texture_size):
+    """UV atlas of any mesh by xatlas, and the surface point that each texel shows.
+
+    Args:
+        vertices: (V, 3) float; faces: (F, 3) int.
+        texture_size: texture edge in texels.
+    Returns:
+        Atlas; its face_uvs belong to `faces` row by row.
+    """
     import xatlas
     from scipy.ndimage import distance_transform_edt
 
@@ -110,7 +119,7 @@ def _make_atlas(template, texture_size):
     from utils.views import VIEW_EXTENT
 
     unwrapped = xatlas.Atlas()
-    unwrapped.add_mesh(template.points, template.faces.astype(np.uint32))
+    unwrapped.add_mesh(np.asarray(vertices, np.float32), np.asarray(faces, np.uint32))
     pack = xatlas.PackOptions()
     pack.resolution, pack.padding = texture_size, 2 * GUTTER_PX
     unwrapped.generate(pack_options=pack)

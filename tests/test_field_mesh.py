@@ -1,0 +1,230 @@
+"""From a field to a mesh, on balls and plates whose distances, volumes and normals are known by formula."""
+import numpy as np
+import pytest
+import trimesh
+
+from config import VIEW_NAMES
+from tests.test_visual_hull import silhouettes, solid_mesh
+from utils.field_mesh import (SMALLEST_PART, enforce_silhouettes, keep_main_parts, make_manifold, mesh_from_grid,
+                              vertex_normals)
+from utils.views import VIEW_BASES
+from utils.visual_hull import edge_distances, grid_axes, hull_on_grid, on_axes
+
+PLATE = np.array([1.6, 0.2, 1.2])
+
+
+def grid(count=40, extent=1.1):
+    axes = [np.linspace(-extent, extent, count)] * 3
+    return axes, np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+
+
+def ball_field(points, radius, centre=(0, 0, 0)):
+    return (radius - np.linalg.norm(points - np.asarray(centre), axis=-1)).astype(np.float32)
+
+
+def box_field(points, extents):
+    return (extents / 2 - np.abs(points)).min(axis=-1).astype(np.float32)
+
+
+def solid_of(field, axes, faces=None):
+    return trimesh.Trimesh(*mesh_from_grid(field, axes, faces), process=False)
+
+
+@pytest.fixture(scope="module")
+def plate():
+    """Grid, its points, outline distances and hull of a plate; the cells are 0.06 long."""
+    distances = edge_distances(silhouettes(solid_mesh(trimesh.creation.box(PLATE))))
+    axes = grid_axes(np.stack([-PLATE / 2, PLATE / 2]), 27, smallest=4)
+    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+    return axes, points, distances, hull_on_grid(distances, axes)
+
+
+def uncovered(field, distances, axes, deeper_than):
+    """How many lines of sight, farther inside a mask than some length, meet no matter."""
+    count = 0
+    for distance, name in zip(distances, VIEW_NAMES):
+        outline = on_axes(distance, VIEW_BASES[name], axes)
+        along = int(np.abs(VIEW_BASES[name][2]).argmax())
+        count += ((outline > deeper_than) & (field.max(axis=along, keepdims=True) <= 0)).sum()
+    return count
+
+
+# ---- Silhouettes
+
+
+def test_a_field_that_agrees_with_the_outlines_is_left_as_it_is(plate):
+    axes, _, distances, hull = plate
+    assert np.array_equal(enforce_silhouettes(hull.copy(), hull, distances, axes), hull)
+    dented = np.where(hull > 0.05, hull - 0.01, hull)  # matter behind every pixel still
+    assert np.array_equal(enforce_silhouettes(dented, hull, distances, axes), dented)
+
+
+def test_a_plate_emptied_within_its_rim_comes_back_where_the_field_thought_best(plate):
+    axes, points, distances, hull = plate
+    within = (np.abs(points[..., [0, 2]]) < [0.6, 0.4]).all(axis=-1)
+    emptied = np.where(within, -np.abs(points[..., 1] - 0.03) - 0.02, hull).astype(np.float32)
+    assert uncovered(emptied, distances, axes, 1e-3) > 100, "there must be something to mend"
+    mended = enforce_silhouettes(emptied, hull, distances, axes)
+    assert uncovered(mended, distances, axes, 1e-3) == 0
+    added = points[(mended > 0) & within]
+    assert np.abs(added[:, 1] - 0.03).max() < 0.05, "at the best place, not through the plate's thickness"
+    assert np.array_equal(mended[~within], hull[~within])
+    worse = within & (np.abs(points[..., 1] - 0.03) > 0.05)
+    assert np.array_equal(mended[worse], emptied[worse]), "raised nowhere else on the line"
+
+
+def test_where_no_place_is_better_a_line_is_filled_as_far_as_other_views_allow(plate):
+    axes, points, distances, hull = plate
+    emptied = np.where(points[..., 0] > 0.1, -0.02, hull).astype(np.float32)
+    mended = enforce_silhouettes(emptied, hull, distances, axes)
+    assert uncovered(mended, distances, axes, 1e-3) == 0
+    assert np.array_equal(mended > 0, hull > 0)
+
+
+def test_outlines_stay_where_they_are_drawn_to_a_tenth_of_a_cell(plate):
+    axes, points, distances, hull = plate
+    emptied = np.where(points[..., 0] > 0.1, -0.02, hull).astype(np.float32)
+    mended = solid_of(enforce_silhouettes(emptied, hull, distances, axes), axes)
+    assert mended.is_watertight
+    assert mended.bounds[:, [0, 2]] == pytest.approx(np.array([[-0.8, -0.6], [0.8, 0.6]]), abs=0.006)
+
+
+def test_nothing_is_left_outside_the_outlines(plate):
+    axes, points, distances, hull = plate
+    full = np.full(hull.shape, 0.3, np.float32)
+    cut = enforce_silhouettes(full, hull, distances, axes)
+    assert (cut <= hull).all()
+    assert not (cut[(np.abs(points) > PLATE / 2 + 0.01).any(axis=-1)] > 0).any()
+    assert solid_of(cut, axes).volume == pytest.approx(PLATE.prod(), rel=0.05)
+
+
+def test_a_ball_of_matter_in_a_tricylinder_is_within_the_outlines_everywhere():
+    distances = edge_distances(silhouettes(solid_mesh(trimesh.creation.icosphere(4, 0.9))))
+    axes, points = grid()
+    hull, ball = hull_on_grid(distances, axes), ball_field(points, 0.9)
+    mended = enforce_silhouettes(ball, hull, distances, axes)
+    assert np.abs(mended - np.minimum(ball, hull)).max() < 0.02, "a ball has the outlines of a ball"
+
+
+# ---- Parts
+
+
+def test_specks_go_and_a_second_large_part_stays():
+    _, points = grid(48)
+    large, second = ball_field(points, 0.5, (-0.5, 0, 0)), ball_field(points, 0.3, (0.6, 0, 0))
+    speck = ball_field(points, 0.1, (0.6, 0.8, 0.8))
+    assert (0.1 / 0.5) ** 3 < SMALLEST_PART < (0.3 / 0.5) ** 3
+    field = np.maximum(np.maximum(large, second), speck)
+    kept = keep_main_parts(field)
+    assert np.array_equal(kept > 0, np.maximum(large, second) > 0)
+    assert np.array_equal(np.abs(kept), np.abs(field)), "distances stay, only signs change"
+
+
+def test_a_closed_void_is_filled_and_an_open_cavity_is_not():
+    _, points = grid(48)
+    ball, hole = ball_field(points, 0.9), ball_field(points, 0.4)
+    hollow = np.minimum(ball, -hole)
+    assert np.array_equal(keep_main_parts(hollow) > 0, ball > 0)
+    shaft = (np.abs(points[..., [0, 2]]).max(axis=-1) < 0.15) & (points[..., 1] > 0)
+    opened = np.where(shaft, -0.05, hollow).astype(np.float32)
+    assert np.array_equal(keep_main_parts(opened), opened)
+
+
+def test_a_field_in_one_piece_is_left_as_it_is_and_the_input_too():
+    _, points = grid(24)
+    field = np.maximum(ball_field(points, 0.7), ball_field(points, 0.12, (0.9, 0.9, 0.9)))
+    before = field.copy()
+    keep_main_parts(field)
+    assert np.array_equal(field, before)
+    ball = ball_field(points, 0.7)
+    assert np.array_equal(keep_main_parts(ball), ball)
+
+
+# ---- Meshes
+
+
+def test_the_mesh_of_a_ball_is_closed_outward_and_of_its_volume():
+    axes, points = grid(40)
+    ball = solid_of(ball_field(points, 0.9, (0.05, -0.1, 0.02)), axes)
+    assert ball.is_watertight and ball.is_winding_consistent
+    assert ball.volume == pytest.approx(4 / 3 * np.pi * 0.9 ** 3, rel=0.01)
+    assert ball.center_mass == pytest.approx([0.05, -0.1, 0.02], abs=1e-3)
+    assert np.linalg.norm(ball.vertices - [0.05, -0.1, 0.02], axis=1) == pytest.approx(np.full(len(ball.vertices), 0.9),
+                                                                                      abs=2e-3)
+
+
+def test_cells_may_be_flatter_than_cubes():
+    axes = [np.linspace(-1, 1, count) for count in (50, 26, 40)]
+    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+    ball = solid_of(ball_field(points, 0.7), axes)
+    assert ball.is_watertight and ball.bounds == pytest.approx(np.array([[-0.7] * 3, [0.7] * 3]), abs=0.004)
+
+
+@pytest.mark.parametrize("budget", [200, 1000])
+def test_the_face_budget_is_kept_and_the_mesh_stays_closed(budget):
+    axes, points = grid(40)
+    ball = solid_of(ball_field(points, 0.9), axes, budget)
+    assert 0.8 * budget < len(ball.faces) <= budget and ball.is_watertight
+    assert ball.volume == pytest.approx(4 / 3 * np.pi * 0.9 ** 3, rel=0.03)
+    assert solid_of(ball_field(points, 0.9), axes, 10 ** 6).volume == solid_of(ball_field(points, 0.9), axes).volume
+
+
+def edge_counts(vertices, faces):
+    """How many faces each edge has."""
+    sides = np.sort(faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
+    return np.unique(sides, axis=0, return_counts=True)[1]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_ragged_field_decimated_hard_is_closed_and_no_edge_has_more_than_two_faces(seed):
+    from scipy.ndimage import gaussian_filter
+
+    noise = np.random.default_rng(seed).normal(size=(24, 24, 24))
+    field = gaussian_filter(noise, 1.3).astype(np.float32)
+    vertices, faces = mesh_from_grid(field, [np.linspace(-1, 1, 24)] * 3, 1500)
+    assert len(faces) <= 1500 and np.isfinite(vertices).all()
+    assert (edge_counts(vertices, faces) == 2).all()
+    assert trimesh.Trimesh(vertices, faces, process=False).volume > 0
+
+
+def test_two_boxes_that_touch_along_an_edge_are_parted_there():
+    first, second = (trimesh.creation.box(bounds=[[low] * 2 + [-1], [low + 1] * 2 + [1]]) for low in (-1, 0))
+    both = trimesh.util.concatenate([first, second])
+    both.merge_vertices()
+    assert edge_counts(both.vertices, both.faces).max() == 4, "they share an edge"
+    vertices, faces = make_manifold(np.array(both.vertices), np.array(both.faces, np.int64))
+    assert (edge_counts(vertices, faces) == 2).all()
+    parted = trimesh.Trimesh(vertices, faces, process=False)
+    assert parted.is_watertight and len(parted.split()) == 2
+    assert parted.volume == pytest.approx(4, rel=0.03)
+    assert np.abs(vertices).max() <= 1 + 1e-9, "nothing sticks out"
+
+
+def test_faces_that_lie_back_to_back_are_dropped_and_a_sound_mesh_is_left_as_it_is():
+    box = trimesh.creation.box()
+    sheet = np.array([[0, 1, 2], [2, 1, 0]]) + len(box.vertices)
+    vertices = np.concatenate([box.vertices, [[2.0, 0, 0], [3, 0, 0], [2, 1, 0]]])
+    kept, faces = make_manifold(vertices, np.concatenate([box.faces, sheet]))
+    assert np.allclose(kept[faces], box.triangles)
+
+
+def test_matter_up_to_the_edge_of_the_grid_is_closed_there():
+    axes, points = grid(24, 1.0)
+    half, step = solid_of((0.3 - points[..., 1]).astype(np.float32), axes), 2 / 23
+    assert half.is_watertight and half.bounds[1, 1] == pytest.approx(0.3, abs=1e-3)
+    assert half.bounds[0] == pytest.approx([-1 - step / 2] * 3, abs=0.51 * step)
+
+
+def test_vertex_normals_of_a_ball_point_away_from_its_centre():
+    ball = trimesh.creation.icosphere(3, 0.7)
+    vertices = np.concatenate([ball.vertices, [[0, 0, 0]]])  # one that no face uses
+    normals = vertex_normals(vertices, ball.faces)
+    assert np.abs(normals[:-1] - ball.vertices / 0.7).max() < 0.02
+    assert np.linalg.norm(normals[:-1], axis=1) == pytest.approx(np.ones(len(ball.vertices)))
+    assert not normals[-1].any()
+
+
+def test_vertex_normals_are_weighted_by_area():
+    vertices = np.array([[0.0, 0, 0], [3, 0, 0], [0, 3, 0], [0, 0, 1]])
+    faces = np.array([[0, 1, 2], [0, 2, 3]])  # areas 4.5 along +z and 1.5 along +x
+    assert vertex_normals(vertices, faces)[0] == pytest.approx(np.array([1, 0, 3]) / np.sqrt(10))
