@@ -40,6 +40,11 @@ class Config:
     image_size: int = 224  # pixels; pictures are resized to this (rounded up to a multiple of 14)
     num_surface_samples: int = 16384  # points cached per object, by area: the true surface
     validation_fraction: float = 0.15  # share of objects held out of training (at least one)
+    num_folds: int = 0  # 0: hold out validation_fraction; k: hold out one of k equal parts instead
+    fold: int = 0  # which of the num_folds parts is held out, counted from 0
+    training_share: float = 1.0  # share of the objects not held out that is trained on, for learning curves
+    augmentations: int = 0  # changed copies of each training object; a frozen encoder's features of all are cached
+    augment_turns: bool = False  # copies are also turned by quarter turns: for objects whose front means nothing
     num_workers: int = 0  # loader processes; 0 reads in the training process
     seed: int = 0  # split, initial weights, shuffling, sampling
 
@@ -59,6 +64,7 @@ class Config:
     aggregate_dim: int = 768  # width of the one feature vector that six views become
 
     # Geometry (stage 1)
+    geometry_decoder: str = "points"  # points: one vector to a closed mesh | field: six named views to occupancy
     num_points: int = 4096  # vertices of the predicted mesh; 2048 or 1024 save memory, 8192 for quality
     decoder_hidden: tuple = (1024, 2048, 2048)  # hidden widths of the point decoder
     num_loss_samples: int = 4096  # points per object and step, on the true and on the predicted surface
@@ -70,6 +76,16 @@ class Config:
     lambda_laplacian: float = 1.0  # vertices pulled to the mean of their neighbours: fewer spikes
     lambda_edge: float = 0.003  # spread of edge lengths: fewer slivers
     lambda_normal: float = 0.02  # bending between neighbouring faces
+
+    # Field (stage 1 with --geometry_decoder field)
+    field_grid: int = 24  # cells per edge of the volume that sees the object as a whole; 0 leaves it out
+    field_widths: tuple = (32, 64, 128)  # channels per level of the volume's U-Net, multiples of 8
+    field_pictures: bool = False  # a small U-Net over each picture adds features to what is measured
+    field_color: bool = True  # False: silhouettes alone, whatever the pictures show
+    field_target: str = "occupancy"  # occupancy | distance: what the network learns to tell of a point
+    field_points: int = 4096  # points of space per object and step
+    field_variants: int = 3  # each training object drawn anew, turned or among others; made in the first epochs
+    learning_rate_field: float = 1e-3  # peak, in place of learning_rate_stage1
 
     # Texture (stage 2)
     geometry_checkpoint: str = ""  # empty: checkpoints/geometry_best.pth if you trained one, else the shipped one
@@ -150,6 +166,10 @@ LIMITS = {
     "image_size": (PATCH_SIZE, 4096),
     "num_surface_samples": (16, 1 << 22),
     "validation_fraction": (0.0, 0.9),
+    "num_folds": (0, None),
+    "fold": (0, None),
+    "training_share": (0.001, 1.0),
+    "augmentations": (0, 1000),
     "num_workers": (0, None),
     "seed": (0, None),
     "encoder_width": (1, None),
@@ -158,6 +178,9 @@ LIMITS = {
     "aggregate_dim": (1, None),
     "num_points": (4, 1 << 18),
     "num_loss_samples": (1, 1 << 18),
+    "field_grid": (0, 256),
+    "field_points": (1, 80_000),
+    "field_variants": (0, 1000),
     "batch_size_stage1": (1, None),
     "batch_size_stage2": (1, None),
     "num_epochs_stage1": (1, None),
@@ -201,6 +224,18 @@ def check_config(cfg):
                 raise UserError(f"--{item.name} {value}: must be at most {high}")
     if not cfg.decoder_hidden or any(type(width) is not int or width < 1 for width in cfg.decoder_hidden):
         raise UserError(f"--decoder_hidden {cfg.decoder_hidden}: expected whole numbers above 0, like 1024,2048")
+    if cfg.num_folds == 1:
+        raise UserError("--num_folds 1: one part leaves nothing to train on; choose 2 or more, or 0")
+    if cfg.fold >= max(cfg.num_folds, 1):
+        raise UserError(f"--fold {cfg.fold}: must be below --num_folds {cfg.num_folds}")
+    if not cfg.field_widths or any(width < 8 or width % 8 for width in cfg.field_widths):
+        raise UserError(f"--field_widths {cfg.field_widths}: expected multiples of 8, like 24,48,96")
+    for name, choices in (("geometry_decoder", ("points", "field")), ("field_target", ("occupancy", "distance"))):
+        if getattr(cfg, name) not in choices:
+            raise UserError(f"--{name} {getattr(cfg, name)}: choose {' or '.join(choices)}")
+    if cfg.field_grid % 2 ** (len(cfg.field_widths) - 1):
+        raise UserError(f"--field_grid {cfg.field_grid}: must be a multiple of {2 ** (len(cfg.field_widths) - 1)}, as "
+                        f"--field_widths has {len(cfg.field_widths)} levels")
     if cfg.mixed_precision not in ("no", "bf16"):
         raise UserError(f"--mixed_precision {cfg.mixed_precision}: choose no or bf16")
     if cfg.encoder_width % cfg.encoder_heads:

@@ -15,12 +15,17 @@ from pathlib import Path
 import numpy as np
 
 from config import PATCH_SIZE, SAMPLE_DIR, VIEW_NAMES, Config, UserError, parse_config, run_script
+from utils.augment import AUGMENT_VERSION, augmented
+from utils.field_data import FIELD_VERSION, drawn_arrays, field_arrays, joined, turned
 from utils.files import content_key, replacing
 from utils.mesh_io import mesh_dependencies, normalise, read_mesh, sample_surface
-from utils.six_views import UNLIKE, Problem, in_one_line, match_pictures, read_framed_views, view_problems
+from utils.six_views import FRAMED, UNLIKE, Problem, in_one_line, match_pictures, read_framed_views, view_problems
 from utils.six_views import SixViews, frame_views, is_framed, read_six_views  # noqa: F401 (offered here too)
+from utils.synthetic_shapes import synthetic_shape
+from utils.view_maps import MAP_SIZE
 
-SURFACE_VERSION, VIEWS_VERSION = 3, 4  # raise one when what its cache files hold changes meaning
+SURFACE_VERSION, VIEWS_VERSION = 3, 5  # raise one when what its cache files hold changes meaning
+VARIANT_SHARES = (0.4, 0.3, 0.3)  # of the field's variants: turned, joined with others, a generated solid instead
 
 
 @dataclass(frozen=True)
@@ -212,7 +217,8 @@ def prepare_objects(cfg, quiet=False):
     obj_dir, images_dir = resolve_data(cfg, quiet)
     objects, problems = find_objects(obj_dir, images_dir)
     cached = {}
-    for files in tqdm(objects, desc="reading objects", unit="object", disable=quiet, leave=False):
+    for files in tqdm(objects, desc="reading objects", unit="object", leave=False,
+                       disable=True if quiet else None):
         try:
             cached[files.id] = cache_object(files, cfg.cache_dir, cfg.num_surface_samples, cfg.image_size)
         except UnusableObject as error:
@@ -230,7 +236,7 @@ def _report(cached, problems):
     for entry in cached.values():
         for warning in entry.warnings:
             print(f"warning: {warning}")
-    framed = [entry for entry in cached.values() if entry.note and not entry.note.startswith(UNLIKE)]
+    framed = [entry for entry in cached.values() if entry.note.startswith(FRAMED)]
     if framed:
         print(f"warning: {len(framed)} objects have pictures that do not fill the frame; "
               f"for {framed[0].id} {framed[0].note}")
@@ -279,31 +285,36 @@ def cache_object(files, cache_dir, num_surface_samples, image_size):
                         tuple(warnings), "".join(note))
 
 
-def load_cached(entry):
+def load_cached(entry, pictures=True):
     """Read a cached object; a damaged or deleted cache file is made again.
 
     Args:
         entry: CachedObject.
+        pictures: False leaves images and masks out.
     Returns:
         dict of arrays: points, normals, colors (K, 3) float32; images (6, S, S, 3) and masks (6, S, S) uint8.
     Raises:
         UserError: the object's own files have gone or broken since.
     """
     try:
-        return _read_arrays(entry)
+        return _read_arrays(entry, pictures)
     except _DAMAGED:
         for path in (entry.surface, entry.views):
             path.unlink(missing_ok=True)
-        return _read_arrays(cache_object(entry.files, entry.cache_dir, entry.num_surface_samples, entry.image_size))
+        fresh = cache_object(entry.files, entry.cache_dir, entry.num_surface_samples, entry.image_size)
+        return _read_arrays(fresh, pictures)
 
 
 _DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
-def _read_arrays(entry):
-    with np.load(entry.surface) as surface, np.load(entry.views) as views:
-        return {name: surface[name] for name in ("points", "normals", "colors")} | {
-            name: views[name] for name in ("images", "masks")}
+def _read_arrays(entry, pictures):
+    with np.load(entry.surface) as surface:
+        arrays = {name: surface[name] for name in ("points", "normals", "colors")}
+    if pictures:
+        with np.load(entry.views) as views:
+            arrays |= {name: views[name] for name in ("images", "masks")}
+    return arrays
 
 
 def _read_text(path, name):
@@ -344,53 +355,176 @@ def _view_arrays(files, size):
 # ---- Splitting and batching -----------------------------------------------------------------------------------
 
 
-def split_objects(ids, validation_fraction, seed):
+def split_objects(ids, validation_fraction, seed, num_folds=0, fold=0, training_share=1.0):
     """Choose the objects held out of training, by a hash of each id: order of listing does not matter.
 
     Args:
         ids: distinct str.
         validation_fraction: share held out; above 0 at least one object, and one always stays for training.
         seed: int.
+        num_folds: 0, or the number k of equal parts of which one is held out, whatever validation_fraction says.
+        fold: which of them, 0 to k - 1.
+        training_share: share of the other objects that is trained on, at least one; a larger share holds a smaller.
     Returns:
         train_ids, val_ids: sorted lists.
+    Raises:
+        UserError: fewer objects than folds.
     """
-    ranked = sorted(ids, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
-    count = int(len(ranked) * validation_fraction + 0.5)
-    if validation_fraction > 0:
-        count = min(max(count, 1), len(ranked) - 1)
-    count = max(count, 0)
-    return sorted(ranked[count:]), sorted(ranked[:count])
+    ranked = _ranked(ids, seed)
+    if num_folds:
+        if num_folds > len(ranked):
+            raise UserError(f"--num_folds {num_folds}: there are only {len(ranked)} objects")
+        first, last = (len(ranked) * number // num_folds for number in (fold, fold + 1))
+    else:
+        first, last = 0, int(len(ranked) * validation_fraction + 0.5)
+        if validation_fraction > 0:
+            last = min(max(last, 1), len(ranked) - 1)
+        last = max(last, 0)
+    train_ids = ranked[:first] + ranked[last:]
+    if training_share < 1:
+        train_ids = _ranked(train_ids, f"{seed}:share")[:max(1, int(len(train_ids) * training_share + 0.5))]
+    return sorted(train_ids), sorted(ranked[first:last])
+
+
+def _ranked(ids, seed):
+    """Distinct ids in an order that depends on each of them and the seed alone."""
+    return sorted(ids, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
 
 
 class SixViewDataset:
     """Objects as tensors; a map-style dataset for torch's DataLoader (which needs no base class).
 
-    An item is a dict: id str; images (6, 3, S, S) float32 in [0, 1] over white and masks (6, S, S) float32, both in
-    VIEW_NAMES order; points, normals and colors (K, 3) float32 of the true surface in the normalised frame.
+    An item is asked for by its index, or by (index, variant): variant 0 is the object as it is, any other number
+    the augmentation of that number, the same whenever it is asked for. It is a dict: id str; variant int; images
+    (6, 3, S, S) float32 in [0, 1] over white and masks (6, S, S) float32, both in VIEW_NAMES order; points, normals
+    and colors (K, 3) float32 of the true surface in the normalised frame.
+
+    Args:
+        cached: list of CachedObject, all of one image size and sample count.
+        turns: augmentations include quarter turns.
+        pictures: False leaves images and masks out, for runs that have their features already.
+    """
+
+    def __init__(self, cached, turns=False, pictures=True):
+        self.cached, self.turns, self.pictures = list(cached), turns, pictures
+
+    def __len__(self):
+        return len(self.cached)
+
+    def __getitem__(self, key):
+        import torch
+
+        index, variant = key if isinstance(key, tuple) else (key, 0)
+        entry = self.cached[index]
+        arrays = load_cached(entry, self.pictures)
+        if variant:
+            arrays = augmented(arrays, variant_rng(entry.id, variant), self.turns)
+        item = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        if self.pictures:
+            item["images"] = item["images"].permute(0, 3, 1, 2).contiguous().float().div_(255)
+            item["masks"] = item["masks"].float().div_(255)
+        return item | {"id": entry.id, "variant": variant}
+
+    def name(self, key):
+        """(id, variant) of the item that `key`, (index, variant), asks for."""
+        return self.cached[key[0]].id, key[1]
+
+    def pictures_key(self, key):
+        """str that names the pictures of item `key`, (index, variant), by their content."""
+        entry, variant = self.cached[key[0]], key[1]
+        # How far a stretched object is scaled depends on its surface samples too.
+        change = (AUGMENT_VERSION, variant, self.turns, entry.surface.name) if variant else ()
+        return f"{entry.id[:100]}-{variant}-{content_key([], entry.views.name, *change)}"
+
+
+class FieldDataset:
+    """Objects as the field model reads them; a map-style dataset.
+
+    An item is asked for by its index or by (index, variant), as in SixViewDataset. Variant 0 has the given pictures;
+    any other is the mesh turned, or joined with others, or in its place a generated solid, drawn by the project's own
+    renderer. Each is made when it is first asked for (about a second) and kept in the cache. An item is a dict: id str;
+    variant int; and as tensors the arrays of utils.field_data.field_arrays.
+
+    Args:
+        cached: list of CachedObject.
     """
 
     def __init__(self, cached):
-        """cached: list of CachedObject, all of one image size and sample count."""
         self.cached = list(cached)
 
     def __len__(self):
         return len(self.cached)
 
-    def __getitem__(self, index):
+    def __getitem__(self, key):
         import torch
 
-        entry = self.cached[index]
-        item = {name: torch.from_numpy(array) for name, array in load_cached(entry).items()}
-        item["images"] = item["images"].permute(0, 3, 1, 2).contiguous().float().div_(255)
-        item["masks"] = item["masks"].float().div_(255)
-        return item | {"id": entry.id}
+        index, variant = key if isinstance(key, tuple) else (key, 0)
+        entry, rng = self.cached[index], variant_rng(self.cached[index].id, variant)
+        kind = rng.choice(("turned", "joined", "solid"), p=VARIANT_SHARES) if variant else "given"
+        parts = [entry] + [self.cached[other] for other in rng.choice(len(self.cached), 2)[:2 * (kind == "joined")]]
+        name = content_key([], FIELD_VERSION, kind, entry.views.name, *(part.surface.name for part in parts))
+        path = entry.cache_dir / f"{entry.id[:100]}-field-{variant}-{name}.npz"
+        arrays = _read_field(path)
+        if arrays is None:
+            arrays = make_field_item([part.files for part in parts], kind, rng)
+            with replacing(path) as temporary:
+                np.savez(temporary, **arrays)
+        return {name: torch.from_numpy(array) for name, array in arrays.items()} | {"id": entry.id, "variant": variant}
+
+
+def make_field_item(files, kind, rng):
+    """Arrays of one object, or of a variant of it, for the field model: see FieldDataset.
+
+    Args:
+        files: list of ObjectFiles: the object, and those it is joined with.
+        kind: "given": the object and its pictures; "turned", "joined": its mesh drawn anew; "solid": a generated one.
+        rng: np.random.Generator.
+    Returns:
+        dict of arrays from utils.field_data.field_arrays.
+    Raises:
+        UserError: a file has gone or broken since it was first read.
+    """
+    if kind == "solid":
+        solids = [synthetic_shape(rng) for _ in range(rng.choice((1, 2, 3), p=(0.7, 0.2, 0.1)))]
+        return drawn_arrays(joined(solids, rng) if len(solids) > 1 else solids[0], rng)
+    meshes = [read_mesh(each.mesh)[0] for each in files]
+    for mesh in meshes:
+        mesh.vertices = normalise(mesh.vertices, mesh.faces)
+    if kind == "given":
+        views, _ = read_framed_views(files[0].images, 2 * MAP_SIZE, files[0].id)
+        return field_arrays(meshes[0], views.images, views.masks, rng)
+    return drawn_arrays(turned(meshes[0], rng) if kind == "turned" else joined(meshes[:rng.integers(2, 4)], rng), rng)
+
+
+def _read_field(path):
+    """Arrays of a cache file, or None where it is absent or cut short."""
+    try:
+        with np.load(path) as arrays:
+            return {name: arrays[name] for name in ("maps", "box", "points", "distances")}
+    except _DAMAGED:
+        return None
+
+
+def variant_rng(object_id, variant):
+    """np.random.Generator of one variant of one object: the same whenever it is asked for."""
+    return np.random.default_rng(list(hashlib.sha256(f"{variant}:{object_id}".encode()).digest()))
 
 
 class EpochSampler:
-    """The order of an epoch as a function of (seed, epoch) alone, so a resumed run repeats it without replaying."""
+    """The order of an epoch as a function of (seed, epoch) alone, so a resumed run repeats it without replaying.
 
-    def __init__(self, count, shuffle, seed):
+    Args:
+        count: objects; each comes once an epoch.
+        shuffle: in a random order, else in their own.
+        seed: int.
+        augmentations: how many augmented variants of an object there are beside itself; one of all is drawn for each
+            epoch, and (index, variant) handed out instead of the index.
+        fresh: an augmented variant is one that no other epoch uses.
+    """
+
+    def __init__(self, count, shuffle, seed, augmentations=0, fresh=False):
         self.count, self.shuffle, self.seed, self.epoch = count, shuffle, seed, 0
+        self.augmentations, self.fresh = augmentations, fresh
 
     def set_epoch(self, epoch):
         self.epoch = epoch
@@ -401,26 +535,38 @@ class EpochSampler:
     def __iter__(self):
         if not self.shuffle:
             return iter(range(self.count))
-        return iter(np.random.default_rng([self.seed, self.epoch]).permutation(self.count).tolist())
+        rng = np.random.default_rng([self.seed, self.epoch])
+        order = rng.permutation(self.count).tolist()
+        if not self.augmentations:
+            return iter(order)
+        variants = rng.integers(0, self.augmentations + 1, self.count)
+        if self.fresh:
+            variants = np.where(variants > 0, self.epoch + 1, 0)
+        return iter(list(zip(order, variants.tolist())))
 
 
-def make_loader(dataset, batch_size, shuffle, seed, num_workers=0):
+def make_loader(dataset, batch_size, shuffle, seed, num_workers=0, augmentations=0, fresh=False):
     """A DataLoader whose order is fixed by `loader.sampler.set_epoch(epoch)`, to be called before each epoch.
 
-    accelerate's prepared loaders pass their own `set_epoch(epoch)` on to this sampler.
+    accelerate's prepared loaders pass their own `set_epoch(epoch)` on to this sampler; its arguments are as there.
 
     Returns:
         DataLoader of dicts as in SixViewDataset with a leading batch axis; ids as a list of str.
     """
     from torch.utils.data import DataLoader
 
-    return DataLoader(dataset, batch_size=batch_size, sampler=EpochSampler(len(dataset), shuffle, seed),
-                      num_workers=num_workers, persistent_workers=num_workers > 0)
+    sampler = EpochSampler(len(dataset), shuffle, seed, augmentations, fresh)
+    return DataLoader(dataset, batch_size=batch_size, sampler=sampler, num_workers=num_workers,
+                      persistent_workers=num_workers > 0)
 
 
 def main(argv):
     """Print the report on the dataset that the options name."""
-    prepare_objects(parse_config(argv, __doc__))
+    cfg = parse_config(argv, __doc__)
+    found = [path for path in resolve_data(cfg, quiet=True)[0].glob("*") if _is_visible_folder(path)]
+    usable = len(prepare_objects(cfg)[0])
+    if usable < len(found):
+        raise UserError(f"{len(found) - usable} of {len(found)} objects cannot be used (see above)")
 
 
 if __name__ == "__main__":

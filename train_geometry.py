@@ -3,14 +3,16 @@
     python train_geometry.py                                    # your data/OBJs, or the shipped sample shoes
     python train_geometry.py --preset fast --num_epochs_stage1 2
     python train_geometry.py --resume                           # go on from checkpoints/geometry_last.pth
+    python train_geometry.py --geometry_decoder field           # the field from six named views, the better shapes
     torchrun --nproc_per_node 2 train_geometry.py               # several processes
 
 Writes checkpoints/geometry_best.pth (best on objects held out of training) and geometry_last.pth, and one JSON line
-per epoch to logs/geometry.jsonl.
+per epoch to logs/geometry.jsonl; for the field geometry_field_best.pth and so on.
 """
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Callable, NamedTuple
 
 from config import config_as_dict, parse_config, run_script
 
@@ -25,121 +27,87 @@ def train(cfg):
     Args:
         cfg: Config.
     Returns:
-        dict of validation Chamfer distances: `start` (untrained), `best`, `last`; None without validation objects.
+        dict of validation scores, lower is better (Chamfer distance for points, loss for the field): `start`
+        (untrained), `best`, `last`; None without validation objects.
     Raises:
         UserError: data, encoder, device or checkpoint are not as needed, or the loss is no longer finite.
     """
     import torch
-    from accelerate.utils import broadcast
-    from torch.utils.data import Subset
     from tqdm import tqdm
 
-    from load_data import SixViewDataset, make_loader, prepare_objects, split_objects
-    from models.encoder import encode_dataset, load_encoder
-    from models.geometry_model import GeometryModel
-    from models.losses import geometry_loss
+    from load_data import prepare_objects, split_objects
     from utils.checkpoint import load_checkpoint, load_weights, save_checkpoint, stored_weights
     from utils.device import make_accelerator
     from utils.files import check_writable
-    from utils.training import (STATISTICS_OBJECTS, BestKeeper, RunLog, drawn_points, lr_at, make_optimizer,
-                                only_main_process_talks, sample_generator, seed_everything, set_rate,
-                                shuffled_views, stop_if_not_finite, uniform_draws)
+    from utils.training import (BestKeeper, RunLog, lr_at, make_optimizer, only_main_process_talks, seed_everything,
+                                set_rate, stop_if_not_finite)
 
     # Device
     accelerator = make_accelerator(cfg.device, cfg.mixed_precision, cfg.gradient_accumulation_steps)
     only_main_process_talks(accelerator)
-    device = accelerator.device
     for folder in (cfg.checkpoint_dir, cfg.log_dir):
         check_writable(folder)
-    print(f"device: {device}, processes: {accelerator.num_processes}, precision: {cfg.mixed_precision}")
+    print(f"device: {accelerator.device}, processes: {accelerator.num_processes}, precision: {cfg.mixed_precision}")
     seed_everything(cfg.seed)
 
-    # Model
-    encoder, image_size = load_encoder(cfg)
-    cfg = replace(cfg, image_size=image_size)
-    model = GeometryModel(encoder, num_points=cfg.num_points, decoder_hidden=tuple(cfg.decoder_hidden),
-                          aggregate_dim=cfg.aggregate_dim)
-    optimizer = make_optimizer(model, cfg.weight_decay, cfg.encoder_learning_rate_scale)
-
-    # Data
+    # Data and model
     with accelerator.main_process_first():
         objects, cached = prepare_objects(cfg)
-    train_ids, validation_ids = split_objects([item.id for item in objects], cfg.validation_fraction, cfg.seed)
+    train_ids, validation_ids = split_objects([item.id for item in objects], cfg.validation_fraction, cfg.seed,
+                                              cfg.num_folds, cfg.fold, cfg.training_share)
     print(f"training on {len(train_ids)} objects, validating on {len(validation_ids)} that are not trained on")
-    train_set = SixViewDataset([cached[name] for name in train_ids])
-    loader = make_loader(train_set, cfg.batch_size_stage1, shuffle=True, seed=cfg.seed, num_workers=cfg.num_workers)
-    own_share = validation_ids[accelerator.process_index::accelerator.num_processes]
-    validation_set = SixViewDataset([cached[name] for name in own_share])
-    validation_loader = make_loader(validation_set, cfg.batch_size_stage1, shuffle=False, seed=cfg.seed,
-                                    num_workers=cfg.num_workers)
+    stage = (field_stage if cfg.geometry_decoder == "field" else points_stage)(
+        cfg, accelerator, [cached[name] for name in train_ids], [cached[name] for name in validation_ids])
+    cfg = replace(cfg, image_size=stage.image_size)
+    model, loader = stage.model, stage.loader
+    optimizer = make_optimizer(model, cfg.weight_decay, cfg.encoder_learning_rate_scale)
 
     # Resume
-    last_path, best_path = (Path(cfg.checkpoint_dir) / f"geometry_{name}.pth" for name in ("last", "best"))
+    last_path, best_path = (Path(cfg.checkpoint_dir) / f"{stage.name}_{which}.pth" for which in ("last", "best"))
     first_epoch, step, start_score = 0, 0, None
     if cfg.resume:
-        saved = load_checkpoint(last_path, "geometry")
+        saved = load_checkpoint(last_path, stage.kind)
         load_weights(model, saved["weights"], last_path)
         optimizer.load_state_dict(saved["optimizer"])
         first_epoch, step, start_score = saved["epoch"], saved["step"], saved["start_score"]
         print(f"resumed from {last_path}: {first_epoch} epochs done")
-    old_best = load_checkpoint(best_path, "geometry") if best_path.is_file() else None
+    old_best = load_checkpoint(best_path, stage.kind) if best_path.is_file() else None
     keeper = BestKeeper(best_path, validation_ids, old_best)
-    log = RunLog(cfg.log_dir, "geometry", config_as_dict(cfg), first_epoch if cfg.resume else None,
+    log = RunLog(cfg.log_dir, stage.name, config_as_dict(cfg), first_epoch if cfg.resume else None,
                  accelerator.is_main_process)
 
     model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
     plain_model = accelerator.unwrap_model(model)
-    weights = {name: getattr(cfg, f"lambda_{name}") for name in ("chamfer", "coverage", "laplacian", "edge", "normal")}
     total_steps = cfg.num_epochs_stage1 * -(-len(loader) // cfg.gradient_accumulation_steps)
 
-    # A frozen encoder sees every picture once; a trained one only takes the statistics of its start
-    frozen = plain_model.encoder.frozen
-    seen = train_set if frozen else Subset(train_set, range(min(len(train_set), STATISTICS_OBJECTS)))
-    pooled = encode_dataset(plain_model.encoder, make_loader(seen, 8, shuffle=False, seed=0), device)
-    if not cfg.resume:
-        plain_model.aggregator.set_statistics(torch.cat(list(pooled.values())))
-    if frozen:
-        pooled |= encode_dataset(plain_model.encoder, validation_loader, device)
-
-    def forward_losses(network, batch, epoch, weights):
-        """Loss of one batch; what is random in it depends on the seed, the epoch and each object's id alone."""
-        generators = [sample_generator(cfg.seed, epoch, object_id) for object_id in batch["id"]]
-        views = [pooled[object_id] for object_id in batch["id"]] if frozen else batch["images"].cpu()
-        views = shuffled_views(views, generators).to(device)
-        points, = drawn_points([batch["points"].cpu()], cfg.num_loss_samples, generators)
-        draws = uniform_draws(cfg.num_loss_samples, 3, generators).to(device)
-        vertices = network(None, pooled=views) if frozen else network(views)
-        return geometry_loss(vertices, plain_model.template, points.to(device), draws, weights)
-
     def validate():
-        """Mean Chamfer distance on the held-out objects, with the same draws every time; None if there are none."""
+        """Mean score of the held-out objects, with the same draws every time; None if there are none."""
         model.eval()
-        total = torch.zeros(2, device=device)
+        total = torch.zeros(2, device=accelerator.device)
         with torch.no_grad():
-            for batch in validation_loader:
+            for batch in stage.validation_loader:
                 # The bare model: processes may hold unequal numbers of batches, and the wrapped one would wait for more
-                _, parts = forward_losses(plain_model, batch, "validation",
-                                          dict.fromkeys(weights, 0.0) | {"chamfer": 1.0})
-                total += len(batch["id"]) * torch.stack([parts["chamfer"], torch.ones_like(parts["chamfer"])])
+                value = stage.score(plain_model, batch)
+                total += len(batch["id"]) * torch.stack([value, torch.ones_like(value)])
         model.train()
         total = accelerator.reduce(total)
         return float(total[0] / total[1]) if validation_ids else None
 
     def save(path, epoch, score, **training):
         if accelerator.is_main_process:
-            save_checkpoint(path, "geometry", model_args=plain_model.model_args(), weights=stored_weights(plain_model),
+            save_checkpoint(path, stage.kind, model_args=plain_model.model_args(), weights=stored_weights(plain_model),
                             image_size=cfg.image_size, config=config_as_dict(cfg), epoch=epoch, score=score,
-                            validation_ids=validation_ids, **training)
+                            validation_ids=validation_ids, training_ids=train_ids, **training)
 
     # Loop
     score, improved = None, False
+    stage.begin(plain_model)
     if start_score is None and validation_ids:
         start_score = score = validate()
         log.write(0, validation=start_score)
         print(f"epoch 0 (untrained): validation {start_score:.5f}")
-    if not cfg.resume:
-        fit_mean_shape(plain_model, train_set, weights, cfg)
-        broadcast(plain_model.decoder.head.bias.data)  # sums on GPUs may differ in the last bit between processes
+    if not cfg.resume and stage.settle:
+        stage.settle(plain_model)
         if validation_ids:
             print(f"mean training shape, whatever the pictures: validation {validate():.5f}")
     model.train()
@@ -150,9 +118,9 @@ def train(cfg):
                    disable=None if log.active else True)  # None: a bar on a terminal, none in a file
         for batch in bar:
             with accelerator.accumulate(model):
-                rate = lr_at(step, total_steps, cfg.learning_rate_stage1, cfg.warmup_fraction)
+                rate = lr_at(step, total_steps, stage.rate, cfg.warmup_fraction)
                 set_rate(optimizer, rate)
-                total, parts = forward_losses(model, batch, epoch, weights)
+                total, parts = stage.losses(model, batch, epoch)
                 stop_if_not_finite(total, parts, step, batch["id"])
                 accelerator.backward(total)
                 if accelerator.sync_gradients:
@@ -193,6 +161,131 @@ def train(cfg):
     return {"start": start_score, "best": keeper.score if validation_ids else None, "last": score}
 
 
+class Stage(NamedTuple):
+    """What differs between the two decoders; the loop is the same."""
+
+    kind: str  # of checkpoint
+    name: str  # its files: <name>_best.pth, <name>_last.pth, <name>.jsonl
+    model: object  # nn.Module
+    loader: object  # of training batches
+    validation_loader: object  # of this process's share of the held-out objects
+    image_size: int  # pixels of the pictures that the model reads
+    rate: float  # peak learning rate
+    begin: Callable  # begin(model): before anything is predicted, in a new run and in a resumed one
+    settle: Callable  # settle(model): before the first step of a new run; None if there is nothing to do
+    losses: Callable  # losses(network, batch, epoch) -> total, dict of parts
+    score: Callable  # score(model, batch) -> what validation averages
+
+
+def points_stage(cfg, accelerator, train_objects, validation_objects):
+    """Stage of the point decoder: pictures alone, in any order, to the vertices of a closed mesh.
+
+    Args:
+        cfg: Config.
+        accelerator: accelerate.Accelerator.
+        train_objects, validation_objects: lists of load_data.CachedObject.
+    Returns:
+        Stage.
+    """
+    import torch
+    from accelerate.utils import broadcast
+    from torch.utils.data import Subset
+
+    from load_data import SixViewDataset, make_loader
+    from models.encoder import cached_features, encode_dataset, load_encoder
+    from models.geometry_model import GeometryModel
+    from models.losses import geometry_loss
+    from utils.training import STATISTICS_OBJECTS, drawn_points, sample_generator, shuffled_views, uniform_draws
+
+    device = accelerator.device
+    encoder, image_size = load_encoder(cfg)
+    frozen = encoder.frozen  # its features are cached, so the loop reads no pictures
+    model = GeometryModel(encoder, num_points=cfg.num_points, decoder_hidden=tuple(cfg.decoder_hidden),
+                          aggregate_dim=cfg.aggregate_dim)
+    weights = {name: getattr(cfg, f"lambda_{name}") for name in ("chamfer", "coverage", "laplacian", "edge", "normal")}
+    train_set = SixViewDataset(train_objects, cfg.augment_turns)
+    loop_set = SixViewDataset(train_objects, cfg.augment_turns, pictures=not frozen)
+    loader = make_loader(loop_set, cfg.batch_size_stage1, shuffle=True, seed=cfg.seed, num_workers=cfg.num_workers,
+                         augmentations=cfg.augmentations, fresh=not frozen)
+    own_share = validation_objects[accelerator.process_index::accelerator.num_processes]
+    validation_loader = make_loader(SixViewDataset(own_share, pictures=not frozen), cfg.batch_size_stage1,
+                                    shuffle=False, seed=cfg.seed, num_workers=cfg.num_workers)
+    pooled = {}  # (id, variant): features of a frozen encoder
+
+    def begin(model):
+        # A frozen encoder sees every picture once; a trained one only takes the statistics of its start
+        if frozen:
+            seen = cached_features(model.encoder, train_set, 1 + cfg.augmentations, cfg.cache_dir, accelerator)
+            held_out = SixViewDataset(validation_objects)
+            pooled.update(seen | cached_features(model.encoder, held_out, 1, cfg.cache_dir, accelerator))
+        else:
+            few = Subset(train_set, range(min(len(train_set), STATISTICS_OBJECTS)))
+            seen = encode_dataset(model.encoder, make_loader(few, 8, shuffle=False, seed=0), device)
+        if not cfg.resume:
+            model.aggregator.set_statistics(torch.cat(list(seen.values())))
+
+    def settle(model):
+        fit_mean_shape(model, loop_set, weights, cfg)
+        broadcast(model.decoder.head.bias.data)  # sums on GPUs may differ in the last bit between processes
+
+    def losses(network, batch, epoch, weights=weights):
+        """Loss of one batch; what is random in it depends on the seed, the epoch and each object's id alone."""
+        generators = [sample_generator(cfg.seed, epoch, object_id) for object_id in batch["id"]]
+        keys = zip(batch["id"], batch["variant"].tolist())
+        views = [pooled[key] for key in keys] if frozen else batch["images"].cpu()
+        views = shuffled_views(views, generators).to(device)
+        points, = drawn_points([batch["points"].cpu()], cfg.num_loss_samples, generators)
+        draws = uniform_draws(cfg.num_loss_samples, 3, generators).to(device)
+        vertices = network(None, pooled=views) if frozen else network(views)
+        return geometry_loss(vertices, accelerator.unwrap_model(network).template, points.to(device), draws, weights)
+
+    def score(model, batch):
+        return losses(model, batch, "validation", dict.fromkeys(weights, 0.0) | {"chamfer": 1.0})[1]["chamfer"]
+
+    return Stage("geometry", "geometry", model, loader, validation_loader, image_size, cfg.learning_rate_stage1, begin,
+                 settle, losses, score)
+
+
+def field_stage(cfg, accelerator, train_objects, validation_objects):
+    """Stage of the field: six named views to the occupancy of any point. Arguments and result as for points_stage."""
+    from load_data import FieldDataset, make_loader
+    from models.cameras import moved_box, moved_points, random_colors, random_space, view_cameras
+    from models.field_model import FieldModel, field_loss
+    from utils.training import drawn_points, sample_generator
+    from utils.view_maps import MAP_SIZE
+
+    model = FieldModel(grid_size=cfg.field_grid, volume_widths=tuple(cfg.field_widths), pictures=cfg.field_pictures,
+                       use_color=cfg.field_color, target=cfg.field_target)
+    loader = make_loader(FieldDataset(train_objects), cfg.batch_size_stage1, shuffle=True, seed=cfg.seed,
+                         num_workers=cfg.num_workers, augmentations=cfg.field_variants)
+    own_share = validation_objects[accelerator.process_index::accelerator.num_processes]
+    validation_loader = make_loader(FieldDataset(own_share), cfg.batch_size_stage1, shuffle=False, seed=cfg.seed,
+                                    num_workers=cfg.num_workers)
+
+    def losses(network, batch, epoch):
+        """Loss of one batch; what is random in it depends on the seed, the epoch and each object's id alone."""
+        generators = [sample_generator(cfg.seed, epoch, object_id) for object_id in batch["id"]]
+        points, distances = drawn_points([batch["points"].cpu(), batch["distances"].cpu().float().unsqueeze(-1)],
+                                         cfg.field_points, generators)
+        points, distances = points.to(accelerator.device), distances.squeeze(-1).to(accelerator.device)
+        maps, box = batch["maps"].to(accelerator.device).float(), batch["box"].to(accelerator.device)
+        cameras = view_cameras(len(maps), maps.device)
+        if epoch != "validation":
+            matrix, cameras = random_space(box, generators)
+            points, box = moved_points(points, matrix), moved_box(box, matrix)
+            distances = distances * matrix.det().abs().pow(1 / 3)[:, None]  # about right for a stretched object
+            maps = random_colors(maps, generators)
+        output, hull = network(points, maps, cameras, box)
+        total = field_loss(output, distances, hull, cfg.field_target)
+        return total, {}
+
+    def score(model, batch):
+        return losses(model, batch, "validation")[0]
+
+    return Stage("field", "geometry_field", model, loader, validation_loader, 2 * MAP_SIZE, cfg.learning_rate_field,
+                 lambda model: None, None, losses, score)
+
+
 def fit_mean_shape(model, dataset, weights, cfg):
     """Move the decoder's bias to the shape that fits all training objects best, before any picture is looked at.
 
@@ -231,7 +324,11 @@ def fit_mean_shape(model, dataset, weights, cfg):
 
 
 def main(argv):
-    train(parse_config(argv, __doc__.splitlines()[0]))
+    cfg = parse_config(argv, __doc__.splitlines()[0])
+    from utils.device import lighter_training, out_of_memory_advice
+
+    with out_of_memory_advice(lighter_training(cfg, 1)):
+        train(cfg)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def train(cfg):
     from tqdm import tqdm
 
     from load_data import SixViewDataset, make_loader, prepare_objects, split_objects
-    from models.encoder import copy_encoder, encode_dataset, load_encoder
+    from models.encoder import cached_features, copy_encoder, encode_dataset, load_encoder
     from models.geometry_model import load_geometry_model
     from models.losses import color_loss, draw_colors, feature_distance, gather_points, sample_faces, smoothness_loss
     from models.texture_model import TextureModel
@@ -74,12 +74,17 @@ def train(cfg):
     # Data
     with accelerator.main_process_first():
         objects, cached = prepare_objects(cfg)
-    train_ids, validation_ids = split_objects([item.id for item in objects], cfg.validation_fraction, cfg.seed)
+    train_ids, validation_ids = split_objects([item.id for item in objects], cfg.validation_fraction, cfg.seed,
+                                              cfg.num_folds, cfg.fold, cfg.training_share)
     print(f"training on {len(train_ids)} objects, validating on {len(validation_ids)} that are not trained on")
-    train_set = SixViewDataset([cached[name] for name in train_ids])
-    loader = make_loader(train_set, cfg.batch_size_stage2, shuffle=True, seed=cfg.seed, num_workers=cfg.num_workers)
+    frozen = encoder.frozen  # its features are cached, so only the perceptual loss still reads pictures
+    pictures = not frozen or cfg.lambda_perceptual > 0
+    train_set = SixViewDataset([cached[name] for name in train_ids], cfg.augment_turns)
+    loop_set = SixViewDataset(train_set.cached, cfg.augment_turns, pictures)
+    loader = make_loader(loop_set, cfg.batch_size_stage2, shuffle=True, seed=cfg.seed, num_workers=cfg.num_workers,
+                         augmentations=cfg.augmentations, fresh=not frozen)
     own_share = validation_ids[accelerator.process_index::accelerator.num_processes]
-    validation_set = SixViewDataset([cached[name] for name in own_share])
+    validation_set = SixViewDataset([cached[name] for name in own_share], pictures=not frozen)
     validation_loader = make_loader(validation_set, cfg.batch_size_stage2, shuffle=False, seed=cfg.seed,
                                     num_workers=cfg.num_workers)
 
@@ -102,35 +107,49 @@ def train(cfg):
     total_steps = cfg.num_epochs_stage2 * -(-len(loader) // cfg.gradient_accumulation_steps)
 
     # A frozen encoder sees every picture once; one that the geometry was not trained with sets its statistics
-    frozen = plain_model.encoder.frozen
-    pooled = {}
-    if frozen or named_encoder:
-        seen = train_set if frozen else Subset(train_set, range(min(len(train_set), STATISTICS_OBJECTS)))
+    if frozen:
+        pooled = cached_features(plain_model.encoder, train_set, 1 + cfg.augmentations, cfg.cache_dir, accelerator)
+    elif named_encoder:
+        seen = Subset(train_set, range(min(len(train_set), STATISTICS_OBJECTS)))
         pooled = encode_dataset(plain_model.encoder, make_loader(seen, 8, shuffle=False, seed=0), device)
     if named_encoder and not cfg.resume:
         plain_model.aggregator.set_statistics(torch.cat(list(pooled.values())))
+    seen_by_geometry = {}
     if frozen:
-        pooled |= encode_dataset(plain_model.encoder, validation_loader, device)
+        held_out = SixViewDataset([cached[name] for name in validation_ids])
+        pooled |= cached_features(plain_model.encoder, held_out, 1, cfg.cache_dir, accelerator)
+        for dataset, variants in ((train_set, 1 + cfg.augmentations), (held_out, 1)):
+            seen_by_geometry |= cached_features(geometry.encoder, dataset, variants, cfg.cache_dir, accelerator)
 
     shapes = {}  # the geometry model never changes, so it predicts each object's vertices once: id to (N, 3)
+
+    def shape_of(key, images):
+        """Vertices (N, 3) that the geometry model predicts for (id, variant), one by one: in a batch the last bits
+        depend on the company. Only objects as they are will come again for sure, so only theirs are kept."""
+        if key in shapes:
+            return shapes[key]
+        seen = seen_by_geometry[key][None].to(device) if frozen else None
+        vertices = geometry(None if frozen else images[None], pooled=seen)[0]
+        if key[1] == 0:
+            shapes[key] = vertices.cpu()
+        return vertices.cpu()
+
     on_vertices = bool(cfg.lambda_smooth or cfg.lambda_perceptual)  # what these two losses need colours at
 
     def forward_losses(network, batch, epoch, perceptual):
         """Loss of one batch; what is random in it depends on the seed, the epoch and each object's id alone."""
         generators = [sample_generator(cfg.seed, epoch, object_id) for object_id in batch["id"]]
-        images = batch["images"].to(device)
+        keys = list(zip(batch["id"], batch["variant"].tolist()))
+        images = batch["images"].to(device) if "images" in batch else [None] * len(keys)
         with torch.no_grad():
-            for row, object_id in enumerate(batch["id"]):
-                if object_id not in shapes:  # one by one: in a batch the last bits depend on the company
-                    shapes[object_id] = geometry(images[row:row + 1])[0].cpu()
-            vertices = torch.stack([shapes[object_id] for object_id in batch["id"]]).to(device)
+            vertices = torch.stack([shape_of(key, views) for key, views in zip(keys, images)]).to(device)
             draws = uniform_draws(cfg.num_loss_samples, 3, generators).to(device)
             positions = sample_faces(vertices, template["faces"], draws)
             if on_vertices:
                 positions = torch.cat([vertices, positions], dim=1)
             nearest = nearest_index(positions, batch["points"].to(device))
             true_colors = gather_points(batch["colors"].to(device), nearest)
-        views = [pooled[object_id] for object_id in batch["id"]] if frozen else batch["images"].cpu()
+        views = [pooled[key] for key in keys] if frozen else batch["images"].cpu()
         views = shuffled_views(views, generators).to(device)
         colors = network(None, positions, pooled=views) if frozen else network(views, positions)
         vertex_colors = colors[:, :vertices.shape[1]]
@@ -165,7 +184,7 @@ def train(cfg):
         if accelerator.is_main_process:
             save_checkpoint(path, "texture", model_args=plain_model.model_args(), weights=stored_weights(plain_model),
                             image_size=cfg.image_size, config=config_as_dict(cfg), epoch=epoch, score=score,
-                            validation_ids=validation_ids, **training)
+                            validation_ids=validation_ids, training_ids=train_ids, **training)
 
     # Loop
     score, improved = None, False
@@ -239,7 +258,11 @@ def find_geometry(cfg):
 
 
 def main(argv):
-    train(parse_config(argv, __doc__.splitlines()[0]))
+    cfg = parse_config(argv, __doc__.splitlines()[0])
+    from utils.device import lighter_training, out_of_memory_advice
+
+    with out_of_memory_advice(lighter_training(cfg, 2)):
+        train(cfg)
 
 
 if __name__ == "__main__":

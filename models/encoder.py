@@ -4,16 +4,19 @@ Attention runs through PyTorch's scaled_dot_product_attention. The encoder owns 
 plain pictures in [0, 1] and cannot normalise twice.
 """
 import copy
+import hashlib
 import math
 import threading
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from config import PATCH_SIZE, PRETRAINED_DIR, SCRATCH_ENCODER, Config, UserError
 from utils.checkpoint import load_checkpoint
+from utils.files import replacing
 
 # The statistics DINOv2 was trained with.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -153,7 +156,7 @@ def load_encoder(cfg):
 
 @torch.no_grad()
 def encode_dataset(encoder, loader, device):
-    """Pooled features of every object, for a frozen encoder: each picture is encoded once, not once per epoch.
+    """Pooled features of every object that a loader yields.
 
     Args:
         encoder: ImageEncoder on `device`.
@@ -166,6 +169,60 @@ def encode_dataset(encoder, loader, device):
     for batch in loader:
         pooled.update(zip(batch["id"], encoder(batch["images"].to(device))[0].float().cpu()))
     return pooled
+
+
+@torch.no_grad()
+def cached_features(encoder, dataset, variants, cache_dir, accelerator):
+    """Pooled features of every object and variant, for a frozen encoder: each picture is encoded once for all runs.
+
+    The files are named by the pictures' content, the encoder's weights and the variant, and written one by one: both
+    stages read the same ones, and a run that was stopped goes on where it was. Several processes share the work.
+
+    Args:
+        encoder: ImageEncoder on the accelerator's device.
+        dataset: load_data.SixViewDataset with pictures.
+        variants: how many variants of each object, the first being the object as it is.
+        cache_dir: folder; the features go to its sub-folder `features`.
+        accelerator: accelerate.Accelerator.
+    Returns:
+        dict: (id, variant) to (S, D) float32 on the CPU.
+    Raises:
+        UserError: the cache cannot be written.
+    """
+    from tqdm import tqdm
+
+    folder = Path(cache_dir) / "features" / weights_key(encoder)
+    paths = {(index, variant): folder / f"{dataset.pictures_key((index, variant))}.npy"
+             for index in range(len(dataset)) for variant in range(variants)}
+    pooled = {key: _read_features(path) for key, path in paths.items()}
+    accelerator.wait_for_everyone()  # all have looked before one writes, so all agree on what is missing
+    missing = [key for key, features in pooled.items() if features is None]
+    own_share = missing[accelerator.process_index::accelerator.num_processes]
+    for key in tqdm(own_share, desc="encoding", unit="object", leave=False,
+                    disable=None if accelerator.is_main_process else True):
+        pooled_views, _ = encoder(dataset[key]["images"][None].to(accelerator.device))
+        with replacing(paths[key]) as temporary:
+            np.save(temporary, pooled_views[0].float().cpu().numpy())
+    accelerator.wait_for_everyone()
+    pooled |= {key: _read_features(paths[key]) for key in missing}
+    return {dataset.name(key): features for key, features in pooled.items()}
+
+
+def weights_key(encoder):
+    """Hash of an encoder's architecture and weights, 16 hexadecimal digits: equal keys mean equal features."""
+    digest = hashlib.sha256(repr(encoder.description()["architecture"]).encode())
+    for name, value in sorted(encoder.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy())
+    return digest.hexdigest()[:16]
+
+
+def _read_features(path):
+    """(S, D) float32 from a file, or None where it is absent or cut short."""
+    try:
+        return torch.from_numpy(np.load(path))
+    except (OSError, ValueError, EOFError):
+        return None
 
 
 def sine_positions(count, width):

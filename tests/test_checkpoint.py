@@ -32,7 +32,7 @@ def test_what_is_saved_is_loaded_as_plain_types(tmp_path):
     optimizer.step()
     path = save(tmp_path / "new folder" / "g.pth", model, optimizer=optimizer.state_dict(), step=7, start_score=None)
     data = torch.load(path, weights_only=True)
-    assert set(FIELDS) | {"optimizer", "step", "start_score"} == set(data)
+    assert set(FIELDS) | {"training_ids", "optimizer", "step", "start_score"} == set(data)
     assert data["view_names"] == list(VIEW_NAMES) and data["model_args"] == {"num_points": 4, "hidden": [8]}
     loaded = load_checkpoint(path, "geometry")
     assert (loaded["epoch"], loaded["score"], loaded["step"], loaded["validation_ids"]) == (3, 0.25, 7, ["a", "b"])
@@ -130,7 +130,7 @@ def test_the_copy_command_leaves_out_the_training_state(half, tiny_geometry, tmp
     code, printed, _ = run_script_main(utils.checkpoint, source, target, *["--half"] * half)
     assert code == 0 and "copy.pth" in printed and "MB" in printed
     data = torch.load(target, weights_only=True)
-    assert set(data) == set(FIELDS)
+    assert set(data) == set(FIELDS) | {"training_ids"}
     floats = [value.dtype for value in data["weights"].values() if value.is_floating_point()]
     assert set(floats) == {torch.float16 if half else torch.float32}
     whole, copy = load_geometry_model(source)[0], load_geometry_model(target)[0]

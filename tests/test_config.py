@@ -14,14 +14,18 @@ OTHER_VALUES = {str: ("elsewhere", "elsewhere"), int: ("3", 3), float: ("0.25", 
                 tuple: ("16,32", (16, 32))}
 # Options whose other value must be one of a few, or fit another option.
 SPECIAL = {"mixed_precision": ("bf16", "bf16"), "image_size": ("140", 140), "num_points": ("99", 99),
-           "num_surface_samples": ("5000", 5000), "encoder_width": ("8", 8), "encoder_heads": ("2", 2)}
+           "num_surface_samples": ("5000", 5000), "encoder_width": ("8", 8), "encoder_heads": ("2", 2),
+           "geometry_decoder": ("field", "field"), "field_target": ("distance", "distance"), "field_grid": ("48", 48),
+           "field_widths": ("8,16", (8, 16)),
+           "field_color": ("false", False), "field_variants": ("5", 5)}
 
 
 def parse(*argv):
     return parse_config(list(argv), "test")
 
 
-@pytest.mark.parametrize("item", config.option_fields(), ids=lambda item: item.name)
+@pytest.mark.parametrize("item", [item for item in config.option_fields() if item.name != "fold"],
+                         ids=lambda item: item.name)
 def test_every_option_is_parsed_and_only_it_changes(item):
     text, value = SPECIAL.get(item.name, OTHER_VALUES[type(item.default)])
     cfg = parse(f"--{item.name}", text)
@@ -29,6 +33,21 @@ def test_every_option_is_parsed_and_only_it_changes(item):
     assert value != item.default, "the test must change something"
     assert cfg == dataclasses.replace(Config(), **{item.name: value})
     assert cfg.explicit == {item.name}
+
+
+def test_a_fold_is_one_of_the_folds():
+    cfg = parse("--num_folds", "4", "--fold", "3")
+    assert (cfg.num_folds, cfg.fold) == (4, 3)
+    for options in (["--num_folds", "4", "--fold", "4"], ["--fold", "1"], ["--num_folds", "1"]):
+        with pytest.raises(UserError, match=options[-2]):
+            parse(*options)
+
+
+@pytest.mark.parametrize("options", [["--geometry_decoder", "voxels"], ["--field_target", "colour"],
+                                     ["--field_widths", "12,24"], ["--field_grid", "30"]])
+def test_field_options_that_cannot_work_are_refused_by_name(options):
+    with pytest.raises(UserError, match=options[0]):
+        parse(*options)
 
 
 def test_no_options_give_the_defaults():

@@ -4,8 +4,9 @@ import os
 import pytest
 import torch
 
-from config import UserError
-from utils.device import full_precision, make_accelerator, resolve_device
+from config import Config, FastTrainingConfig, HighQualityConfig, MemoryEfficientConfig, UserError
+from utils.device import (full_precision, lighter_inference, lighter_training, make_accelerator, out_of_memory_advice,
+                          resolve_device)
 
 
 @pytest.fixture
@@ -64,3 +65,79 @@ def test_autocast_is_off_inside_full_precision():
         assert (first @ second).dtype == torch.bfloat16
         with full_precision(first):
             assert (first @ second).dtype == torch.float32
+
+
+@pytest.mark.parametrize("error", [
+    torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 8 GiB"),
+    RuntimeError("CUDA error: out of memory"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    RuntimeError("MPS backend out of memory (MPS allocated: 8.00 GB, other allocations: 1.00 GB, max allowed: 9 GB)"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you tried "
+                 "to allocate 4000000000000 bytes. Error code 12 (Cannot allocate memory)"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:80] data. DefaultCPUAllocator: not enough memory: you tried to "
+                 "allocate 4000000000000 bytes."),
+    MemoryError("Unable to allocate 29.1 TiB for an array with shape (4000000000000,) and data type float64"),
+])
+def test_running_out_of_memory_says_what_to_try_in_one_line(error):
+    with pytest.raises(UserError) as caught:
+        with out_of_memory_advice(["--batch_size_stage1 1", "--freeze_image_encoder"]):
+            raise error
+    assert str(caught.value) == ("out of memory; try, in this order: --batch_size_stage1 1, --freeze_image_encoder, "
+                                 "or a device with more")
+    assert caught.value.__suppress_context__
+
+
+def test_a_true_allocation_that_fails_is_recognised():
+    with pytest.raises(UserError, match="out of memory; no option would lower its need further"):
+        with out_of_memory_advice([]):
+            torch.empty(1 << 60, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("mat1 and mat2 shapes cannot be multiplied"), ValueError("no memory"),
+                                   KeyError("front"), KeyboardInterrupt()])
+def test_other_errors_pass_the_memory_advice_unchanged(error):
+    with pytest.raises(type(error)) as caught:
+        with out_of_memory_advice(["--num_points 1024"]):
+            raise error
+    assert caught.value is error
+
+
+@pytest.mark.parametrize("cfg, stage, expected", [
+    (Config(), 1, ["--freeze_image_encoder", "--gradient_checkpointing", "--num_points 2048",
+                   "--num_loss_samples 2048"]),
+    (Config(), 2, ["--freeze_image_encoder", "--gradient_checkpointing", "--lambda_perceptual 0",
+                   "--num_loss_samples 2048"]),
+    (FastTrainingConfig(), 1, ["--batch_size_stage1 1", "--freeze_image_encoder", "--gradient_checkpointing",
+                               "--num_loss_samples 1024"]),
+    (HighQualityConfig(), 1, ["--freeze_image_encoder", "--image_size 224", "--num_points 4096",
+                              "--num_loss_samples 4096"]),
+    (MemoryEfficientConfig(), 1, ["--num_points 1024", "--num_loss_samples 1024"]),
+    (MemoryEfficientConfig(num_points=1024, num_loss_samples=1024), 1, []),
+    (MemoryEfficientConfig(lambda_perceptual=0.0, num_loss_samples=1024), 2, []),
+])
+def test_advice_names_only_what_is_not_turned_yet(cfg, stage, expected):
+    assert lighter_training(cfg, stage) == expected
+
+
+@pytest.mark.parametrize("cfg", [Config(), FastTrainingConfig(), HighQualityConfig()])
+@pytest.mark.parametrize("stage", [1, 2])
+def test_every_option_advised_is_one_the_scripts_take(cfg, stage):
+    from config import parse_config
+
+    for option in lighter_training(cfg, stage):
+        parse_config(option.split(), "")
+
+
+def test_following_all_advice_leaves_none():
+    from config import parse_config
+
+    words = []
+    for _ in range(10):
+        words += " ".join(lighter_training(parse_config(words, ""), 1)).split()
+    assert lighter_training(parse_config(words, ""), 1) == []
+
+
+def test_inference_is_advised_a_smaller_texture_then_the_cpu():
+    assert lighter_inference(4096, "cuda") == ["--texture_size 2048", "--device cpu"]
+    assert lighter_inference(1024, "mps") == ["--device cpu"]
+    assert lighter_inference(1024, "cpu") == []

@@ -8,8 +8,8 @@ from torch import nn
 
 import models.encoder
 from config import Config, UserError, config_as_dict
-from models.encoder import (IMAGENET_MEAN, IMAGENET_STD, ImageEncoder, build_encoder, copy_encoder, encode_dataset,
-                            load_encoder, sine_positions)
+from models.encoder import (IMAGENET_MEAN, IMAGENET_STD, ImageEncoder, build_encoder, cached_features, copy_encoder,
+                            encode_dataset, load_encoder, sine_positions)
 from models.geometry_model import GeometryModel
 from tests.conftest import TINY
 from utils.checkpoint import save_checkpoint, stored_weights
@@ -332,3 +332,89 @@ def test_a_dataset_is_encoded_object_by_object():
     pooled = encode_dataset(encoder, loader, torch.device("cpu"))
     assert list(pooled) == ["a", "b", "c"]
     assert torch.allclose(torch.stack(list(pooled.values())), encoder(images)[0], atol=1e-6)
+
+
+# ---- Cached features
+
+
+@pytest.fixture
+def dataset(shoes, tmp_path):
+    from load_data import SixViewDataset, prepare_objects
+
+    cfg = Config(obj_dir=str(shoes / "OBJs"), images_dir=str(shoes / "input_images"), cache_dir=str(shoes / "cache"),
+                 image_size=28, num_surface_samples=512, explicit=frozenset({"obj_dir", "images_dir"}))
+    return SixViewDataset(list(prepare_objects(cfg, quiet=True)[1].values())[:2])
+
+
+class Counting(ImageEncoder):
+    """An encoder that counts the objects it sees."""
+
+    seen = 0
+
+    def forward(self, images):
+        self.seen += len(images)
+        return super().forward(images)
+
+
+def counting_encoder(seed=0):
+    encoder = Counting(tiny_backbone(), frozen=True)
+    encoder.backbone.layernorm.weight.add_(seed)
+    return encoder
+
+
+def one_process():
+    from accelerate import Accelerator
+
+    return Accelerator(cpu=True)
+
+
+def test_cached_features_are_the_encoders_own_of_each_variant(dataset, tmp_path):
+    encoder = counting_encoder()
+    features = cached_features(encoder, dataset, 2, tmp_path, one_process())
+    assert set(features) == {(dataset.cached[i].id, variant) for i in (0, 1) for variant in (0, 1)}
+    for index, variant in ((0, 0), (1, 1)):
+        expected = encoder(dataset[index, variant]["images"][None])[0][0]
+        assert torch.allclose(features[dataset.cached[index].id, variant], expected, atol=1e-6)
+
+
+def test_a_second_start_encodes_nothing_and_a_larger_one_only_what_is_new(dataset, tmp_path):
+    first, second, more = counting_encoder(), counting_encoder(), counting_encoder()
+    once = cached_features(first, dataset, 2, tmp_path, one_process())
+    again = cached_features(second, dataset, 2, tmp_path, one_process())
+    assert (first.seen, second.seen) == (4, 0)
+    assert all(torch.equal(once[key], again[key]) for key in once)
+    cached_features(more, dataset, 3, tmp_path, one_process())
+    assert more.seen == 2, "the third variant of two objects"
+
+
+def test_other_weights_or_another_architecture_have_features_of_their_own(dataset, tmp_path):
+    cached_features(counting_encoder(), dataset, 1, tmp_path, one_process())
+    other = counting_encoder(seed=1)
+    cached_features(other, dataset, 1, tmp_path, one_process())
+    same_weights = counting_encoder()
+    same_weights.backbone.config.layer_norm_eps = 0.5  # alters the arithmetic, not the weights
+    cached_features(same_weights, dataset, 1, tmp_path, one_process())
+    assert other.seen == same_weights.seen == 2
+
+
+def test_encoding_that_was_stopped_goes_on_and_a_cut_file_is_made_again(dataset, tmp_path):
+    class PowerCut(Exception):
+        pass
+
+    class Stopping(Counting):
+        def forward(self, images):
+            if self.seen == 3:
+                raise PowerCut
+            return super().forward(images)
+
+    stopping = Stopping(tiny_backbone(), frozen=True)
+    with pytest.raises(PowerCut):
+        cached_features(stopping, dataset, 2, tmp_path, one_process())
+    files = sorted(tmp_path.rglob("*.npy"))
+    assert len(files) == 3
+    whole = files[0].read_bytes()
+    files[0].write_bytes(whole[:len(whole) // 2])
+    resumed = counting_encoder()
+    cached_features(resumed, dataset, 2, tmp_path, one_process())
+    assert resumed.seen == 2 and files[0].read_bytes() == whole
+    assert not list(tmp_path.rglob(".*.npy")), "no temporary file is left"

@@ -1,4 +1,5 @@
 """Finding, reporting, caching, splitting and batching, on files drawn by hand."""
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -273,7 +274,7 @@ def test_objects_whose_opposite_views_differ_are_counted_and_still_used(tmp_path
     for _ in range(2):  # read, then from the cache
         assert len(prepare_objects(config_for(tmp_path, image_size=84))[0]) == 2
         text = capsys.readouterr().out
-        assert "warning: in 1 objects opposite views do not mirror each other: odd\n" in text
+        assert "warning: in 1 objects the six views do not fit together: odd\n" in text
         assert "do not fill the frame" not in text
 
 
@@ -314,6 +315,29 @@ def test_split_keeps_one_object_on_each_side(count, fraction, expected):
     assert (len(train), len(held_out)) == (count - expected, expected)
 
 
+@pytest.mark.parametrize("count, folds", [(10, 5), (11, 3), (7, 7), (181, 5)])
+def test_folds_hold_out_every_object_once(count, folds):
+    ids = [f"shoe_{i}" for i in range(count)]
+    parts = [split_objects(ids, 0.15, 3, folds, fold) for fold in range(folds)]
+    assert sorted(name for _, held_out in parts for name in held_out) == sorted(ids)
+    assert all(sorted(train + held_out) == sorted(ids) for train, held_out in parts)
+    sizes = [len(held_out) for _, held_out in parts]
+    assert max(sizes) - min(sizes) <= 1
+    assert parts[1] == split_objects(ids[::-1], 0.9, 3, folds, 1)
+    assert parts != [split_objects(ids, 0.15, 4, folds, fold) for fold in range(folds)]
+    with pytest.raises(UserError, match="--num_folds"):
+        split_objects(ids, 0.15, 3, count + 1, 0)
+
+
+def test_a_smaller_training_share_lies_in_a_larger_one_and_leaves_the_held_out_alone():
+    ids = [f"shoe_{i}" for i in range(120)]
+    whole, held_out = split_objects(ids, 0.15, 0)
+    tenth, third = (split_objects(ids, 0.15, 0, training_share=share) for share in (0.1, 0.3))
+    assert (len(tenth[0]), len(third[0]), len(whole)) == (10, 31, 102)
+    assert set(tenth[0]) < set(third[0]) < set(whole) and tenth[1] == third[1] == held_out
+    assert len(split_objects(["a", "b"], 0.5, 0, training_share=0.001)[0]) == 1
+
+
 def test_batches_hold_tensors_of_the_promised_shape_and_range(tmp_path):
     torch = pytest.importorskip("torch")
     for name in ("a", "b", "c"):
@@ -324,7 +348,7 @@ def test_batches_hold_tensors_of_the_promised_shape_and_range(tmp_path):
     assert batch["id"] == ["a", "b"] and len(loader) == 2
     assert batch["images"].shape == (2, 6, 3, 42, 42) and batch["masks"].shape == (2, 6, 42, 42)
     assert all(batch[name].shape == (2, 500, 3) for name in ("points", "normals", "colors"))
-    assert all(batch[name].dtype == torch.float32 for name in batch if name != "id")
+    assert all(batch[name].dtype == torch.float32 for name in batch if name not in ("id", "variant"))
     assert batch["images"].min() >= 0 and batch["images"].max() == 1 and batch["masks"].max() == 1
     assert torch.allclose(batch["images"][0, 0, :, 21, 21] * 255, torch.tensor([200.0, 30, 30]), atol=1)
 
@@ -342,6 +366,60 @@ def test_order_of_an_epoch_is_a_function_of_seed_and_epoch():
     resumed.set_epoch(2)  # without going through epochs 0 and 1
     assert tuple(resumed) == orders[1, 2]
     assert list(EpochSampler(3, shuffle=False, seed=1)) == [0, 1, 2]
+
+
+def test_an_augmented_epoch_holds_each_object_once_as_one_of_its_variants():
+    seen = set()
+    for epoch in range(40):
+        sampler = EpochSampler(5, shuffle=True, seed=1, augmentations=2)
+        sampler.set_epoch(epoch)
+        indices, variants = zip(*sampler)
+        assert sorted(indices) == list(range(5)) and set(variants) <= {0, 1, 2}
+        seen |= set(sampler)
+    assert len(seen) == 15, "five objects of three variants each"
+
+
+def test_fresh_augmentations_never_come_twice():
+    sampler = EpochSampler(5, shuffle=True, seed=1, augmentations=2, fresh=True)
+    drawn = []
+    for epoch in range(40):
+        sampler.set_epoch(epoch)
+        drawn += [key for key in sampler if key[1]]
+    assert len(drawn) == len(set(drawn)) and len(drawn) == pytest.approx(200 * 2 / 3, rel=0.2)
+
+
+def test_a_variant_is_the_same_whenever_it_is_asked_for_and_differs_from_the_others(tmp_path):
+    torch = pytest.importorskip("torch")
+    write_object(tmp_path, "a")
+    _, cached = prepare_objects(config_for(tmp_path, image_size=28), quiet=True)
+    dataset, other = SixViewDataset(cached.values()), SixViewDataset(cached.values(), pictures=False)
+    as_it_is, plain, first, again, second = (dataset[key] for key in (0, (0, 0), (0, 1), (0, 1), (0, 2)))
+    assert torch.equal(as_it_is["images"], plain["images"]) and as_it_is["variant"] == 0 and first["variant"] == 1
+    for name in ("images", "masks", "points", "normals"):
+        assert torch.equal(first[name], again[name])
+        assert not torch.equal(first[name], as_it_is[name]) and not torch.equal(first[name], second[name])
+    bare = other[0, 1]
+    assert "images" not in bare and "masks" not in bare and torch.equal(bare["points"], first["points"])
+
+
+def test_pictures_key_follows_the_pictures_the_size_and_the_variant(tmp_path):
+    write_object(tmp_path, "a")
+
+    def keys(turns=False, **settings):
+        _, cached = prepare_objects(config_for(tmp_path, **settings), quiet=True)
+        dataset = SixViewDataset(cached.values(), turns)
+        return [dataset.pictures_key((0, variant)) for variant in (0, 1, 2)]
+
+    first = keys(image_size=28)
+    assert len(set(first)) == 3 and keys(image_size=28) == first
+    assert not set(first) & set(keys(image_size=42))
+    turned = keys(image_size=28, turns=True)
+    assert turned[0] == first[0] and turned[1] != first[1], "an object as it is knows no turns"
+    from PIL import ImageOps
+
+    picture = tmp_path / "input_images" / "a_front.png"
+    ImageOps.posterize(Image.open(picture).convert("RGB"), 2).save(picture)
+    assert not set(first) & set(keys(image_size=28))
 
 
 def test_prepared_loader_passes_the_epoch_on(tmp_path):
@@ -367,13 +445,15 @@ def run(*arguments):
                           capture_output=True, text=True)
 
 
-def test_script_reports_and_its_exit_code_says_whether_training_can_start(tmp_path):
+def test_script_reports_and_its_exit_code_says_whether_objects_were_left_out(tmp_path):
     write_object(tmp_path, "good")
     write_object(tmp_path, "bad", skip=("top",))
     options = ("--obj_dir", tmp_path / "OBJs", "--images_dir", tmp_path / "input_images", "--cache_dir", tmp_path / "c")
     done = run(*options)
-    assert done.returncode == 0 and "1 objects complete, 1 left out" in done.stdout
-    assert "bad     missing view  top" in done.stdout
+    assert done.returncode == 2 and "1 objects complete, 1 left out" in done.stdout
+    assert "bad     missing view  top" in done.stdout and "error: 1 of 2 objects cannot be used" in done.stderr
+    shutil.rmtree(tmp_path / "OBJs" / "bad")
+    assert run(*options).returncode == 0
     (tmp_path / "input_images" / "good_top.png").unlink()
     done = run(*options)
     assert done.returncode == 2 and "no complete object" in done.stderr and "Traceback" not in done.stderr

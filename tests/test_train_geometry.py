@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import models.encoder
 import models.losses
 import train_geometry
 import utils.training
@@ -118,8 +119,9 @@ def test_without_held_out_objects_best_is_the_last_epoch(tiny_config, tmp_path, 
 
 
 @pytest.mark.parametrize("changes", [{}, {"freeze_image_encoder": True},
-                                     {"gradient_accumulation_steps": 2, "gradient_checkpointing": True}],
-                         ids=["trained", "frozen", "accumulated"])
+                                     {"gradient_accumulation_steps": 2, "gradient_checkpointing": True},
+                                     {"augmentations": 2}, {"augmentations": 2, "freeze_image_encoder": True}],
+                         ids=["trained", "frozen", "accumulated", "augmented", "augmented and frozen"])
 def test_four_epochs_equal_two_a_stop_and_two_more(changes, tiny_config, tmp_path, monkeypatch):
     whole = tiny_config(num_epochs_stage1=4, checkpoint_dir=str(tmp_path / "whole"), log_dir=str(tmp_path / "a"),
                         **changes)
@@ -138,6 +140,14 @@ def test_four_epochs_equal_two_a_stop_and_two_more(changes, tiny_config, tmp_pat
         assert all(torch.equal(first["weights"][key], second["weights"][key]) for key in first["weights"])
         assert first["epoch"] == second["epoch"] and first["score"] == second["score"]
     assert without_times(read_log(tmp_path / "a")) == without_times(read_log(tmp_path / "b"))
+
+
+def test_a_second_run_with_a_frozen_encoder_encodes_nothing_and_learns_the_same(tiny_config, tmp_path, monkeypatch):
+    settings = {"num_epochs_stage1": 2, "freeze_image_encoder": True, "augmentations": 2,
+                "cache_dir": str(tmp_path / "cache")}
+    first = train_geometry.train(tiny_config(checkpoint_dir=str(tmp_path / "a"), **settings))
+    monkeypatch.setattr(models.encoder.ImageEncoder, "forward", lambda *_: pytest.fail("the encoder was called"))
+    assert train_geometry.train(tiny_config(checkpoint_dir=str(tmp_path / "b"), **settings)) == first
 
 
 def test_resuming_with_nothing_to_resume_names_the_file(tiny_config, tmp_path):

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+import models.encoder
 import models.losses
+import train_geometry
 import train_texture
 from config import PRETRAINED_DIR, VIEW_NAMES, UserError, config_as_dict
 from models.encoder import load_encoder
@@ -46,8 +48,9 @@ def test_epochs_write_best_last_and_a_log_that_agree(config, tmp_path):
         assert model(torch.rand(1, 6, 3, 56, 56), torch.zeros(1, 7, 3)).shape == (1, 7, 3)
 
 
-@pytest.mark.parametrize("changes", [{}, {"freeze_image_encoder": True, "lambda_perceptual": 0.0}],
-                         ids=["trained", "frozen"])
+@pytest.mark.parametrize("changes", [{}, {"freeze_image_encoder": True, "lambda_perceptual": 0.0},
+                                     {"augmentations": 2}, {"augmentations": 2, "freeze_image_encoder": True}],
+                         ids=["trained", "frozen", "augmented", "augmented and frozen"])
 def test_four_epochs_equal_two_a_stop_and_two_more(changes, config, tmp_path, monkeypatch):
     whole = config(num_epochs_stage2=4, checkpoint_dir=str(tmp_path / "whole"), log_dir=str(tmp_path / "a"), **changes)
     halves = config(num_epochs_stage2=4, checkpoint_dir=str(tmp_path / "halves"), log_dir=str(tmp_path / "b"),
@@ -60,6 +63,45 @@ def test_four_epochs_equal_two_a_stop_and_two_more(changes, config, tmp_path, mo
         first, second = (weights_of(tmp_path / folder / f"texture_{name}.pth") for folder in ("whole", "halves"))
         assert first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
     assert without_times(read_log(tmp_path / "a", "texture")) == without_times(read_log(tmp_path / "b", "texture"))
+
+
+def test_what_the_geometry_stage_encoded_is_not_encoded_again(tiny_config, tmp_path, monkeypatch):
+    settings = {"freeze_image_encoder": True, "augmentations": 2, "lambda_perceptual": 0.0, "num_epochs_stage1": 1,
+                "num_epochs_stage2": 2, "cache_dir": str(tmp_path / "cache")}
+    monkeypatch.setattr(train_geometry, "MEAN_SHAPE_STEPS", 1)
+    train_geometry.train(tiny_config(**settings))
+    monkeypatch.setattr(models.encoder.ImageEncoder, "forward", lambda *_: pytest.fail("the encoder was called"))
+    cfg = tiny_config(**settings)
+    cfg.explicit -= {"encoder_name"}
+    assert train_texture.train(cfg)["last"] is not None
+
+
+def test_frozen_features_give_the_losses_that_the_pictures_give(config, tmp_path):
+    """The trained loop reads pictures, the frozen one cached features; before a step is taken both must agree."""
+    starts = [train_texture.train(config(num_epochs_stage2=1, checkpoint_dir=str(tmp_path / str(frozen)),
+                                         freeze_image_encoder=frozen))["start"] for frozen in (False, True)]
+    assert starts[0] == pytest.approx(starts[1], rel=1e-5)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_every_variant_is_coloured_on_the_shape_of_its_own_pictures(frozen, config, tiny_geometry, monkeypatch):
+    from load_data import EpochSampler, SixViewDataset, prepare_objects
+
+    cfg = config(num_epochs_stage2=5, validation_fraction=0.0, lambda_perceptual=0.0, freeze_image_encoder=frozen,
+                 augmentations=1)
+    predicted, sample_faces = [], models.losses.sample_faces
+    monkeypatch.setattr(models.losses, "sample_faces",
+                        lambda vertices, *rest: predicted.append(vertices) or sample_faces(vertices, *rest))
+    train_texture.train(cfg)
+    geometry, _ = load_geometry_model(tiny_geometry)
+    dataset = SixViewDataset(list(prepare_objects(cfg, quiet=True)[1].values()))
+    sampler, keys = EpochSampler(len(dataset), True, cfg.seed, augmentations=1, fresh=not frozen), []
+    for epoch in range(5):
+        sampler.set_epoch(epoch)
+        keys += list(sampler)
+    assert len(keys) == len(predicted) and {0, 1} <= {variant for _, variant in keys}
+    for key, vertices in zip(keys, predicted):
+        assert torch.allclose(vertices, geometry(dataset[key]["images"][None]), atol=1e-6), key
 
 
 def test_geometry_is_left_as_it_is(config, tiny_geometry):

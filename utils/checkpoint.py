@@ -12,7 +12,8 @@ from config import VIEW_NAMES, OptionParser, UserError, run_script
 from utils.files import replacing
 
 FORMAT = 1
-COMMANDS = {"geometry": "python train_geometry.py", "texture": "python train_texture.py"}
+COMMANDS = {"geometry": "python train_geometry.py", "texture": "python train_texture.py",
+            "field": "python train_geometry.py --geometry_decoder field"}
 # Settings that name places on the machine that trained; a copy for sharing is written without them.
 PATHS = ("obj_dir", "images_dir", "cache_dir", "checkpoint_dir", "log_dir", "geometry_checkpoint")
 # What inference needs; everything else in a checkpoint serves resuming.
@@ -20,12 +21,13 @@ FIELDS = ("format", "kind", "model_args", "weights", "view_names", "image_size",
           "validation_ids")
 
 
-def save_checkpoint(path, kind, *, model_args, weights, image_size, config, epoch, score, validation_ids, **training):
+def save_checkpoint(path, kind, *, model_args, weights, image_size, config, epoch, score, validation_ids,
+                    training_ids=(), **training):
     """Write a checkpoint beside its target and rename it.
 
     Args:
         path: target file.
-        kind: "geometry" or "texture".
+        kind: "geometry", "field" or "texture".
         model_args: dict of plain types from which the model is built again.
         weights: dict of tensors.
         image_size: picture edge in pixels.
@@ -33,11 +35,13 @@ def save_checkpoint(path, kind, *, model_args, weights, image_size, config, epoc
         epoch: epochs done.
         score: validation score of these weights, lower is better, or None if never validated.
         validation_ids: list of str, the objects the score was taken on.
+        training_ids: list of str, the objects trained on.
         training: anything else for resuming (tensors and plain types).
     """
     data = {"format": FORMAT, "kind": kind, "model_args": model_args, "weights": weights,
             "view_names": list(VIEW_NAMES), "image_size": image_size, "config": config, "epoch": epoch,
-            "score": score, "validation_ids": validation_ids, **training}
+            "score": score, "validation_ids": validation_ids, "training_ids": list(training_ids),
+            **training}
     with replacing(path) as temporary:
         torch.save(data, temporary)
 
@@ -47,24 +51,25 @@ def load_checkpoint(path, kind):
 
     Args:
         path: .pth file.
-        kind: "geometry" or "texture".
+        kind: "geometry", "field" or "texture", or a tuple of those that will do.
     Returns:
         dict with at least FIELDS.
     Raises:
         UserError: the file is missing, truncated, no checkpoint of this project, of the other kind, or for other views.
     """
-    path = Path(path)
+    path, kinds = Path(path), (kind,) if isinstance(kind, str) else kind
+    command = COMMANDS[kinds[-1]]
     if not path.is_file():
-        raise UserError(f"{path}: no such checkpoint; make one with: {COMMANDS[kind]}")
+        raise UserError(f"{path}: no such checkpoint; make one with: {command}")
     try:
         data = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises half a dozen types for a damaged file
         raise UserError(f"{path}: is damaged or no checkpoint ({type(error).__name__}); make one with: "
-                        f"{COMMANDS[kind]}") from None
+                        f"{command}") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT or any(name not in data for name in FIELDS):
-        raise UserError(f"{path}: is no checkpoint of this version; make one with: {COMMANDS[kind]}")
-    if data["kind"] != kind:
-        raise UserError(f"{path}: holds a {data['kind']} model where a {kind} model is needed")
+        raise UserError(f"{path}: is no checkpoint of this version; make one with: {command}")
+    if data["kind"] not in kinds:
+        raise UserError(f"{path}: holds a {data['kind']} model where a {' or '.join(kinds)} model is needed")
     if tuple(data["view_names"]) != VIEW_NAMES:
         raise UserError(f"{path}: was trained on the views {data['view_names']}, not {list(VIEW_NAMES)}")
     return data
@@ -84,7 +89,7 @@ def load_weights(model, weights, path):
     if broken:
         raise UserError(f"{path}: weight {broken[0]} holds values that are not finite")
     expected = {name: value for name, value in model.state_dict().items()}
-    if not model.encoder.stored:
+    if not _keeps_encoder(model):
         expected = {name: value for name, value in expected.items() if not name.startswith("encoder.")}
     if expected.keys() != weights.keys():
         name = sorted(expected.keys() ^ weights.keys())[0]
@@ -94,13 +99,18 @@ def load_weights(model, weights, path):
         if value.shape != weights[name].shape:
             raise UserError(f"{path}: weight {name} has shape {tuple(weights[name].shape)}, the model needs "
                             f"{tuple(value.shape)}")
-    model.load_state_dict(weights, strict=model.encoder.stored)
+    model.load_state_dict(weights, strict=_keeps_encoder(model))
 
 
 def stored_weights(model):
     """The state dict that goes into a checkpoint: without an encoder that is kept by name alone."""
     return {name: value.detach().cpu() for name, value in model.state_dict().items()
-            if model.encoder.stored or not name.startswith("encoder.")}
+            if _keeps_encoder(model) or not name.startswith("encoder.")}
+
+
+def _keeps_encoder(model):
+    """Whether all of a model's weights are stored: False if it has an encoder that is kept by name alone."""
+    return not hasattr(model, "encoder") or model.encoder.stored
 
 
 def main(argv):
@@ -109,9 +119,9 @@ def main(argv):
     parser.add_argument("target")
     parser.add_argument("--half", action="store_true", help="store the weights as float16")
     options = parser.parse_args(argv)
-    kind = "texture" if "texture" in Path(options.source).name else "geometry"
+    kind = next((kind for kind in ("texture", "field") if kind in Path(options.source).name), "geometry")
     data = load_checkpoint(options.source, kind)
-    lean = {name: data[name] for name in FIELDS}
+    lean = {name: data[name] for name in FIELDS + ("training_ids",) if name in data}
     lean["config"] = {name: value for name, value in lean["config"].items() if name not in PATHS}
     if options.half:
         lean["weights"] = {name: value.half() if value.is_floating_point() else value

@@ -1,4 +1,5 @@
-"""Choosing the device: the only file that spells cuda, mps and cpu."""
+"""Choosing the device, and what to try when its memory runs out: the only file that spells cuda, mps and cpu."""
+import contextlib
 import os
 
 import torch
@@ -59,3 +60,65 @@ def make_accelerator(device_name, mixed_precision, gradient_accumulation_steps):
 def full_precision(tensor):
     """Context in which no autocast touches the tensor's device: what needs true float32 runs inside it."""
     return torch.autocast(tensor.device.type, enabled=False)
+
+
+# What the allocators of CUDA, MPS and the CPU (Linux, Windows) say; torch's own error class exists from 2.5 on only.
+OUT_OF_MEMORY = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "DefaultCPUAllocator: can't allocate memory",
+                 "DefaultCPUAllocator: not enough memory")
+
+
+@contextlib.contextmanager
+def out_of_memory_advice(options):
+    """Within this context, running out of memory becomes a UserError that says what to try.
+
+    Args:
+        options: list of str, in the order to try, such as `lighter_training` gives; empty if nothing is left to try.
+    Raises:
+        UserError: memory ran out, on a GPU or on the CPU. Any other error passes as it is.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not (isinstance(error, MemoryError) or any(words in str(error) for words in OUT_OF_MEMORY)):
+            raise
+        advice = f"try, in this order: {', '.join(options)}" if options else "no option would lower its need further"
+        raise UserError(f"out of memory; {advice}, or a device with more") from None
+
+
+def lighter_training(cfg, stage):
+    """The options that lower a training run's memory, as far as `cfg` has not turned them yet.
+
+    Those that change neither the result nor its quality much come first.
+
+    Args:
+        cfg: Config.
+        stage: 1 (geometry) or 2 (texture).
+    Returns:
+        list of str such as "--batch_size_stage1 1", in the order to try.
+    """
+    options = []
+    if getattr(cfg, f"batch_size_stage{stage}") > 1:
+        options.append(f"--batch_size_stage{stage} 1")
+    if stage == 1 and cfg.geometry_decoder == "field":
+        return options + _halved(cfg, "field_points", 1024) + ["--field_grid 16"] * (cfg.field_grid > 16)
+    if not cfg.freeze_image_encoder:
+        options.append("--freeze_image_encoder")
+        if not cfg.gradient_checkpointing:
+            options.append("--gradient_checkpointing")
+    if stage == 2 and cfg.lambda_perceptual > 0:
+        options.append("--lambda_perceptual 0")
+    if stage == 1:  # stage 2 takes both from the geometry checkpoint
+        options += ["--image_size 224"] * (cfg.image_size > 224) + _halved(cfg, "num_points", 1024)
+    return options + _halved(cfg, "num_loss_samples", 1024)
+
+
+def lighter_inference(texture_size, device_type):
+    """The options of inference.py that lower its memory: list of str, in the order to try."""
+    smaller = [f"--texture_size {max(1024, texture_size // 2)}"] if texture_size > 1024 else []
+    return smaller + ["--device cpu"] * (device_type != "cpu")
+
+
+def _halved(cfg, name, smallest):
+    """The option that halves a setting, not below `smallest`; [] where it is that small already."""
+    value = getattr(cfg, name)
+    return [f"--{name} {max(smallest, value // 2)}"] if value > smallest else []

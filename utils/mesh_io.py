@@ -381,7 +381,7 @@ def _obj_references(path, text):
         mtl_text: str, all the MTLs in one, with the pictures' full paths.
     """
     materials, pictures, mtl_lines = [], [], []
-    for name in re.findall(r"^mtllib[ \t]+(.*?)\s*$", text, re.MULTILINE):
+    for name in re.findall(r"\nmtllib[ \t]+(.*?)\s*$", "\n" + text, re.MULTILINE):  # ^ would try every line: 13 x slower
         whole = path.parent / name  # one name with spaces, or several names
         materials += [whole] if whole.is_file() else [path.parent / word for word in name.split()]
     for material in materials:

@@ -1,0 +1,247 @@
+"""The field: blind to the order of its views, its measures and its loss as worked by hand."""
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import models.field_model
+from config import Config, UserError, config_as_dict
+from models.cameras import Cameras, view_cameras
+from models.field_model import (HULL_MARGIN, LEAST_WEIGHT, LOGIT_LENGTH, VOLUME_FEATURES, FieldModel, Scene,
+                                UNet, field_loss, field_on_grid, load_field_model)
+from tests.test_cameras import unlike_mesh
+from tests.test_view_maps import maps_of
+from utils.checkpoint import save_checkpoint, stored_weights
+from utils.view_maps import CHANNELS
+from utils.visual_hull import grid_axes, hull_on_grid
+
+SMALL = {"grid_size": 8, "volume_widths": (8, 16), "pictures": True, "view_width": 16, "head_width": 16}
+
+
+def small_model(**changes):
+    torch.manual_seed(0)
+    return FieldModel(**{**SMALL, **changes}).eval()
+
+
+@pytest.fixture(scope="module")
+def seen():
+    """Points, maps, cameras and box of an object no two of whose views agree."""
+    maps, box = maps_of(unlike_mesh())
+    generator = torch.Generator().manual_seed(1)
+    points = torch.rand(1, 50, 3, generator=generator) * 1.6 - 0.8
+    return points, torch.from_numpy(maps)[None], view_cameras(), torch.from_numpy(box)[None]
+
+
+# ---- Sets of views, sets of points
+
+
+@pytest.mark.parametrize("changes", [{}, {"grid_size": 0}, {"pictures": False}, {"target": "distance"}],
+                         ids=["whole", "no volume", "no pictures", "distance"])
+def test_the_order_of_picture_and_camera_pairs_changes_nothing(changes, seen):
+    points, maps, cameras, box = seen
+    model = small_model(**changes)
+    with torch.no_grad():
+        expected, hull = model(points, maps, cameras, box)
+        assert expected.std() > 1e-4, "an output that is the same everywhere would prove nothing"
+        for seed in range(3):
+            order = torch.randperm(6, generator=torch.Generator().manual_seed(seed))
+            output, other = model(points, maps[:, order], Cameras(*(part[:, order] for part in cameras)), box)
+            assert torch.allclose(output, expected, atol=1e-5) and torch.equal(other, hull)
+
+
+def test_a_picture_under_another_camera_changes_the_output(seen):
+    points, maps, cameras, box = seen
+    model = small_model()
+    with torch.no_grad():
+        difference = model(points, maps[:, [1, 0, 2, 3, 4, 5]], cameras, box)[0] - model(points, maps, cameras, box)[0]
+    assert difference.abs().max() > 1e-3
+
+
+def test_points_and_objects_of_a_batch_do_not_touch_each_other(seen):
+    points, maps, cameras, box = seen
+    model = small_model()
+    two = torch.cat([maps, maps.flip(1)])
+    both = Cameras(*(torch.cat([part, part]) for part in cameras))
+    with torch.no_grad():
+        together, _ = model(torch.cat([points, points]), two, both, torch.cat([box, box * 0.9]))
+        first, _ = model(points[:, :7], maps, cameras, box)
+        second, _ = model(points, maps.flip(1), cameras, box * 0.9)
+    assert torch.allclose(together[:1, :7], first, atol=1e-5) and torch.allclose(together[1:], second, atol=1e-5)
+
+
+def test_without_color_what_pictures_show_is_not_seen(seen):
+    points, maps, cameras, box = seen
+    painted = maps.clone()
+    painted[:, :, :3] = torch.rand_like(painted[:, :, :3])
+    for use_color in (True, False):
+        model = small_model(use_color=use_color)
+        with torch.no_grad():
+            same = torch.equal(model(points, maps, cameras, box)[0], model(points, painted, cameras, box)[0])
+        assert same != use_color
+
+
+@pytest.mark.parametrize("changes", [{}, {"grid_size": 0}, {"pictures": False}, {"use_color": False}])
+def test_shapes_types_and_gradients(changes, seen):
+    points, maps, cameras, box = seen
+    model = small_model(**changes).train()
+    output, hull = model(points, maps, cameras, box)
+    assert output.shape == hull.shape == (1, 50) and output.dtype == hull.dtype == torch.float32
+    field_loss(output, hull, hull, "occupancy").backward()
+    assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters())
+    assert all(parameter.grad.abs().sum() > 0 for parameter in model.parameters() if parameter.ndim > 1)
+
+
+def test_half_precision_leaves_lengths_and_outputs_in_full(seen):
+    points, maps, cameras, box = seen
+    model = small_model()
+    with torch.no_grad():
+        expected, hull = model(points, maps, cameras, box)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            output, other = model(points, maps, cameras, box)
+    assert output.dtype == torch.float32 and torch.equal(hull, other)
+    assert (output - expected).abs().max() < 0.05 * expected.abs().max()
+
+
+# ---- Measures
+
+
+def test_the_distance_to_the_hull_is_the_one_on_its_grid(seen):
+    _, maps, cameras, box = seen
+    axes = [np.linspace(-0.9, 0.9, count) for count in (5, 6, 7)]
+    points = torch.tensor(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(1, -1, 3), dtype=torch.float32)
+    _, hull = small_model().describe(points, Scene(maps, cameras, box, torch.zeros(1, 6, 12, 64, 64), None))
+    expected = hull_on_grid(maps[0, :, CHANNELS.index("edge")].numpy(), axes)
+    assert np.allclose(hull.numpy().reshape(5, 6, 7), expected, atol=1e-5)
+
+
+def test_measures_of_a_point_by_hand():
+    maps = torch.zeros(1, 6, 7, 8, 8)
+    values = torch.tensor([0.2, 0.4, 0.6, 1.0, 0.15, 0.8, 0.3])  # colour, coverage, edge; z from 0.8 down to -0.3
+    maps[0, 0] = values[:, None, None]
+    model = small_model(pictures=False, grid_size=0)
+    measured, hull = model.describe(torch.tensor([[[0.1, 0.2, 0.25]]]),
+                                    Scene(maps, view_cameras(), None, None, None))
+    entry, leave = 0.8 - 0.25, 0.3 + 0.25
+    expected = [1.0, 0.5, math.tanh(0.15 / 0.05), entry, math.tanh(entry / 0.05), math.tanh(entry / 0.25),
+                leave, math.tanh(leave / 0.05), math.tanh(leave / 0.25), entry / (entry + leave), 0, 0, 1,
+                -0.3, -0.1, 0.1, 0.2 * 5 / 6, 0.4 * 5 / 6, 0.6 * 5 / 6]
+    assert measured[0, 0, 0].tolist() == pytest.approx(expected, abs=1e-5)
+    assert hull.item() == 0, "the other five views lie on their outlines"
+
+
+def test_the_volume_is_described_and_read_at_the_same_places(seen, monkeypatch):
+    points, maps, cameras, box = seen
+    box = torch.tensor([[[-1.0, -0.4, -0.7], [1.0, 0.6, 0.5]]])
+    model, asked, read = small_model(pictures=False), [], []
+    described = model.describe
+    monkeypatch.setattr(model, "describe", lambda where, scene: asked.append(where) or described(where, scene))
+    scene = model.prepare(maps, cameras, box)
+    cells = asked[0].transpose(1, 2).unflatten(2, (8, 8, 8))  # each cell holds its own place
+    scene = scene._replace(volume=torch.cat([cells, torch.zeros(1, VOLUME_FEATURES - 3, 8, 8, 8)], dim=1))
+    model.head.register_forward_pre_hook(lambda module, inputs: read.append(inputs[0]))
+    points = box[:, :1] + torch.rand(1, 40, 3) * (box[:, 1:] - box[:, :1])
+    model.query(points, scene)
+    assert torch.allclose(read[0][..., -VOLUME_FEATURES:][..., :3], points, atol=1e-5)
+
+
+def test_a_u_net_returns_the_resolution_it_was_given():
+    for dimensions, shape in ((2, (16, 12)), (3, (8, 4, 8))):
+        output = UNet(dimensions, 5, (8, 16), 3)(torch.rand(2, 5, *shape))
+        assert output.shape == (2, 3, *shape)
+
+
+# ---- Loss
+
+
+def test_the_occupancy_loss_by_hand():
+    output, distances = torch.tensor([[0.0, 2.0, -1.0, 9.0]]), torch.tensor([[0.01, -0.5, 0.0001, -0.3]])
+    hull = torch.tensor([[0.1, 0.1, 0.1, -2 * HULL_MARGIN]])  # the last is known to be free
+    entropy = [math.log(2), math.log(1 + math.exp(2)), math.log(1 + math.exp(1))]
+    weight = [0.5, 1.0, LEAST_WEIGHT]
+    expected = sum(map(math.prod, zip(entropy, weight))) / sum(weight)
+    assert field_loss(output, distances, hull, "occupancy").item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_distance_loss_by_hand():
+    output, distances = torch.tensor([[0.02, -0.05, 0.5]]), torch.tensor([[0.3, -0.04, -0.3]])
+    hull = torch.tensor([[0.1, -HULL_MARGIN / 2, -1.0]])
+    assert field_loss(output, distances, hull, "distance").item() == pytest.approx((0.8 + 0.1) / 2, rel=1e-5)
+
+
+@pytest.mark.parametrize("target", ["occupancy", "distance"])
+def test_a_loss_without_points_that_count_is_zero_with_zero_gradients(target):
+    output = torch.tensor([[3.0, -4.0]], requires_grad=True)
+    loss = field_loss(output, torch.tensor([[0.1, -0.1]]), torch.tensor([[-1.0, -1.0]]), target)
+    loss.backward()
+    assert loss.item() == 0 and not output.grad.any()
+
+
+@pytest.mark.parametrize("target", ["occupancy", "distance"])
+def test_the_gradient_pulls_towards_the_truth_and_stays_finite(target):
+    output = torch.tensor([[-80.0, 80.0, 0.0, 0.0]], requires_grad=True)
+    distances = torch.tensor([[0.09, -0.09, 0.0, 2.0]])
+    field_loss(output, distances, torch.ones(1, 4), target).backward()
+    assert torch.isfinite(output.grad).all()
+    assert output.grad[0, 0] < 0 < output.grad[0, 1] and output.grad[0, 3] < 0
+
+
+# ---- On a grid
+
+
+def test_a_field_on_a_grid_is_the_model_inside_the_hull_and_the_hull_outside(seen, monkeypatch):
+    maps = seen[1][0].numpy()
+    box = seen[3][0].numpy()
+    axes = grid_axes(box, 12, smallest=6)
+    hull = hull_on_grid(maps[:, CHANNELS.index("edge")], axes)
+    model = small_model()
+    field = field_on_grid(model, maps, axes, hull)
+    assert field.shape == hull.shape and field.dtype == np.float32
+    outside = hull <= -HULL_MARGIN
+    assert outside.any() and np.array_equal(field[outside], hull[outside])
+    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)[~outside]
+    with torch.no_grad():
+        output, _ = model(torch.tensor(points[None], dtype=torch.float32), seen[1], view_cameras(),
+                          torch.tensor(box[None]))
+    assert field[~outside] == pytest.approx(output[0].numpy() * LOGIT_LENGTH, abs=1e-5)
+    monkeypatch.setattr(models.field_model, "POINTS_AT_ONCE", 100)
+    assert np.allclose(field_on_grid(model, maps, axes, hull), field, atol=1e-6)
+
+
+# ---- Checkpoints
+
+
+def saved(path, model, kind="field", **changes):
+    values = {"model_args": model.model_args(), "weights": stored_weights(model), "image_size": 256,
+              "config": config_as_dict(Config()), "epoch": 1, "score": 0.5, "validation_ids": [], "training_ids": []}
+    save_checkpoint(path, kind, **(values | changes))
+    return path
+
+
+def test_a_checkpoint_gives_the_same_model_back(seen, tmp_path):
+    model = small_model(target="distance", use_color=False)
+    loaded, checkpoint = load_field_model(saved(tmp_path / "field.pth", model))
+    assert loaded.model_args() == model.model_args() and checkpoint["score"] == 0.5
+    assert not loaded.training and not any(parameter.requires_grad for parameter in loaded.parameters())
+    with torch.no_grad():
+        assert torch.equal(loaded(*seen)[0], model(*seen)[0])
+
+
+@pytest.mark.parametrize("sizes", [{"grid_size": 8, "unknown": 1}, {"volume_widths": [7]}])
+def test_sizes_that_fit_no_model_are_refused_naming_the_file(sizes, tmp_path):
+    model = small_model()
+    path = saved(tmp_path / "field.pth", model, model_args=model.model_args() | sizes)
+    with pytest.raises(UserError, match="field.pth"):
+        load_field_model(path)
+
+
+def test_weights_of_other_sizes_are_refused_naming_file_and_weight(tmp_path):
+    path = saved(tmp_path / "field.pth", small_model(), model_args=small_model(view_width=24).model_args())
+    with pytest.raises(UserError, match=r"field.pth: weight .* has shape"):
+        load_field_model(path)
+
+
+def test_a_checkpoint_of_another_kind_is_refused(tmp_path):
+    path = saved(tmp_path / "other.pth", small_model(), kind="geometry")
+    with pytest.raises(UserError, match="other.pth: holds a geometry model where a field model is needed"):
+        load_field_model(path)

@@ -1,0 +1,268 @@
+"""The field's training, run: a few steps on tiny shoes, stopped, resumed, overfitted, in two processes."""
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import load_data
+import models.cameras
+import models.field_model
+import train_geometry
+import utils.field_data
+import utils.solid
+import utils.training
+from config import UserError
+from load_data import FieldDataset, prepare_objects
+from models.cameras import view_cameras
+from models.field_model import FieldModel, load_field_model
+from tests.conftest import as_options
+
+ROOT = Path(__file__).parents[1]
+TINY_FIELD = {"geometry_decoder": "field", "field_grid": 8, "field_widths": (8, 16), "field_points": 200,
+              "field_variants": 0, "learning_rate_field": 3e-3}
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.fixture(scope="module")
+def field_cache(tmp_path_factory):
+    """One cache for all runs here: what the field learns from is made once for each object."""
+    return str(tmp_path_factory.mktemp("field_cache"))
+
+
+@pytest.fixture(autouse=True)
+def few_samples(monkeypatch):
+    for name, count in (("SURFACE_SAMPLES", 5000), ("NEAR_POINTS", 1200), ("FREE_POINTS", 800)):
+        monkeypatch.setattr(utils.field_data, name, count)
+    monkeypatch.setattr(utils.solid, "DIRECTIONS", 12)
+
+
+@pytest.fixture
+def field_config(tiny_config, field_cache):
+    """Function: settings by name -> Config of a short run of the field."""
+    return lambda **changes: tiny_config(**{"cache_dir": field_cache, **TINY_FIELD, **changes})
+
+
+def read_log(folder):
+    lines = [json.loads(line) for line in (Path(folder) / "geometry_field.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
+
+
+def weights_of(path):
+    return torch.load(path, weights_only=True)["weights"]
+
+
+def run_until(cfg, step, monkeypatch):
+    """Train, but break off in the step of that number, as a power cut would."""
+    with monkeypatch.context() as patch:
+        def stop(total, parts, at, object_ids):
+            if at >= step:
+                raise Interrupted
+        patch.setattr(utils.training, "stop_if_not_finite", stop)
+        with pytest.raises(Interrupted):
+            train_geometry.train(cfg)
+
+
+# ---- A run
+
+
+@pytest.mark.parametrize("changes", [{}, {"field_target": "distance"}, {"field_grid": 0}, {"field_color": False},
+                                     {"field_pictures": True}], ids=["plain", "distance", "no volume", "no color",
+                                                                     "pictures"])
+def test_a_run_writes_best_last_and_a_log_and_the_model_comes_back(changes, field_config, tmp_path):
+    cfg = field_config(num_epochs_stage1=2, **changes)
+    scores = train_geometry.train(cfg)
+    lines = read_log(cfg.log_dir)
+    assert [line["epoch"] for line in lines] == [0, 1, 2]
+    assert [line.get("step") for line in lines] == [None, 4, 8], "four shoes to train on, one held out"
+    assert scores["start"] == lines[0]["validation"] and scores["last"] == lines[2]["validation"]
+    assert scores["best"] == min(line["validation"] for line in lines[1:])
+    assert all(math.isfinite(value) for line in lines for value in line.values())
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"geometry_field_best.pth",
+                                                                            "geometry_field_last.pth"}
+    model, checkpoint = load_field_model(tmp_path / "checkpoints" / "geometry_field_last.pth")
+    assert checkpoint["image_size"] == 256 and len(checkpoint["validation_ids"]) == 1 and checkpoint["step"] == 8
+    made = {"target": cfg.field_target, "grid_size": cfg.field_grid, "use_color": cfg.field_color,
+            "pictures": cfg.field_pictures}
+    assert made.items() <= model.model_args().items()
+
+
+def test_the_last_score_is_that_of_the_checkpoint_that_was_written(field_config, tmp_path):
+    cfg = field_config(num_epochs_stage1=1)
+    scores = train_geometry.train(cfg)
+    model, checkpoint = load_field_model(tmp_path / "checkpoints" / "geometry_field_last.pth")
+    cached = prepare_objects(cfg, quiet=True)[1]
+    item = FieldDataset([cached[name] for name in checkpoint["validation_ids"]])[0]
+    chosen = torch.randperm(2000, generator=utils.training.sample_generator(0, "validation", item["id"]))[:200]
+    output, hull = model(item["points"][None, chosen], item["maps"][None].float(), view_cameras(), item["box"][None])
+    distances = item["distances"][chosen].float()
+    entropy = torch.nn.functional.softplus(torch.where(distances > 0, -output[0], output[0]))
+    weight = (hull[0] > -0.01) * (distances.abs() / 0.02).clamp(0.2, 1)
+    assert scores["last"] == pytest.approx(((entropy * weight).sum() / weight.sum()).item(), rel=1e-4)
+
+
+def test_equal_seeds_give_equal_weights_and_others_do_not(field_config, tmp_path):
+    runs = [field_config(num_epochs_stage1=1, seed=seed, checkpoint_dir=str(tmp_path / str(i)))
+            for i, seed in enumerate((3, 3, 4))]
+    for cfg in runs:
+        train_geometry.train(cfg)
+    first, again, other = (weights_of(Path(cfg.checkpoint_dir) / "geometry_field_last.pth") for cfg in runs)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["head.0.weight"], other["head.0.weight"])
+
+
+def test_points_box_and_distances_of_a_changed_space_still_belong_together(field_config, monkeypatch):
+    true_loss, forward, given, judged = models.field_model.field_loss, FieldModel.forward, [], []
+    monkeypatch.setattr(FieldModel, "forward", lambda self, points, maps, cameras, box: given.append((points, box)) or
+                        forward(self, points, maps, cameras, box))
+    monkeypatch.setattr(models.field_model, "field_loss",
+                        lambda output, *rest: judged.append(rest) or true_loss(output, *rest))
+    train_geometry.train(field_config(num_epochs_stage1=2, validation_fraction=0.0, field_points=2000))
+    assert len(given) == len(judged) == 10
+    for (points, box), (distances, hull, _) in zip(given, judged):
+        half = (box[:, 1] - box[:, 0]) / 2
+        assert half.max() == pytest.approx(1, abs=1e-5)
+        reach = torch.quantile((points - box.mean(dim=1)).abs() / half, 0.97, dim=1)
+        assert ((reach > 0.9) & (reach < 1.2)).all(), "points fill the box on every axis"
+        deep = distances > 0.03
+        assert deep.sum() > 50 and (hull[deep] > 0).float().mean() > 0.97, "solid matter lies in the hull"
+
+
+@pytest.mark.parametrize("target, share", [("occupancy", 0.6), ("distance", 0.5)])
+def test_one_object_can_be_overfitted(target, share, field_config, tmp_path, monkeypatch):
+    same_space = torch.eye(3)[None]
+    monkeypatch.setattr(models.cameras, "random_space", lambda box, generators: (same_space, view_cameras()))
+    monkeypatch.setattr(models.cameras, "random_colors", lambda maps, generators: maps)
+    cfg = field_config(num_epochs_stage1=80, validation_fraction=0.0, training_share=0.001, field_target=target,
+                       field_points=2000, learning_rate_field=6e-3)
+    train_geometry.train(cfg)
+    losses = [line["loss"] for line in read_log(cfg.log_dir)]
+    assert sum(losses[-5:]) / 5 < share * losses[0]
+    model, checkpoint = load_field_model(tmp_path / "checkpoints" / "geometry_field_last.pth")
+    item = FieldDataset([prepare_objects(cfg, quiet=True)[1][checkpoint["training_ids"][0]]])[0]
+    output, hull = model(item["points"][None], item["maps"][None].float(), view_cameras(), item["box"][None])
+    sure = (hull[0] > 0) & (item["distances"].abs() > 0.03)
+    assert ((output[0] > 0) == (item["distances"] > 0))[sure].float().mean() > 0.85
+
+
+# ---- Stopping and going on
+
+
+@pytest.mark.parametrize("changes", [{"field_pictures": True}, {"field_variants": 2, "gradient_accumulation_steps": 2}],
+                         ids=["pictures", "variants, accumulated"])
+def test_four_epochs_equal_two_a_stop_and_two_more(changes, field_config, tmp_path, monkeypatch):
+    whole, halves = (field_config(num_epochs_stage1=4, checkpoint_dir=str(tmp_path / name),
+                                  log_dir=str(tmp_path / name), **changes) for name in ("whole", "halves"))
+    expected = train_geometry.train(whole)
+    steps = torch.load(tmp_path / "whole" / "geometry_field_last.pth", weights_only=True)["step"] // 4
+    run_until(halves, 2 * steps + 1, monkeypatch)  # in the midst of the third epoch
+    assert torch.load(tmp_path / "halves" / "geometry_field_last.pth", weights_only=True)["epoch"] == 2
+    halves.resume = True
+    assert train_geometry.train(halves) == expected
+    for name in ("last", "best"):
+        first, second = (torch.load(tmp_path / folder / f"geometry_field_{name}.pth", weights_only=True)
+                         for folder in ("whole", "halves"))
+        assert all(torch.equal(first["weights"][key], second["weights"][key]) for key in first["weights"])
+        assert first["epoch"] == second["epoch"] and first["score"] == second["score"]
+    assert read_log(tmp_path / "whole") == read_log(tmp_path / "halves")
+
+
+def test_a_resumed_run_of_other_sizes_is_refused_naming_file_and_weight(field_config):
+    train_geometry.train(field_config(num_epochs_stage1=1))
+    with pytest.raises(UserError, match=r"geometry_field_last.pth: weight .* has shape"):
+        train_geometry.train(field_config(num_epochs_stage1=2, resume=True, field_color=False))
+
+
+# ---- Items
+
+
+def test_an_item_is_the_same_from_the_cache_and_made_again_where_that_is_damaged(field_config, tmp_path):
+    cfg = field_config(cache_dir=str(tmp_path / "cache"))
+    dataset = FieldDataset(list(prepare_objects(cfg, quiet=True)[1].values()))
+    made, read = dataset[(0, 3)], dataset[(0, 3)]
+    file, = Path(cfg.cache_dir).glob("*-field-*.npz")
+    file.write_bytes(file.read_bytes()[:1000])
+    again = dataset[(0, 3)]
+    assert made["id"] == dataset.cached[0].id and made["variant"] == 3
+    for name in ("maps", "box", "points", "distances"):
+        assert torch.equal(made[name], read[name]) and torch.equal(made[name], again[name])
+
+
+def test_variants_are_turned_or_joined_or_solids_each_its_own(field_config, tmp_path, monkeypatch):
+    kinds = []
+    made = load_data.make_field_item
+    monkeypatch.setattr(load_data, "make_field_item",
+                        lambda files, kind, rng: kinds.append((kind, len(files))) or made(files, kind, rng))
+    cfg = field_config(cache_dir=str(tmp_path / "cache"))
+    dataset = FieldDataset(list(prepare_objects(cfg, quiet=True)[1].values()))
+    items = [dataset[(1, variant)] for variant in range(7)]
+    assert kinds[0] == ("given", 1) and {kind for kind, _ in kinds[1:]} == {"turned", "joined", "solid"}
+    assert all(count == (3 if kind == "joined" else 1) for kind, count in kinds)
+    boxes = {tuple(item["box"].flatten().tolist()) for item in items}
+    assert len(boxes) == 7
+    assert all((item["box"][1] - item["box"][0]).max() == pytest.approx(2, abs=0.03) for item in items[1:])
+
+
+# ---- What goes wrong
+
+
+@pytest.mark.parametrize("options, named", [
+    (["--geometry_decoder", "voxels"], "--geometry_decoder voxels: choose points or field"),
+    (["--field_target", "color"], "--field_target color: choose occupancy or distance"),
+    (["--field_grid", "10"], "--field_grid 10: must be a multiple of 4"),
+    (["--field_grid", "24", "--field_widths", "32,60"], "--field_widths (32, 60): expected multiples of 8"),
+    (["--field_points", "0"], "--field_points 0: must be at least 1"),
+    (["--resume", "--checkpoint_dir", "{tmp}", "--log_dir", "{tmp}"], "geometry_field_last.pth: no such checkpoint")])
+def test_wrong_combinations_are_refused_in_one_line_with_code_2(options, named, run_script_main, field_config, tmp_path):
+    cfg = field_config()
+    data = ["--obj_dir", cfg.obj_dir, "--images_dir", cfg.images_dir, "--cache_dir", cfg.cache_dir, "--device", "cpu",
+            "--num_surface_samples", "512", "--image_size", "56", "--geometry_decoder", "field"]
+    code, _, errors = run_script_main(train_geometry, *data, *[text.format(tmp=tmp_path) for text in options])
+    assert code == 2
+    assert errors.startswith("error: ") and named in errors and errors.count("\n") == 1
+
+
+# ---- The script itself
+
+
+@pytest.mark.slow
+def test_the_script_trains_on_the_shipped_sample_in_one_command(tmp_path):
+    command = [sys.executable, "train_geometry.py", "--preset", "fast", "--geometry_decoder", "field", "--device", "cpu",
+               "--num_epochs_stage1", "1", "--field_variants", "0", "--field_grid", "8", "--field_widths", "8,16",
+               "--training_share", "0.3", "--field_points", "500", "--cache_dir", str(tmp_path / "cache"),
+               "--obj_dir", "data/sample/OBJs", "--images_dir", "data/sample/input_images",
+               "--checkpoint_dir", str(tmp_path), "--log_dir", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "training on 3 objects, validating on 2" in done.stdout and "epoch 1: loss" in done.stdout
+    assert load_field_model(tmp_path / "geometry_field_best.pth")[1]["epoch"] == 1
+    start, end = (line["validation"] for line in read_log(tmp_path))
+    assert end < start
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one_that_adds_up_two_batches(field_config, tmp_path):
+    # One object is held out, so the second process has none to validate on.
+    two, one = (field_config(num_epochs_stage1=2, checkpoint_dir=str(tmp_path / name), log_dir=str(tmp_path / name),
+                             gradient_accumulation_steps=batches) for name, batches in (("two", 1), ("one", 2)))
+    train_geometry.train(one)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    done = subprocess.run([*command, "train_geometry.py", *as_options(two)], cwd=ROOT, env=environment,
+                          capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "processes: 2" in done.stdout and done.stdout.count("epoch 1: loss") == 1, "one process talks"
+    first, second = read_log(one.log_dir), read_log(two.log_dir)
+    assert [line.keys() for line in first] == [line.keys() for line in second]
+    for one_line, two_line in zip(first, second):
+        assert two_line == pytest.approx(one_line, abs=1e-4)
+    weights = [weights_of(tmp_path / name / "geometry_field_last.pth") for name in ("one", "two")]
+    assert weights[0].keys() == weights[1].keys()
+    assert all(torch.allclose(weights[0][name], weights[1][name], atol=1e-4) for name in weights[0])
