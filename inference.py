@@ -9,11 +9,15 @@ views of the result, and two oblique ones.
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from config import EXAMPLES_DIR, PRETRAINED_DIR, OptionParser, UserError, run_script
 
 ROOT = Path(__file__).parent
 PREVIEW_SIZE = 256  # pixels per picture of the preview
+MAP_PICTURE = 256  # pixels; read for the preview and by the field (2 * utils.view_maps.MAP_SIZE)
+SMOOTHING = 0.7  # grid steps; standard deviation of the Gaussian over a field
+LARGEST_PICTURE = 1024  # pixels; colours are taken from pictures of at most this size
 TEXELS_AT_ONCE = 1 << 17  # bounds the memory of colouring, whatever the texture size
 
 
@@ -23,10 +27,12 @@ def parse_options(argv):
                         help="folder of one object (front.png ...), of many (<id>_front.png ...), or of such folders; "
                              "default: the shipped examples")
     parser.add_argument("--output", default="output", help="folder for the results (default output)")
-    parser.add_argument("--geometry", choices=["points"], default="points", help="decoder; points: from pictures alone")
-    parser.add_argument("--geometry_checkpoint", help="default: checkpoints/geometry_best.pth if you trained one, else "
-                                                      "the shipped one")
-    parser.add_argument("--texture_checkpoint", help="default: checkpoints/texture_best.pth, else the shipped one")
+    parser.add_argument("--geometry", choices=["field", "points"], help="decoder; field: from the six named views; "
+                        "points: from pictures alone, in any order (default: what you trained, else field)")
+    parser.add_argument("--geometry_checkpoint", help="default: your own in checkpoints/, else the shipped one")
+    parser.add_argument("--grid", type=int, default=128, help="field: cells along the longest edge (default 128)")
+    parser.add_argument("--faces", type=int, default=20000, help="field: most faces of the mesh (default 20000)")
+    parser.add_argument("--texture_checkpoint", help="points: default checkpoints/texture_best.pth, else the shipped one")
     outline = parser.add_mutually_exclusive_group()
     outline.add_argument("--mask_dir", metavar="DIR", help="your own masks, white or opaque on the object: "
                          "<id>_<view>.png, <id>/<view>.png, or <view>.png if there is one object")
@@ -39,37 +45,168 @@ def parse_options(argv):
     options = parser.parse_args(argv)
     if not 64 <= options.texture_size <= 8192:
         raise UserError(f"--texture_size {options.texture_size}: choose 64 to 8192")
+    for name, low, high in (("grid", 16, 512), ("faces", 100, 10**7)):
+        if not low <= getattr(options, name) <= high:
+            raise UserError(f"--{name} {getattr(options, name)}: choose {low} to {high}")
     if options.mask_dir and not Path(options.mask_dir).is_dir():
         raise UserError(f"--mask_dir {options.mask_dir}: no such folder")
     return options
 
 
-def load_models(geometry_checkpoint, texture_checkpoint, device):
-    """Load both stages for use.
+class TexturedShape(NamedTuple):
+    """A mesh as it is written.
+
+    vertices (N, 3) float in the normalised frame; faces (F, 3) int; uvs (T, 2) float32 in [0, 1]; face_uvs (F, 3) int,
+    indices into uvs; picture (H, W, 3) uint8.
+    """
+
+    vertices: object
+    faces: object
+    uvs: object
+    face_uvs: object
+    picture: object
+
+
+def load_reconstructor(geometry_checkpoint, texture_checkpoint, device, *, texture_size=1024, grid=128, num_faces=20000,
+                       cache_dir=None):
+    """Everything between pictures and mesh as one function, for whichever decoder the geometry checkpoint holds.
 
     Args:
-        geometry_checkpoint, texture_checkpoint: paths, or None for your own best, else the shipped one.
+        geometry_checkpoint: path.
+        texture_checkpoint: path, or None for your own best, else the shipped one; a field, which takes its colours from
+            the pictures, has none.
         device: torch.device.
+        texture_size: texels per edge of the texture.
+        grid: cells along the longest edge of the object at which a field is evaluated.
+        num_faces: most faces of a field's mesh.
+        cache_dir: folder that keeps the point decoder's UV atlas, or None.
     Returns:
-        geometry: GeometryModel; texture: TextureModel; sizes: (int, int), the edge in pixels of the pictures each reads.
+        function of `read` that gives a TexturedShape; read(size) gives SixViews of `size` pixels, read(None) of as many
+        as the pictures have, up to LARGEST_PICTURE.
     Raises:
-        UserError: a file is missing or wrong.
+        UserError: a checkpoint is missing or wrong.
     """
+    from utils.checkpoint import load_checkpoint
+
+    if load_checkpoint(geometry_checkpoint, ("geometry", "field"))["kind"] == "field":
+        from models.field_model import load_field_model
+
+        if texture_checkpoint:
+            raise UserError(f"{texture_checkpoint}: a field takes its colours from the pictures; leave "
+                            "--texture_checkpoint out, or choose --geometry points")
+        field = load_field_model(geometry_checkpoint)[0].to(device)
+        return lambda read: reconstruct_field(field, read, grid, num_faces, texture_size)
+
+    import torch
+
     from models.geometry_model import load_geometry_model
     from models.texture_model import load_texture_model
+    from utils.template import template_atlas
 
-    paths = [named or default_checkpoint(kind)
-             for kind, named in (("geometry", geometry_checkpoint), ("texture", texture_checkpoint))]
-    geometry, first = load_geometry_model(paths[0])
-    texture, second = load_texture_model(paths[1])
-    print(f"models: {paths[0]}, {paths[1]}")
-    return geometry.to(device), texture.to(device), (first["image_size"], second["image_size"])
+    geometry, first = load_geometry_model(geometry_checkpoint)
+    texture, second = load_texture_model(texture_checkpoint or default_checkpoint("texture"))
+    geometry, texture, sizes = geometry.to(device), texture.to(device), (first["image_size"], second["image_size"])
+    atlas = template_atlas(geometry.decoder.num_points, texture_size, cache_dir)
+    faces = geometry.faces.cpu().numpy()
+
+    def run(read):
+        images = [torch.from_numpy(read(size).images).permute(0, 3, 1, 2) for size in sizes]
+        vertices, picture = reconstruct(geometry, texture, *images, atlas, texture_size)
+        return TexturedShape(vertices, faces, atlas.uvs, atlas.face_uvs, picture)
+    return run
 
 
 def default_checkpoint(kind):
-    """Your own best checkpoint of a kind, else the shipped one."""
+    """Your own best checkpoint of a kind (geometry, geometry_field or texture), else the shipped one."""
     own = Path("checkpoints") / f"{kind}_best.pth"
     return own if own.is_file() else ROOT / PRETRAINED_DIR / f"{kind}_best.pth"
+
+
+def choose_geometry(decoder=None):
+    """The geometry checkpoint to use: of the decoder asked for; else your own, the field first; else the shipped field.
+
+    Args:
+        decoder: "points", "field" or None.
+    Returns:
+        Path.
+    """
+    if decoder:
+        return default_checkpoint("geometry" if decoder == "points" else "geometry_field")
+    own = [Path("checkpoints") / f"{kind}_best.pth" for kind in ("geometry_field", "geometry")]
+    return next((path for path in own if path.is_file()), default_checkpoint("geometry_field"))
+
+
+def reconstruct_field(model, read, grid, num_faces, texture_size):
+    """Six pictures to a textured shape by a field.
+
+    Args:
+        model: FieldModel in eval mode.
+        read, grid, num_faces, texture_size: see `load_reconstructor`.
+    Returns:
+        TexturedShape.
+    Raises:
+        UserError: the six masks have no body in common.
+    """
+    import numpy as np
+
+    from models.field_model import field_on_grid
+    from utils.field_mesh import (enforce_silhouettes, keep_main_parts, mesh_from_grid, smoothed, vertex_normals,
+                                  without_ripples)
+    from utils.project_colors import project_colors
+    from utils.template import make_atlas
+    from utils.view_maps import MAP_SIZE, view_maps
+    from utils.visual_hull import edge_distances, grid_axes, hull_on_grid
+
+    views, sharp = read(2 * MAP_SIZE), read(None)
+    maps, box = view_maps(views.images, views.masks)
+    distances, axes = edge_distances(views.masks), grid_axes(box, grid)
+    hull = hull_on_grid(distances, axes)
+    if not (hull > 0).any():
+        raise UserError(f"{views.id}: the six outlines have no body in common; is each picture under its right name?")
+    field = smoothed(field_on_grid(model, maps, axes, hull), hull, SMOOTHING)
+    field = keep_main_parts(enforce_silhouettes(field, hull, distances, axes))
+    vertices, faces = mesh_from_grid(field, axes, num_faces)
+    vertices = without_ripples(vertices, faces)
+
+    atlas = make_atlas(vertices, faces, texture_size)
+    corners, weights = faces[atlas.texel_faces], atlas.texel_weights[..., None]
+    points, normals = ((values[corners] * weights).sum(1) for values in (vertices, vertex_normals(vertices, faces)))
+    colors, seen = project_colors(points, normals, vertices, faces, sharp.images, sharp.masks)
+    picture = np.empty((texture_size * texture_size, 3), np.uint8)
+    picture[:] = np.round(255 * colors[seen].mean(0)) if seen.any() else 128  # texels that no face shows
+    picture[atlas.texels] = np.round(255 * colors.clip(0, 1))
+    return TexturedShape(vertices, faces, atlas.uvs, atlas.face_uvs,
+                         picture.reshape(texture_size, texture_size, 3))
+
+
+def picture_reader(files, object_id, masks=None, remove_background=None):
+    """`read` for a reconstructor: a function of a size that reads an object's six pictures once per size.
+
+    Args:
+        files, object_id, masks, remove_background: see utils.six_views.read_framed_views.
+    Returns:
+        function of a size in pixels (None: as many as the largest picture has, up to LARGEST_PICTURE) that gives
+        SixViews; its attribute `note` holds what the first reading had to say, or None.
+    """
+    from PIL import Image
+
+    from utils.six_views import read_framed_views
+
+    kept = {}
+
+    def read(size):
+        if size is None:
+            size = MAP_PICTURE
+            for path in files.values():
+                with Image.open(path) as picture:
+                    size = max(size, min(max(picture.size), LARGEST_PICTURE))
+        if size not in kept:
+            views, note = read_framed_views(files, size, object_id, masks, remove_background)
+            read.note = note if not kept else read.note
+            kept[size] = views
+        return kept[size]
+    read.note = None
+    return read
 
 
 def reconstruct(geometry, texture, shape_images, color_images, atlas, texture_size):
@@ -103,13 +240,12 @@ def reconstruct(geometry, texture, shape_images, color_images, atlas, texture_si
     return vertices.cpu().numpy(), picture.reshape(texture_size, texture_size, 3)
 
 
-def write_mesh(folder, object_id, vertices, faces, atlas, picture, file_format):
-    """Write `<folder>/<object_id>.obj` + .mtl + .png, or .glb; returns the mesh's path. Shapes as in `reconstruct`."""
+def write_mesh(folder, object_id, shape, file_format):
+    """Write a TexturedShape to `<folder>/<object_id>.obj` + .mtl + .png, or .glb; returns the mesh's path."""
     from utils.mesh_io import write_glb, write_obj
 
     path = Path(folder) / f"{object_id}.{file_format}"
-    write = {"obj": write_obj, "glb": write_glb}[file_format]
-    write(path, vertices, faces, atlas.uvs, atlas.face_uvs, picture)
+    {"obj": write_obj, "glb": write_glb}[file_format](path, *shape)
     return path
 
 
@@ -118,7 +254,7 @@ def write_preview(path, images, mesh):
 
     Args:
         path: .png file.
-        images: (6, 3, S, S) float array in [0, 1].
+        images: (6, S, S, 3) float array in [0, 1].
         mesh: utils.mesh_io.Mesh.
     """
     import numpy as np
@@ -128,7 +264,7 @@ def write_preview(path, images, mesh):
     from utils.render_views import over_white, render, render_views
     from utils.views import camera_basis
 
-    inputs = [np.asarray(Image.fromarray((np.moveaxis(image, 0, -1) * 255).round().astype(np.uint8))
+    inputs = [np.asarray(Image.fromarray((image * 255).round().astype(np.uint8))
                          .resize((PREVIEW_SIZE, PREVIEW_SIZE), Image.Resampling.LANCZOS)) for image in images]
     views = [over_white(picture) for picture in render_views(mesh, PREVIEW_SIZE).values()]
     oblique = []
@@ -155,44 +291,38 @@ def main(argv):
         print(f"left out: {problem}")
     remove_background = background_remover() if options.remove_background else None
 
-    import torch
-
-    from utils.device import resolve_device
+    from utils.device import lighter_inference, out_of_memory_advice, resolve_device
     from utils.files import check_writable
     from utils.mesh_io import textured_mesh
-    from utils.template import template_atlas
 
     device = resolve_device(options.device)
-    geometry, texture, sizes = load_models(options.geometry_checkpoint, options.texture_checkpoint, device)
+    geometry = options.geometry_checkpoint or choose_geometry(options.geometry)
+    run = load_reconstructor(geometry, options.texture_checkpoint, device, texture_size=options.texture_size, grid=options.grid,
+                             num_faces=options.faces, cache_dir=options.cache_dir)
     check_writable(options.output)
-    atlas = template_atlas(geometry.decoder.num_points, options.texture_size, options.cache_dir)
-    faces = geometry.faces.cpu().numpy()
-    print(f"device: {device}, ready in {time.perf_counter() - started:.1f} s")
+    print(f"model: {geometry}, device: {device}, ready in {time.perf_counter() - started:.1f} s")
 
     done = 0
     for object_id, files in sets.items():
         started = time.perf_counter()
         try:
             masks = find_masks(options.mask_dir, object_id, alone=len(sets) == 1) if options.mask_dir else None
-            read_sets = {size: read_framed_views(files, size, object_id, masks, remove_background)
-                         for size in set(sizes)}
+            read = picture_reader(files, object_id, masks, remove_background)
+            images = read(MAP_PICTURE).images
+            if read.note:
+                print(f"{object_id}: {read.note}")
+            with out_of_memory_advice(lighter_inference(options.texture_size, device.type)):
+                shape = run(read)
         except UserError as error:  # the other objects still get their meshes
             print(f"left out: {error}")
             continue
-        note = read_sets[sizes[0]][1]
-        if note:
-            print(f"{object_id}: {note}")
-        images = [torch.from_numpy(read_sets[size][0].images).permute(0, 3, 1, 2) for size in sizes]
-        read = time.perf_counter()
-        vertices, picture = reconstruct(geometry, texture, *images, atlas, options.texture_size)
         predicted = time.perf_counter()
         folder = Path(options.output) / object_id
-        path = write_mesh(folder, object_id, vertices, faces, atlas, picture, options.format)
-        mesh = textured_mesh(vertices, faces, atlas.uvs, atlas.face_uvs, picture)
-        write_preview(folder / f"{object_id}_preview.png", images[1].numpy(), mesh)
-        written = time.perf_counter()
-        print(f"{path}: {len(vertices)} vertices, {len(faces)} faces; read {read - started:.2f} s, predicted "
-              f"{predicted - read:.2f} s, wrote {written - predicted:.2f} s")
+        path = write_mesh(folder, object_id, shape, options.format)
+        mesh = textured_mesh(*shape)
+        write_preview(folder / f"{object_id}_preview.png", images, mesh)
+        print(f"{path}: {len(shape.vertices)} vertices, {len(shape.faces)} faces; reconstructed in "
+              f"{predicted - started:.2f} s, wrote in {time.perf_counter() - predicted:.2f} s")
         done += 1
     if problems or done < len(sets):
         raise UserError(f"{done} objects reconstructed, some were left out (see above)")

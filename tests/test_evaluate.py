@@ -1,0 +1,399 @@
+"""evaluate.py: the right objects, the right numbers in the right files, and one clear line for everything wrong."""
+import csv
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import evaluate
+from config import UserError
+from load_data import find_objects, split_objects
+from tests.conftest import as_options
+from utils import leaks, report, retrain, sheets
+from utils.mesh_io import plain_mesh
+
+QUICK = ("--samples", 500, "--picture_size", 32, "--device", "cpu")
+
+
+def folders(shoes):
+    return ("--obj_dir", shoes / "OBJs", "--images_dir", shoes / "input_images")
+
+
+@pytest.fixture(scope="module")
+def result(shoes, tmp_path_factory):
+    """Results folder of the shipped model and two baselines on all five shoes, and what was printed."""
+    import contextlib
+    import io
+
+    output, printed = tmp_path_factory.mktemp("results"), io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        evaluate.main(list(map(str, (*folders(shoes), *QUICK, "--split", "all", "--methods", "model,floor,hull",
+                                     "--sheet_rows", 2, "--output", output, "--cache_dir", output / "cache"))))
+    return output, printed.getvalue()
+
+
+# ---- What is written
+
+
+def test_every_object_and_method_has_a_row_and_the_table_shows_their_mean(result):
+    output, printed = result
+    rows = list(csv.DictReader(open(output / "objects.csv")))
+    assert len(rows) == 5 * 3 and len({(row["id"], row["method"]) for row in rows}) == 15
+    summary = json.loads((output / "summary.json").read_text())["groups"]["all objects"]
+    for method in ("model", "floor", "hull"):
+        mine = np.array([float(row["cd_l1"]) for row in rows if row["method"] == method])
+        assert summary[method]["objects"] == 5
+        assert summary[method]["cd_l1"]["mean"] == pytest.approx(mine.mean(), rel=1e-4)
+        assert summary[method]["cd_l1"]["median"] == pytest.approx(np.median(mine), rel=1e-4)
+        assert f"{mine.mean():.4f}" in printed and f"{mine.mean():.4f}" in (output / "table.md").read_text()
+
+
+def test_floor_is_perfect_and_the_shipped_model_is_not(result):
+    groups = json.loads((result[0] / "summary.json").read_text())["groups"]["all objects"]
+    assert groups["floor"]["f_0.1"]["mean"] > 0.95 and groups["floor"]["psnr_novel"]["mean"] == 100
+    assert 0.01 < groups["model"]["cd_l1"]["mean"] < 0.2 and groups["model"]["psnr_novel"]["mean"] < 40
+    assert groups["floor"]["cd_l1"]["mean"] < groups["model"]["cd_l1"]["mean"]
+    assert groups["hull"]["iou_input"]["mean"] > 0.9
+
+
+def test_protocol_is_stated_with_the_content_of_the_checkpoints(result):
+    from utils.files import content_key
+
+    key = content_key([evaluate.checkpoint_paths("model")[0]])
+    for text in (result[1], (result[0] / "table.md").read_text()):
+        assert key in text and "500 samples" in text and "26 directions" in text and "objects: 5" in text
+        assert "22.5 + 45 i" in text and "0.02, 0.04, 0.1" in text and "no alignment" in text
+
+
+def test_contact_sheet_shows_as_many_objects_as_asked_for(result):
+    with Image.open(result[0] / "contact_sheet.png") as image:
+        assert image.size == (12 * sheets.TILE, sheets.LABEL + 2 * (sheets.LABEL + sheets.TILE))
+
+
+def test_worst_objects_come_first_on_the_sheet(shoes):
+    objects, _ = find_objects(shoes / "OBJs", shoes / "input_images")
+    pictures, kept = np.zeros((8, 32, 32, 4), np.uint8), []
+    truth = SimpleNamespace(pictures={"novel": pictures})
+    for files, score in zip(objects, (0.5, 0.2, 0.9, 0.1, 0.3)):
+        scores = {"f_0.02": score, "f_0.1": 1.0, "cd_l1": 0.1, "psnr_novel": 20.0}
+        evaluate._keep_worst(kept, files, "model", scores, {"model": pictures}, truth, 3)
+    assert [score for score, _ in kept] == [0.1, 0.2, 0.3]
+
+
+def test_what_cannot_be_judged_is_left_out_with_exit_code_2(shoes, tmp_path, run_script_main):
+    import shutil
+
+    data = tmp_path / "data"
+    shutil.copytree(shoes / "OBJs", data / "OBJs")
+    shutil.copytree(shoes / "input_images", data / "input_images")
+    next((data / "OBJs" / "shoe_00001").glob("*.obj")).write_text("v 0 0 0\n")
+    next((data / "input_images").glob("shoe_00002_top.*")).unlink()
+    code, out, err = run_script_main(evaluate, *folders(data), *QUICK, "--split", "all", "--methods", "floor",
+                                     "--output", tmp_path / "out", "--cache_dir", tmp_path / "cache")
+    assert code == 2 and len(err.strip().splitlines()) == 1 and "2 objects" in err
+    assert "shoe_00001" in out and "missing view top" in out
+    rows = list(csv.DictReader(open(tmp_path / "out" / "objects.csv")))
+    assert {row["id"] for row in rows} == {"shoe_00000", "shoe_00003", "shoe_00004"}
+
+
+@pytest.mark.parametrize("options, words", [
+    (["--methods", "modle"], "modle"), (["--methods", "none.pth"], "none.pth"), (["--methods", ""], "at least one"),
+    (["--samples", "0"], "--samples"), (["--folds", "1"], "--folds"), (["--methods", "mean_color"], "mean_color"),
+    (["--folds", "2", "--leak_check"], "choose one"), (["--obj_dir", "nowhere"], "nowhere"),
+    (["--folds", "2", "--", "--num_epochs_stage1", "x"], "num_epochs_stage1"), (["--", "--preset", "fast"], "--preset"),
+    (["--folds", "2", "--", "--seed", "3"], "--seed"), (["--validation_fraction", "2"], "--validation_fraction")])
+def test_bad_options_are_one_line_and_nothing_is_written(shoes, tmp_path, run_script_main, options, words):
+    code, _, err = run_script_main(evaluate, *folders(shoes), "--output", tmp_path / "out", *options)
+    assert code == 2 and len(err.strip().splitlines()) == 1 and words in err
+    assert not list(tmp_path.rglob("*.*"))
+
+
+# ---- Which objects
+
+
+def checkpoint(validation_ids, **config):
+    return {"validation_ids": validation_ids, "config": {"seed": 4, "validation_fraction": 0.3} | config}
+
+
+def options(**changes):
+    return SimpleNamespace(**{"seed": None, "validation_fraction": None} | changes)
+
+
+def test_held_out_objects_are_those_that_the_checkpoint_records():
+    ids = [f"object_{number}" for number in range(20)]
+    train, held_out, _ = evaluate.choose_split(ids, checkpoint(["object_3", "object_7", "elsewhere"]), options())
+    assert held_out == ["object_3", "object_7"] and sorted(train + held_out) == sorted(ids)
+
+
+def test_without_a_record_the_split_is_that_of_training_with_the_same_settings():
+    ids = [f"object_{number}" for number in range(20)]
+    assert evaluate.choose_split(ids, checkpoint(["elsewhere"]), options())[:2] == split_objects(ids, 0.3, 4)
+    asked = evaluate.choose_split(ids, checkpoint(["object_3"]), options(seed=9, validation_fraction=0.5))[:2]
+    assert asked == split_objects(ids, 0.5, 9)
+    folds = checkpoint([], num_folds=4, fold=2)
+    assert evaluate.choose_split(ids, folds, options())[:2] == split_objects(ids, 0.3, 4, 4, 2)
+
+
+def test_objects_of_the_training_set_are_recognised():
+    ids = ["a", "b", "c", "d"]
+    assert evaluate.trained_on(checkpoint(["a"]), ["a", "b"], ids) == {"b"}
+    assert evaluate.trained_on(checkpoint(["elsewhere"]), ["a", "b"], ids) == set()
+    listed = checkpoint(["a"]) | {"training_ids": ["c"]}
+    assert evaluate.trained_on(listed, ["a", "b", "c"], ids) == {"c"}
+
+
+def test_judging_training_objects_is_warned_of(shoes, tiny_geometry, tmp_path, run_script_main):
+    code, out, _ = run_script_main(evaluate, *folders(shoes), *QUICK, "--split", "train", "--methods", tiny_geometry,
+                                   "--output", tmp_path / "out", "--cache_dir", tmp_path)
+    assert code == 0 and "was trained on 4 of them" in out and "4 of 5 objects are judged" in out
+    code, out, _ = run_script_main(evaluate, *folders(shoes), *QUICK, "--methods", tiny_geometry,
+                                   "--output", tmp_path / "out", "--cache_dir", tmp_path)
+    assert code == 0 and "geometry checkpoint was trained on" not in out and "1 of 5 objects are judged" in out
+
+
+def test_mean_color_paints_the_models_own_shape_and_predicts_it_once(shoes):
+    objects, _ = find_objects(shoes / "OBJs", shoes / "input_images")
+    calls = []
+
+    def model(files, object_id):
+        calls.append(object_id)
+        return plain_mesh(np.eye(3), [[0, 1, 2]])
+    methods = evaluate.make_methods({"model": model}, ["mean_color"], [], None)
+    meshes = [methods[name](objects[0]) for name in ("model", "mean_color")]
+    assert calls == [objects[0].id] and (meshes[0].vertices == meshes[1].vertices).all()
+    with pytest.raises(UserError, match="need training objects"):
+        evaluate.make_methods({}, ["nearest"], [], None)
+
+
+def test_reconstructor_gives_what_inference_writes(shoes, tmp_path):
+    """The same vertices as the mesh that inference.py writes for the same pictures."""
+    import inference
+    import trimesh
+
+    files = find_objects(shoes / "OBJs", shoes / "input_images")[0][0]
+    options = evaluate.parse_options(["--cache_dir", str(tmp_path)])
+    mesh = evaluate.reconstructor(evaluate.checkpoint_paths("model"), torch.device("cpu"), options)(files.images,
+                                                                                                  files.id)
+    single = tmp_path / "views" / files.id
+    single.mkdir(parents=True)
+    for view, path in files.images.items():
+        (single / f"{view}{path.suffix}").write_bytes(path.read_bytes())
+    inference.main([str(single), "--output", str(tmp_path / "out"), "--texture_size", "64", "--device", "cpu"])
+    written = trimesh.load(tmp_path / "out" / files.id / f"{files.id}.obj", process=False)
+    assert np.asarray(written.bounds) == pytest.approx(np.stack([mesh.vertices.min(0), mesh.vertices.max(0)]), abs=1e-4)
+    assert len(mesh.textures) == 1 and mesh.textures[0].std() > 1
+
+
+# ---- Statistics
+
+
+def rows_of(method, values, prefix="shoe_0000"):
+    return [{"id": f"{prefix}{number}", "method": method, "f_0.02": value, "cd_l1": 1 - value}
+            for number, value in enumerate(values)]
+
+
+def test_bootstrap_interval_is_that_of_the_mean():
+    values = np.random.default_rng(0).normal(5, 2, 400)
+    low, high = report.bootstrap_interval(values, 0)
+    # Standard error 2 / 20 = 0.1, and 1.96 of them to either side.
+    assert low == pytest.approx(values.mean() - 0.196, abs=0.03)
+    assert high == pytest.approx(values.mean() + 0.196, abs=0.03)
+    assert report.bootstrap_interval(np.array([3.0]), 0) == (3, 3)
+    assert report.bootstrap_interval(values, 0) == (low, high)
+
+
+def test_synthetic_and_real_objects_are_shown_apart_where_both_occur():
+    mixed = rows_of("model", [0.2, 0.4]) + rows_of("model", [0.9], prefix="mug_")
+    groups = report.summarise(mixed)
+    assert [groups[name]["model"]["f_0.02"]["mean"] for name in ("all objects", "synthetic", "real")] == pytest.approx(
+        [0.5, 0.3, 0.9])
+    assert list(report.summarise(mixed[:2])) == ["all objects"]
+    assert set(report.summarise(rows_of("model", [1], "shoe_red_") + mixed[2:])) == {"all objects"}
+
+
+def test_comparison_with_the_hull_is_object_by_object():
+    rows = rows_of("hull", [0.5, 0.5, 0.5, 0.5]) + rows_of("model", [0.6, 0.4, 0.7])
+    found = report.compare_with_hull(rows)["model"]
+    assert (found["objects"], found["better"]) == (3, 2)
+    assert found["ratio_f"] == pytest.approx(1.7 / 1.5) and found["ratio_cd"] == pytest.approx(1.3 / 1.5)
+    assert report.compare_with_hull(rows_of("model", [0.5])) == {}
+
+
+def test_markdown_and_plain_tables_hold_the_same_cells():
+    groups = report.summarise(rows_of("model", [0.25, 0.75]))
+    plain, markdown = (report.score_table(groups["all objects"], kind) for kind in (False, True))
+    cells = [cell.strip() for cell in markdown.splitlines()[2].strip("|").split("|")]
+    assert cells == ["model", "2", "mean", "0.5000", "0.500"] and plain.splitlines()[1].split() == cells
+
+
+# ---- Near duplicates
+
+
+def bumpy(seed, count=3000):
+    """Points on a star-shaped surface of its own, scaled into the frame."""
+    rng = np.random.default_rng(seed)
+    points = np.random.default_rng(99).normal(size=(count, 3))
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    waves, phase = rng.normal(size=(4, 3)) * 2, rng.random(4) * 6
+    points *= 1 + 0.25 * np.sin(points @ waves.T + phase).sum(1, keepdims=True) / 2
+    low, high = points.min(0), points.max(0)
+    return ((points - (low + high) / 2) * 2 / (high - low).max()).astype(np.float32)
+
+
+def test_a_turned_or_mirrored_copy_is_found_among_others():
+    train = {f"t{seed}": bumpy(seed) for seed in range(30)}
+    turn = np.float32([[0, 0, 1], [0, 1, 0], [-1, 0, 0]])
+    held_out = {"turned": train["t7"] @ turn.T, "mirrored": train["t11"] * np.float32([-1, 1, 1]),
+                "both": (train["t13"] * np.float32([-1, 1, 1])) @ turn.T @ turn.T, "other": bumpy(1000)}
+    pairs = leaks.similar_shapes(train, held_out)
+    assert {(name, source) for _, name, source in pairs} == {("turned", "t7"), ("mirrored", "t11"), ("both", "t13")}
+    assert max(pairs)[0] < 1e-5
+    assert leaks.similar_shapes({}, held_out) == leaks.similar_shapes(train, {}) == []
+
+
+def test_symmetries_are_the_eight_that_keep_up_upright():
+    found = leaks.symmetries()
+    assert len({tuple(np.round(one).ravel()) for one in found}) == 8
+    assert all(np.allclose(one @ one.T, np.eye(3)) and one[1, 1] == 1 for one in found)
+    assert sorted(round(np.linalg.det(one)) for one in found) == [-1] * 4 + [1] * 4
+
+
+def test_nearly_equal_pictures_are_found_by_what_is_drawn():
+    rng = np.random.default_rng(0)
+    pictures = {f"t{number}": np.full((6, 16, 16, 3), 1, np.float32) for number in range(20)}
+    for picture in pictures.values():
+        picture[:, 6:10, 6:10] = rng.random((6, 4, 4, 3)) * 0.9
+    noisy = pictures["t4"].copy()
+    noisy[:, 6:10, 6:10] += 0.02
+    pairs = leaks.similar_pictures(pictures, {"same": noisy, "shifted": np.roll(pictures["t5"], 4, 2)})
+    assert [(name, source) for _, name, source in pairs] == [("same", "t4")]
+    assert pairs[0][0] == pytest.approx(0.02, abs=1e-3)  # white around it does not dilute the difference
+
+
+def test_leak_check_names_a_copied_shoe(shoes, tmp_path, run_script_main):
+    import shutil
+
+    data = tmp_path / "data"
+    shutil.copytree(shoes / "OBJs", data / "OBJs")
+    shutil.copytree(shoes / "input_images", data / "input_images")
+    held_out = split_objects([f"shoe_{number:05d}" for number in range(5)] + ["copy"], 0.2, 0)[1]
+    source = next(f"shoe_{number:05d}" for number in range(5)
+                  if (f"shoe_{number:05d}" in held_out) != ("copy" in held_out))
+    shutil.copytree(data / "OBJs" / source, data / "OBJs" / "copy")
+    for path in (data / "input_images").glob(f"{source}_*"):
+        shutil.copy(path, path.with_name(path.name.replace(source, "copy")))
+    code, out, _ = run_script_main(evaluate, *folders(data), "--leak_check", "--methods", "hull", "--seed", 0,
+                                   "--validation_fraction", 0.2, "--cache_dir", tmp_path / "cache")
+    lines = [line for line in out.splitlines() if "copy" in line and source in line]
+    assert code == 0 and len(lines) == 2 and "1 pairs" in out
+
+
+# ---- Training several times
+
+
+@pytest.fixture
+def fake_training(monkeypatch):
+    """Records the commands that would train, and writes empty checkpoints."""
+    commands = []
+
+    def run(command):
+        from pathlib import Path
+
+        commands.append(command)
+        stage = "geometry" if "train_geometry.py" in command[1] else "texture"
+        folder = Path(command[command.index("--checkpoint_dir") + 1])
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{stage}_best.pth").touch()
+        (folder / f"{stage}_last.pth").touch()
+        return SimpleNamespace(returncode=0)
+    monkeypatch.setattr(retrain.subprocess, "run", run)
+    return commands
+
+
+def test_what_is_trained_is_not_trained_again_and_other_options_are_refused(fake_training, tmp_path):
+    best = retrain.train_once(tmp_path / "fold_0", ["--preset", "fast"])
+    assert [path.name for path in best] == ["geometry_best.pth", "texture_best.pth"] and len(fake_training) == 2
+    assert all("--resume" not in command and command[2:4] == ["--preset", "fast"] for command in fake_training)
+    assert fake_training[1][fake_training[1].index("--geometry_checkpoint") + 1] == str(best[0])
+    assert retrain.train_once(tmp_path / "fold_0", ["--preset", "fast"]) == best and len(fake_training) == 2
+    with pytest.raises(UserError, match="other options"):
+        retrain.train_once(tmp_path / "fold_0", ["--preset", "default"])
+
+
+def test_an_interrupted_training_goes_on(fake_training, tmp_path, monkeypatch):
+    folder = tmp_path / "fold_0"
+    whole = retrain.subprocess.run
+
+    def broken(command):
+        return SimpleNamespace(returncode=1) if "train_texture.py" in command[1] else whole(command)
+    monkeypatch.setattr(retrain.subprocess, "run", broken)
+    with pytest.raises(UserError, match="train_texture.py failed"):
+        retrain.train_once(folder, [])
+    monkeypatch.setattr(retrain.subprocess, "run", whole)
+    retrain.train_once(folder, [])
+    assert "--resume" in fake_training[1] and "--resume" not in fake_training[2]
+
+
+def test_more_objects_help_only_if_the_gain_is_beyond_chance():
+    counts, rng = {"few": 30, "all": 100}, np.random.default_rng(0)
+    few = 0.1 + 0.01 * rng.random(30)
+
+    def verdict(after):
+        rows = [{"id": str(i), "method": name, "cd_l1": value} for name, values in (("few", few), ("all", after))
+                for i, value in enumerate(values)]
+        return report.more_objects_help(rows, counts)
+    assert verdict(few * 0.8).startswith("more scans would help: from 30 to 100") and "20.0%" in verdict(few * 0.8)
+    assert "not seen to help" in verdict(few + rng.normal(0, 0.01, 30))
+    assert "worse" in verdict(few * 1.3)
+
+
+def test_learning_curve_draws_and_tabulates_every_share(tmp_path, capsys):
+    rows = []
+    for name, level in (("10 %", 0.3), ("30 %", 0.2), ("100 %", 0.1), ("hull", 0.15)):
+        rows += [{"id": str(i), "method": name, "cd_l1": level + 0.001 * i, "f_0.02": 1 - level, "f_0.1": 1 - level / 2}
+                 for i in range(5)]
+    report.write_learning_curve(rows, {"10 %": 10, "30 %": 30, "100 %": 100}, tmp_path)
+    table = list(csv.DictReader(open(tmp_path / "learning_curve.csv")))
+    assert [row["training_objects"] for row in table] == ["10", "30", "100"]
+    assert float(table[1]["cd_l1_mean"]) == pytest.approx(0.202)
+    assert Image.open(tmp_path / "learning_curve.png").size == (3 * sheets.PANEL[0], sheets.PANEL[1])
+    assert "more scans would help" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_folds_judge_every_object_once_by_a_model_that_did_not_see_it(shoes, tiny_config, tmp_path, run_script_main):
+    cfg = tiny_config(num_epochs_stage1=1, num_epochs_stage2=1)
+    ours = {"obj_dir", "images_dir", "cache_dir", "checkpoint_dir", "log_dir", "device"}
+    arguments = (*folders(shoes), *QUICK, "--methods", "model,nearest", "--folds", 2, "--output", tmp_path / "out",
+                 "--cache_dir", cfg.cache_dir, "--", *as_options(replace(cfg, explicit=cfg.explicit - ours)))
+    code, out, err = run_script_main(evaluate, *arguments)
+    assert code == 0, err
+    rows = list(csv.DictReader(open(tmp_path / "out" / "objects.csv")))
+    assert sorted(row["id"] for row in rows if row["method"] == "model") == [f"shoe_0000{n}" for n in range(5)]
+    held_out = [torch.load(tmp_path / "out" / f"fold_{fold}" / "checkpoints" / "geometry_best.pth",
+                           weights_only=True)["validation_ids"] for fold in (0, 1)]
+    assert sorted(held_out[0] + held_out[1]) == [f"shoe_0000{n}" for n in range(5)]
+    code, out, err = run_script_main(evaluate, *arguments)
+    assert code == 0 and out.count("trained already") == 2
+
+
+@pytest.mark.slow
+def test_learning_curve_trains_on_shares_and_says_whether_more_would_help(shoes, tiny_config, tmp_path,
+                                                                          run_script_main):
+    cfg = tiny_config(num_epochs_stage1=1, num_epochs_stage2=1)
+    ours = {"obj_dir", "images_dir", "cache_dir", "checkpoint_dir", "log_dir", "device"}
+    code, out, err = run_script_main(
+        evaluate, *folders(shoes), *QUICK, "--methods", "model,hull", "--learning_curve", "--validation_fraction", 0.4,
+        "--output", tmp_path / "out", "--cache_dir", cfg.cache_dir, "--",
+        *as_options(replace(cfg, explicit=cfg.explicit - ours)))
+    assert code == 0, err
+    assert "more scans" in out and (tmp_path / "out" / "learning_curve.png").is_file()
+    rows = list(csv.DictReader(open(tmp_path / "out" / "objects.csv")))
+    assert {row["method"] for row in rows} == {"10% of training", "30% of training", "100% of training", "hull"}
+    epochs = [torch.load(tmp_path / "out" / f"share_{share}" / "checkpoints" / "geometry_last.pth",
+                         weights_only=True)["epoch"] for share in (10, 30, 100)]
+    assert epochs == [10, 3, 1]  # as many steps on a tenth of the objects

@@ -1,0 +1,89 @@
+"""Near duplicates across the split: a held-out object that stands in the training set under another name.
+
+Scans of one product in two sizes, a left and a right shoe, a mesh saved twice: a network that remembers does well on
+such an object without having learned anything.
+"""
+import numpy as np
+
+SHAPE_DISTANCE = 0.02  # cd_l1 below which two meshes are called near duplicates: 1 % of the longest edge
+PICTURE_DISTANCE = 0.05  # root mean square colour difference, sRGB in [0, 1], below which six pictures are
+NUM_POINTS = 8192  # of each surface; two samplings of one surface then lie about 0.01 apart
+CELLS = 8  # per edge of the grid whose filling describes a shape
+THUMBNAIL = 16  # pixels per edge of the pictures that are compared
+CANDIDATES = 5  # training objects that are looked at closely for each held-out one
+
+
+def symmetries():
+    """The eight ways in which one object may stand in two files: quarter turns about +y, each mirrored in x or not.
+
+    Returns:
+        list of (3, 3) float64.
+    """
+    turn, mirror = np.array([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]]), np.diag([-1.0, 1, 1])
+    turns = [np.linalg.matrix_power(turn, count) for count in range(4)]
+    return turns + [one @ mirror for one in turns]
+
+
+def shape_descriptor(points):
+    """(CELLS**3,) float32 unit vector: the square root of the share of points (K, 3) in each cell of a grid."""
+    cell = ((points + 1) * CELLS / 2).astype(int).clip(0, CELLS - 1)
+    share = np.bincount(np.ravel_multi_index(cell.T, (CELLS,) * 3), minlength=CELLS**3) / len(points)
+    return np.sqrt(share).astype(np.float32)
+
+
+def similar_shapes(train, held_out, threshold=SHAPE_DISTANCE):
+    """Pairs of nearly equal surfaces, whichever way they are turned or mirrored.
+
+    A coarse descriptor picks a few candidates by one matrix product; only those are compared by their points.
+
+    Args:
+        train, held_out: {id: (K, 3) float points on the surface in the normalised frame}.
+        threshold: cd_l1, lengths of the frame.
+    Returns:
+        list of (distance, held-out id, training id), nearest first.
+    """
+    from scipy.spatial import cKDTree
+
+    if not train or not held_out:
+        return []
+    ids, pairs = list(train), []
+    known = np.stack([shape_descriptor(train[name]) for name in ids])
+    for name, points in held_out.items():
+        placed = [points @ rotation.T for rotation in symmetries()]
+        likeness = known @ np.stack([shape_descriptor(one) for one in placed]).T  # (T, 8)
+        for index in np.argsort(-likeness.max(1), kind="stable")[:CANDIDATES]:
+            mine, other = placed[int(likeness[index].argmax())], train[ids[index]]
+            distance = (cKDTree(other).query(mine)[0].mean() + cKDTree(mine).query(other)[0].mean()) / 2
+            if distance < threshold:
+                pairs.append((float(distance), name, ids[index]))
+    return sorted(pairs)
+
+
+def small_pictures(images):
+    """Block means of (6, E, E, 3) uint8 pictures, E a multiple of THUMBNAIL: (6, THUMBNAIL, THUMBNAIL, 3) float32."""
+    block = images.shape[1] // THUMBNAIL
+    return images.reshape(6, THUMBNAIL, block, THUMBNAIL, block, 3).mean(axis=(2, 4), dtype=np.float32) / 255
+
+
+def similar_pictures(train, held_out, threshold=PICTURE_DISTANCE):
+    """Pairs of objects whose six pictures are nearly equal.
+
+    Args:
+        train, held_out: {id: (6, E, E, 3) float32 from `small_pictures`, white where nothing is}.
+        threshold: root mean square difference over what is not white in both.
+    Returns:
+        list of (distance, held-out id, training id), nearest first.
+    """
+    if not train or not held_out:
+        return []
+    ids, pairs = list(train), []
+    known = np.stack([train[name].ravel() for name in ids])
+    lengths = (known**2).sum(1)
+    for name, pictures in held_out.items():
+        for index in np.argsort(lengths - 2 * known @ pictures.ravel(), kind="stable")[:CANDIDATES]:
+            other = train[ids[index]]
+            drawn = (np.minimum(pictures, other) < 0.99).any(-1)
+            distance = np.sqrt(((pictures - other)[drawn]**2).mean()) if drawn.any() else 0.0
+            if distance < threshold:
+                pairs.append((float(distance), name, ids[index]))
+    return sorted(pairs)
