@@ -1,0 +1,45 @@
+"""One object for training from the cache, beside reading its files again each time.
+
+With a frozen encoder the loop asks for the surface alone, since the pictures' features are in memory.
+"""
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.measure import compare, ratio_at_least
+from config import VIEW_NAMES
+from load_data import SixViewDataset, cache_object, find_objects
+
+
+def from_files(files, num_points, image_size):
+    """The obvious way: trimesh's loader and sampler with colours, then Pillow; the same arrays as in the cache."""
+    from PIL import Image
+
+    pictures = [np.asarray(Image.open(files.images[view]).resize((image_size, image_size))) for view in VIEW_NAMES]
+    return *sampled(files.mesh, num_points), np.stack(pictures).astype(np.float32) / 255
+
+
+def sampled(path, num_points):
+    """Points, normals and colours of a mesh file by trimesh."""
+    import trimesh
+
+    mesh = trimesh.load(path)
+    points, faces, colors = trimesh.sample.sample_surface(mesh, num_points, sample_color=True)
+    return points, mesh.face_normals[faces], colors
+
+
+def run(rounds, num_points=16384, image_size=224, texture_size=256):
+    """Rows for the surface alone and for a whole item, of a synthetic shoe with a texture."""
+    from utils.synthetic_shoes import write_shoes
+
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        write_shoes([0], folder, texture_size=texture_size)
+        files = find_objects(folder / "OBJs", folder / "input_images")[0][0]
+        cached = [cache_object(files, folder / "cache", num_points, image_size)]
+        surface, whole = SixViewDataset(cached, pictures=False), SixViewDataset(cached)
+        return [compare(f"dataset item from the cache, {num_points} coloured points", lambda: surface[0],
+                        lambda: sampled(files.mesh, num_points), rounds, ratio_at_least(50), beside="trimesh"),
+                compare(f"the same with six pictures of {image_size} px", lambda: whole[0],
+                        lambda: from_files(files, num_points, image_size), rounds, beside="trimesh and Pillow")]
