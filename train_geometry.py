@@ -40,7 +40,7 @@ def train(cfg):
     from utils.device import make_accelerator
     from utils.files import check_writable
     from utils.training import (BestKeeper, RunLog, lr_at, make_optimizer, only_main_process_talks, seed_everything,
-                                set_rate, stop_if_not_finite)
+                                set_rate, stop_if_not_finite, stop_if_other_sizes)
 
     # Device
     accelerator = make_accelerator(cfg.device, cfg.mixed_precision, cfg.gradient_accumulation_steps)
@@ -67,12 +67,13 @@ def train(cfg):
     first_epoch, step, start_score = 0, 0, None
     if cfg.resume:
         saved = load_checkpoint(last_path, stage.kind)
+        stop_if_other_sizes(saved["model_args"], model.model_args(), last_path)
         load_weights(model, saved["weights"], last_path)
         optimizer.load_state_dict(saved["optimizer"])
         first_epoch, step, start_score = saved["epoch"], saved["step"], saved["start_score"]
         print(f"resumed from {last_path}: {first_epoch} epochs done")
     old_best = load_checkpoint(best_path, stage.kind) if best_path.is_file() else None
-    keeper = BestKeeper(best_path, validation_ids, old_best)
+    keeper = BestKeeper(best_path, validation_ids, old_best, stage.scored_by)
     log = RunLog(cfg.log_dir, stage.name, config_as_dict(cfg), first_epoch if cfg.resume else None,
                  accelerator.is_main_process)
 
@@ -96,7 +97,7 @@ def train(cfg):
     def save(path, epoch, score, **training):
         if accelerator.is_main_process:
             save_checkpoint(path, stage.kind, model_args=plain_model.model_args(), weights=stored_weights(plain_model),
-                            image_size=cfg.image_size, config=config_as_dict(cfg), epoch=epoch, score=score,
+                            scored_by=stage.scored_by, image_size=cfg.image_size, config=config_as_dict(cfg), epoch=epoch, score=score,
                             validation_ids=validation_ids, training_ids=train_ids, **training)
 
     # Loop
@@ -175,6 +176,7 @@ class Stage(NamedTuple):
     settle: Callable  # settle(model): before the first step of a new run; None if there is nothing to do
     losses: Callable  # losses(network, batch, epoch) -> total, dict of parts
     score: Callable  # score(model, batch) -> what validation averages
+    scored_by: str  # its name: scores of other names are not compared
 
 
 def points_stage(cfg, accelerator, train_objects, validation_objects):
@@ -243,7 +245,7 @@ def points_stage(cfg, accelerator, train_objects, validation_objects):
         return losses(model, batch, "validation", dict.fromkeys(weights, 0.0) | {"chamfer": 1.0})[1]["chamfer"]
 
     return Stage("geometry", "geometry", model, loader, validation_loader, image_size, cfg.learning_rate_stage1, begin,
-                 settle, losses, score)
+                 settle, losses, score, "chamfer")
 
 
 def field_stage(cfg, accelerator, train_objects, validation_objects):
@@ -283,7 +285,7 @@ def field_stage(cfg, accelerator, train_objects, validation_objects):
         return losses(model, batch, "validation")[0]
 
     return Stage("field", "geometry_field", model, loader, validation_loader, 2 * MAP_SIZE, cfg.learning_rate_field,
-                 lambda model: None, None, losses, score)
+                 lambda model: None, None, losses, score, cfg.field_target)
 
 
 def fit_mean_shape(model, dataset, weights, cfg):

@@ -265,7 +265,7 @@ def field_loss(output, distances, hull, target):
         each = F.binary_cross_entropy_with_logits(output, (distances > 0).float(), reduction="none")
     else:
         each = (output - distances.clamp(-DISTANCE_SCALE, DISTANCE_SCALE)).abs() / DISTANCE_SCALE
-    return (each * weight).sum() / weight.sum().clamp(min=1e-6)
+    return ((each * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1e-6)).mean()  # objects weigh alike
 
 
 def load_field_model(path):

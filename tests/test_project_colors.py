@@ -87,7 +87,8 @@ def test_pictures_are_read_bilinearly_where_points_project():
     points = np.random.default_rng(0).uniform(-1, 1, (50, 3))
     for values, name in zip(sample_pictures(pictures, points), VIEW_NAMES):
         right, up, _ = VIEW_BASES[name] @ points.T
-        row, column = (size / 2 - 0.5 + sign * place * size / (2 * VIEW_EXTENT) for sign, place in ((-1, up), (1, right)))
+        scale = size / (2 * VIEW_EXTENT)
+        row, column = size / 2 - 0.5 - scale * up, size / 2 - 0.5 + scale * right
         assert np.allclose(values, np.stack([row, column], axis=1), atol=1e-4), name
 
 

@@ -174,10 +174,20 @@ def test_four_epochs_equal_two_a_stop_and_two_more(changes, field_config, tmp_pa
     assert read_log(tmp_path / "whole") == read_log(tmp_path / "halves")
 
 
-def test_a_resumed_run_of_other_sizes_is_refused_naming_file_and_weight(field_config):
+def test_a_resumed_run_of_other_sizes_or_target_is_refused_naming_file_and_setting(field_config):
     train_geometry.train(field_config(num_epochs_stage1=1))
-    with pytest.raises(UserError, match=r"geometry_field_last.pth: weight .* has shape"):
-        train_geometry.train(field_config(num_epochs_stage1=2, resume=True, field_color=False))
+    for change, words in (({"field_color": False}, "use_color True, now it is False"),
+                          ({"field_target": "distance"}, "target occupancy, now it is distance")):
+        with pytest.raises(UserError, match=f"geometry_field_last.pth: was trained with {words}"):
+            train_geometry.train(field_config(num_epochs_stage1=2, resume=True, **change))
+
+
+def test_a_score_of_another_target_is_no_rival(field_config, tmp_path):
+    best = Path(field_config().checkpoint_dir) / "geometry_field_best.pth"
+    train_geometry.train(field_config(num_epochs_stage1=1))
+    train_geometry.train(field_config(num_epochs_stage1=1, field_target="distance"))
+    assert load_field_model(best)[0].target == "distance"
+    assert load_field_model(best.with_name("geometry_field_best_previous.pth"))[0].target == "occupancy"
 
 
 # ---- Items
@@ -220,7 +230,7 @@ def test_variants_are_turned_or_joined_or_solids_each_its_own(field_config, tmp_
     (["--field_grid", "24", "--field_widths", "32,60"], "--field_widths (32, 60): expected multiples of 8"),
     (["--field_points", "0"], "--field_points 0: must be at least 1"),
     (["--resume", "--checkpoint_dir", "{tmp}", "--log_dir", "{tmp}"], "geometry_field_last.pth: no such checkpoint")])
-def test_wrong_combinations_are_refused_in_one_line_with_code_2(options, named, run_script_main, field_config, tmp_path):
+def test_wrong_combinations_are_refused_in_one_line(options, named, run_script_main, field_config, tmp_path):
     cfg = field_config()
     data = ["--obj_dir", cfg.obj_dir, "--images_dir", cfg.images_dir, "--cache_dir", cfg.cache_dir, "--device", "cpu",
             "--num_surface_samples", "512", "--image_size", "56", "--geometry_decoder", "field"]
@@ -234,7 +244,8 @@ def test_wrong_combinations_are_refused_in_one_line_with_code_2(options, named, 
 
 @pytest.mark.slow
 def test_the_script_trains_on_the_shipped_sample_in_one_command(tmp_path):
-    command = [sys.executable, "train_geometry.py", "--preset", "fast", "--geometry_decoder", "field", "--device", "cpu",
+    command = [sys.executable, "train_geometry.py", "--preset", "fast", "--geometry_decoder", "field",
+               "--device", "cpu",
                "--num_epochs_stage1", "1", "--field_variants", "0", "--field_grid", "8", "--field_widths", "8,16",
                "--training_share", "0.3", "--field_points", "500", "--cache_dir", str(tmp_path / "cache"),
                "--obj_dir", "data/sample/OBJs", "--images_dir", "data/sample/input_images",
@@ -248,10 +259,10 @@ def test_the_script_trains_on_the_shipped_sample_in_one_command(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_equal_one_that_adds_up_two_batches(field_config, tmp_path):
+def test_two_processes_equal_one_with_twice_the_batch(field_config, tmp_path):
     # One object is held out, so the second process has none to validate on.
     two, one = (field_config(num_epochs_stage1=2, checkpoint_dir=str(tmp_path / name), log_dir=str(tmp_path / name),
-                             gradient_accumulation_steps=batches) for name, batches in (("two", 1), ("one", 2)))
+                             batch_size_stage1=batches) for name, batches in (("two", 1), ("one", 2)))
     train_geometry.train(one)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
@@ -265,4 +276,4 @@ def test_two_processes_equal_one_that_adds_up_two_batches(field_config, tmp_path
         assert two_line == pytest.approx(one_line, abs=1e-4)
     weights = [weights_of(tmp_path / name / "geometry_field_last.pth") for name in ("one", "two")]
     assert weights[0].keys() == weights[1].keys()
-    assert all(torch.allclose(weights[0][name], weights[1][name], atol=1e-4) for name in weights[0])
+    assert all(torch.allclose(weights[0][name], weights[1][name], atol=2e-3) for name in weights[0])

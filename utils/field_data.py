@@ -10,7 +10,7 @@ from utils.render_views import over_white, render_views
 from utils.solid import outer_surface, signed_distances
 from utils.view_maps import MAP_SIZE, view_maps
 
-FIELD_VERSION = 1  # raise when what `field_arrays` returns changes meaning
+FIELD_VERSION = 2  # raise when what `field_arrays` returns changes meaning
 SURFACE_SAMPLES = 100_000  # stand for the surface when distances are measured: about 0.01 apart
 NEAR_POINTS, FREE_POINTS = 48_000, 32_000  # points drawn about the surface, and evenly in the bounding box
 NEAR_SPREADS = (0.012, 0.05)  # lengths; standard deviations about the surface, of three and two fifths of the points

@@ -70,7 +70,9 @@ def project_colors(points, normals, vertices, faces, images, masks):
     # A pixel at the outline is part background: its colour over white says little
     weight = visibility(points, vertices, faces) * (sampled[..., 3] > 0.95) * (cosine ** SHARPNESS + 1e-6 * cosine)
     total = weight.sum(axis=0)
-    colors = np.einsum("vk,vkc->kc", weight, sampled[..., :3]) / np.maximum(total, 1e-12)[:, None]
+    share = sampled[..., 3:].clip(0.5, 1)
+    pure = (sampled[..., :3] - (1 - share)) / share  # without the white that shines in at an outline
+    colors = (np.einsum("vk,vkc->kc", weight, pure) / np.maximum(total, 1e-12)[:, None]).clip(0, 1)
     seen = total > 1e-9
     if seen.any() and not seen.all():
         _, nearest = cKDTree(points[seen]).query(points[~seen])

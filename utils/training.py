@@ -115,6 +115,19 @@ def stop_if_not_finite(total, parts, step, object_ids):
                     f"any, are in *_last.pth. Lower the learning rate, or look at these objects")
 
 
+def stop_if_other_sizes(saved, asked, path):
+    """Raise UserError naming the first setting in which a checkpoint's model differs from the one asked for.
+
+    Args:
+        saved, asked: dicts of plain types, a model's `model_args`.
+        path: of the checkpoint.
+    """
+    for name, value in asked.items():
+        if name in saved and name != "encoder" and saved[name] != value:
+            raise UserError(f"{path}: was trained with {name} {saved[name]}, now it is {value}; resume with the options "
+                            "it was started with, or start anew without --resume")
+
+
 class RunLog:
     """One JSON line per epoch in `<log_dir>/<stage>.jsonl`, the config beside it, TensorBoard if it is installed.
 
@@ -174,11 +187,13 @@ class BestKeeper:
         validation_ids: list of str, this run's validation objects.
         old: dict of the checkpoint already at `path`, or None. If its score was taken on other objects the two cannot
             be compared, and it is moved aside before the first save.
+        scored_by: str, what the score measures; where the old one's is another, they cannot be compared either.
     """
 
-    def __init__(self, path, validation_ids, old=None):
+    def __init__(self, path, validation_ids, old=None, scored_by=None):
         self.path = Path(path)
-        comparable = old is not None and old["validation_ids"] == validation_ids and old["score"] is not None
+        comparable = (old is not None and old["validation_ids"] == validation_ids and old["score"] is not None
+                      and old.get("scored_by", scored_by) == scored_by)
         self.score = old["score"] if comparable else math.inf
         self.move_aside = old is not None and not comparable
         if comparable:

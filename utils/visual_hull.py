@@ -10,12 +10,15 @@ from config import VIEW_NAMES, UserError
 from utils.mesh_io import colored_mesh
 from utils.views import VIEW_BASES, VIEW_EXTENT
 
+EXACT_WITHIN = 3  # pixels from an outline
+
 
 def edge_distances(masks):
-    """Signed distance of every pixel centre to the outline of its mask.
+    """Signed distance of every pixel centre to the outline of its mask, the line where its coverage is one half.
 
-    Each pixel takes the distance to the nearest pixel of the other side and that pixel's own coverage, which says where
-    between the two the outline runs (Gustavson and Strand 2011, "Anti-aliased Euclidean distance transform").
+    Near the outline the distance is that to the line itself (marching squares), elsewhere that to the nearest pixel of
+    the other side, corrected by that pixel's coverage (Gustavson and Strand 2011, "Anti-aliased Euclidean distance
+    transform"), which is twenty times faster and off by a fraction of a pixel.
 
     Args:
         masks: (S, H, H) float in [0, 1], coverage.
@@ -24,6 +27,7 @@ def edge_distances(masks):
         empty mask and the opposite for a full one.
     """
     from scipy.ndimage import distance_transform_edt
+    from scipy.spatial import cKDTree
 
     pixel = 2 * VIEW_EXTENT / masks.shape[-1]
     distances = np.empty(masks.shape, np.float32)
@@ -36,7 +40,18 @@ def edge_distances(masks):
             away, (row, column) = distance_transform_edt(here, return_indices=True)
             reach = away - np.abs(mask[row, column] - 0.5)
             out[here] = (sign * pixel * reach)[here]
+        near = np.argwhere(np.abs(out) < EXACT_WITHIN * pixel)
+        exact, _ = cKDTree(_outline_points(mask)).query(near)
+        out[tuple(near.T)] = np.where(solid[tuple(near.T)], pixel, -pixel) * exact
     return distances
+
+
+def _outline_points(mask):
+    """(K, 2) points in pixels (row, column) along the lines where coverage is one half, a quarter pixel apart."""
+    from skimage.measure import find_contours
+
+    return np.concatenate([line[:-1] + share * np.diff(line, axis=0) for line in find_contours(mask, 0.5)
+                           for share in (0, 0.25, 0.5, 0.75, 1)])
 
 
 def on_axes(picture, basis, axes):
