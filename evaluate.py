@@ -49,7 +49,8 @@ def parse_options(argv):
     parser.add_argument("--cache_dir", default=str(ROOT / "data" / "cache"), help="small copies of pictures, UV atlas")
     options = parser.parse_args(argv)
     for name, low, high in (("samples", 100, 1 << 22), ("picture_size", 32, 2048), ("sheet_rows", 0, 200),
-                            ("grid", 16, 512), ("faces", 100, 10**7), ("seed", 0, 1 << 62), ("validation_fraction", 0, 0.9), ("folds", 0, 1000)):
+                            ("grid", 16, 512), ("faces", 100, 10**7), ("seed", 0, 1 << 62),
+                            ("validation_fraction", 0, 0.9), ("folds", 0, 1000)):
         value = getattr(options, name)
         if value is not None and not low <= value <= high:
             raise UserError(f"--{name} {value}: choose {low} to {high}")
@@ -86,8 +87,8 @@ def reconstructor(paths, device, options):
     from inference import load_reconstructor, picture_reader
     from utils.mesh_io import textured_mesh
 
-    run = load_reconstructor(paths[0], paths[1] if len(paths) > 1 else None, device, texture_size=TEXTURE_SIZE, grid=options.grid,
-                             num_faces=options.faces, cache_dir=options.cache_dir)
+    run = load_reconstructor(paths[0], paths[1] if len(paths) > 1 else None, device, texture_size=TEXTURE_SIZE,
+                             grid=options.grid, num_faces=options.faces, cache_dir=options.cache_dir)
     return lambda files, object_id: textured_mesh(*run(picture_reader(files, object_id)))
 
 

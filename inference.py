@@ -32,7 +32,7 @@ def parse_options(argv):
     parser.add_argument("--geometry_checkpoint", help="default: your own in checkpoints/, else the shipped one")
     parser.add_argument("--grid", type=int, default=128, help="field: cells along the longest edge (default 128)")
     parser.add_argument("--faces", type=int, default=20000, help="field: most faces of the mesh (default 20000)")
-    parser.add_argument("--texture_checkpoint", help="points: default checkpoints/texture_best.pth, else the shipped one")
+    parser.add_argument("--texture_checkpoint", help="points: default your own, else the shipped one")
     outline = parser.add_mutually_exclusive_group()
     outline.add_argument("--mask_dir", metavar="DIR", help="your own masks, white or opaque on the object: "
                          "<id>_<view>.png, <id>/<view>.png, or <view>.png if there is one object")
@@ -282,7 +282,7 @@ def main(argv):
     started = time.perf_counter()
 
     # Inputs first: a folder that cannot be used is said before anything heavy is loaded
-    from load_data import find_view_sets, read_framed_views
+    from load_data import find_view_sets
     from utils.masks import background_remover
     from utils.six_views import find_masks
 
@@ -297,8 +297,8 @@ def main(argv):
 
     device = resolve_device(options.device)
     geometry = options.geometry_checkpoint or choose_geometry(options.geometry)
-    run = load_reconstructor(geometry, options.texture_checkpoint, device, texture_size=options.texture_size, grid=options.grid,
-                             num_faces=options.faces, cache_dir=options.cache_dir)
+    run = load_reconstructor(geometry, options.texture_checkpoint, device, texture_size=options.texture_size,
+                             grid=options.grid, num_faces=options.faces, cache_dir=options.cache_dir)
     check_writable(options.output)
     print(f"model: {geometry}, device: {device}, ready in {time.perf_counter() - started:.1f} s")
 

@@ -97,8 +97,8 @@ def train(cfg):
     def save(path, epoch, score, **training):
         if accelerator.is_main_process:
             save_checkpoint(path, stage.kind, model_args=plain_model.model_args(), weights=stored_weights(plain_model),
-                            scored_by=stage.scored_by, image_size=cfg.image_size, config=config_as_dict(cfg), epoch=epoch, score=score,
-                            validation_ids=validation_ids, training_ids=train_ids, **training)
+                            image_size=cfg.image_size, config=config_as_dict(cfg), epoch=epoch, score=score,
+                            scored_by=stage.scored_by, validation_ids=validation_ids, training_ids=train_ids, **training)
 
     # Loop
     score, improved = None, False

@@ -85,7 +85,7 @@ def common_scale(extents):
 
 
 def unequal_edges(masks):
-    """Edges of the object's box that the views measure differently, by more than TOLERANCE and three pixels (JPEG blurs outlines).
+    """Edges of the object's box that the views measure differently, by more than TOLERANCE and three pixels.
 
     Args:
         masks: (6, H, H) float in [0, 1], in the project's frame.
