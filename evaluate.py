@@ -323,7 +323,7 @@ def trained_on(checkpoint, judged_ids, all_ids):
     Returns:
         set of str.
     """
-    if "training_ids" in checkpoint:
+    if checkpoint.get("training_ids"):
         return set(judged_ids) & set(checkpoint["training_ids"])
     held_out = set(checkpoint["validation_ids"])
     return set(judged_ids) - held_out if held_out & set(all_ids) else set()
@@ -388,9 +388,9 @@ def run_folds(objects, options, passed):
     for fold in range(options.folds):
         folder = Path(options.output) / f"fold_{fold}"
         paths = train_once(folder, common + ["--num_folds", str(options.folds), "--fold", str(fold)])
-        held_out = set(load_checkpoint(paths[0], "geometry")["validation_ids"])
+        held_out = set(load_checkpoint(paths[0], KINDS)["validation_ids"])
         train = [files for name, files in objects.items() if name not in held_out]
-        learned = {"model": reconstructor(*paths, resolve_device(options.device), options.cache_dir)}
+        learned = {"model": reconstructor(paths, resolve_device(options.device), options)}
         methods = make_methods(learned, baselines_of(options), train, options.cache_dir)
         left_out += evaluate_objects([files for name, files in objects.items() if name in held_out], methods, options,
                                      rows, sheet)
@@ -418,9 +418,9 @@ def run_learning_curve(objects, options, passed):
                   for name in ("num_epochs_stage1", "num_epochs_stage2", "validate_every")]
         paths = train_once(Path(options.output) / f"share_{share:.0%}".rstrip("%"),
                            common + epochs + ["--training_share", str(share)])
-        checkpoint = load_checkpoint(paths[0], "geometry")
+        checkpoint = load_checkpoint(paths[0], KINDS)
         held_out, name = checkpoint["validation_ids"], f"{share:.0%} of training"
-        learned[name] = reconstructor(*paths, device, options.cache_dir)
+        learned[name] = reconstructor(paths, device, options)
         counts[name] = max(1, int((len(objects) - len(held_out)) * share + 0.5))
         checkpoints += paths
     train = [files for name, files in objects.items() if name not in held_out]

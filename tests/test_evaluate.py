@@ -175,7 +175,7 @@ def test_reconstructor_gives_what_inference_writes(shoes, tmp_path):
     import trimesh
 
     files = find_objects(shoes / "OBJs", shoes / "input_images")[0][0]
-    options = evaluate.parse_options(["--cache_dir", str(tmp_path)])
+    options, _ = evaluate.parse_options(["--cache_dir", str(tmp_path)])
     mesh = evaluate.reconstructor(evaluate.checkpoint_paths("model"), torch.device("cpu"), options)(files.images,
                                                                                                   files.id)
     single = tmp_path / "views" / files.id

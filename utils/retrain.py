@@ -35,18 +35,20 @@ def check_training_options(passed):
 
 
 def train_once(folder, arguments):
-    """Train both stages into a folder, unless that is done.
+    """Train both stages (or the field, which has one) into a folder, unless that is done.
 
     Args:
         folder: Path; receives checkpoints/, logs/ and training.json.
         arguments: list of str, options of both training scripts.
     Returns:
-        (geometry, texture) Paths of the best checkpoints.
+        list of Path, the best checkpoints: geometry and texture, or the field's alone.
     Raises:
         UserError: training failed, or the folder holds a training with other options.
     """
     record, checkpoints = folder / "training.json", folder / "checkpoints"
-    best = checkpoints / "geometry_best.pth", checkpoints / "texture_best.pth"
+    field = parse_config(arguments, "training").geometry_decoder == "field"
+    stages = {"geometry": "geometry_field"} if field else {"geometry": "geometry", "texture": "texture"}
+    best = [checkpoints / f"{name}_best.pth" for name in stages.values()]
     known = _read_record(record)
     if known and known["arguments"] != arguments:
         raise UserError(f"{folder}: was trained with other options; name another --output, or delete it")
@@ -54,10 +56,10 @@ def train_once(folder, arguments):
         print(f"{folder}: trained already")
         return best
     _write_record(record, arguments, done=False)
-    for stage in ("geometry", "texture"):
+    for stage, name in stages.items():
         command = [sys.executable, str(ROOT / f"train_{stage}.py"), *arguments, "--checkpoint_dir", str(checkpoints),
                    "--log_dir", str(folder / "logs"), "--geometry_checkpoint", str(best[0])]
-        command += ["--resume"] if (checkpoints / f"{stage}_last.pth").is_file() else []
+        command += ["--resume"] if (checkpoints / f"{name}_last.pth").is_file() else []
         print(f"{folder}: training {stage}", flush=True)
         if subprocess.run(command).returncode:
             raise UserError(f"{folder}: train_{stage}.py failed (see above); the same command goes on from there")
