@@ -14,8 +14,7 @@ from typing import NamedTuple
 from config import EXAMPLES_DIR, PRETRAINED_DIR, OptionParser, UserError, run_script
 
 ROOT = Path(__file__).parent
-PREVIEW_SIZE = 256  # pixels per picture of the preview
-MAP_PICTURE = 256  # pixels; read for the preview and by the field (2 * utils.view_maps.MAP_SIZE)
+PREVIEW_SIZE = 256  # pixels per picture of the preview; what the field reads too, so pictures are read once
 SMOOTHING = 0.7  # grid steps; standard deviation of the Gaussian over a field
 LARGEST_PICTURE = 1024  # pixels; colours are taken from pictures of at most this size
 TEXELS_AT_ONCE = 1 << 17  # bounds the memory of colouring, whatever the texture size
@@ -118,8 +117,13 @@ def load_reconstructor(geometry_checkpoint, texture_checkpoint, device, *, textu
 
 def default_checkpoint(kind):
     """Your own best checkpoint of a kind (geometry, geometry_field or texture), else the shipped one."""
+    return _own_checkpoint(kind) or ROOT / PRETRAINED_DIR / f"{kind}_best.pth"
+
+
+def _own_checkpoint(kind):
+    """Path of the best checkpoint you trained of a kind, or None."""
     own = Path("checkpoints") / f"{kind}_best.pth"
-    return own if own.is_file() else ROOT / PRETRAINED_DIR / f"{kind}_best.pth"
+    return own if own.is_file() else None
 
 
 def choose_geometry(decoder=None):
@@ -132,8 +136,8 @@ def choose_geometry(decoder=None):
     """
     if decoder:
         return default_checkpoint("geometry" if decoder == "points" else "geometry_field")
-    own = [Path("checkpoints") / f"{kind}_best.pth" for kind in ("geometry_field", "geometry")]
-    return next((path for path in own if path.is_file()), default_checkpoint("geometry_field"))
+    return (_own_checkpoint("geometry_field") or _own_checkpoint("geometry")
+            or default_checkpoint("geometry_field"))
 
 
 def reconstruct_field(model, read, grid, num_faces, texture_size):
@@ -158,8 +162,9 @@ def reconstruct_field(model, read, grid, num_faces, texture_size):
     from utils.visual_hull import edge_distances, grid_axes, hull_on_grid
 
     views, sharp = read(2 * MAP_SIZE), read(None)
-    maps, box = view_maps(views.images, views.masks)
-    distances, axes = edge_distances(views.masks), grid_axes(box, grid)
+    distances = edge_distances(views.masks)
+    maps, box = view_maps(views.images, views.masks, distances)
+    axes = grid_axes(box, grid)
     hull = hull_on_grid(distances, axes)
     if not (hull > 0).any():
         raise UserError(f"{views.id}: the six outlines have no body in common; is each picture under its right name?")
@@ -196,7 +201,7 @@ def picture_reader(files, object_id, masks=None, remove_background=None):
 
     def read(size):
         if size is None:
-            size = MAP_PICTURE
+            size = PREVIEW_SIZE
             for path in files.values():
                 with Image.open(path) as picture:
                     size = max(size, min(max(picture.size), LARGEST_PICTURE))
@@ -308,7 +313,7 @@ def main(argv):
         try:
             masks = find_masks(options.mask_dir, object_id, alone=len(sets) == 1) if options.mask_dir else None
             read = picture_reader(files, object_id, masks, remove_background)
-            images = read(MAP_PICTURE).images
+            images = read(PREVIEW_SIZE).images
             if read.note:
                 print(f"{object_id}: {read.note}")
             with out_of_memory_advice(lighter_inference(options.texture_size, device.type)):

@@ -13,19 +13,21 @@ MAP_SIZE = 128  # pixels per edge of the maps; the pictures are read at twice th
 CHANNELS = ("red", "green", "blue", "alpha", "edge", "entry", "exit")
 
 
-def view_maps(images, masks):
+def view_maps(images, masks, distances=None):
     """Maps of six framed pictures.
 
     Args:
         images: (6, 2 * MAP_SIZE, 2 * MAP_SIZE, 3) float32 sRGB in [0, 1] over white, in VIEW_NAMES order.
         masks: (6, 2 * MAP_SIZE, 2 * MAP_SIZE) float32 coverage in [0, 1].
+        distances: `edge_distances(masks)` where the caller has them already: they are most of the work here.
     Returns:
         maps: (6, 7, MAP_SIZE, MAP_SIZE) float32, channels as in CHANNELS: colour; coverage; signed distance to the
             outline (positive inside); depth at which the line of sight enters the hull, along the axis towards the
             camera; minus the depth at which it leaves. Both depths are 0 where the line misses the hull.
         box: (2, 3) float32, lower and upper corner of the hull.
     """
-    distances = edge_distances(masks)
+    if distances is None:
+        distances = edge_distances(masks)
     box = hull_box(distances)
     maps = np.zeros((len(VIEW_NAMES), len(CHANNELS), MAP_SIZE, MAP_SIZE), np.float32)
     maps[:, :3] = np.moveaxis(_halved(images), -1, 1)
