@@ -1,5 +1,4 @@
 """The field's training, run: a few steps on tiny shoes, stopped, resumed, overfitted, in two processes."""
-import json
 import math
 import os
 import subprocess
@@ -21,14 +20,12 @@ from load_data import FieldDataset, prepare_objects
 from models.cameras import view_cameras
 from models.field_model import FieldModel, load_field_model
 from tests.conftest import as_options
+from tests.test_train_geometry import assert_same_checkpoints, run_until, weights_of, without_times
+from tests.test_train_geometry import read_log as read_log_of
 
 ROOT = Path(__file__).parents[1]
 TINY_FIELD = {"geometry_decoder": "field", "field_grid": 8, "field_widths": (8, 16), "field_points": 200,
               "field_variants": 0, "learning_rate_field": 3e-3}
-
-
-class Interrupted(Exception):
-    pass
 
 
 @pytest.fixture(scope="module")
@@ -51,23 +48,7 @@ def field_config(tiny_config, field_cache):
 
 
 def read_log(folder):
-    lines = [json.loads(line) for line in (Path(folder) / "geometry_field.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
-
-
-def weights_of(path):
-    return torch.load(path, weights_only=True)["weights"]
-
-
-def run_until(cfg, step, monkeypatch):
-    """Train, but break off in the step of that number, as a power cut would."""
-    with monkeypatch.context() as patch:
-        def stop(total, parts, at, object_ids):
-            if at >= step:
-                raise Interrupted
-        patch.setattr(utils.training, "stop_if_not_finite", stop)
-        with pytest.raises(Interrupted):
-            train_geometry.train(cfg)
+    return without_times(read_log_of(folder, "geometry_field"))
 
 
 # ---- A run
@@ -166,11 +147,7 @@ def test_four_epochs_equal_two_a_stop_and_two_more(changes, field_config, tmp_pa
     assert torch.load(tmp_path / "halves" / "geometry_field_last.pth", weights_only=True)["epoch"] == 2
     halves.resume = True
     assert train_geometry.train(halves) == expected
-    for name in ("last", "best"):
-        first, second = (torch.load(tmp_path / folder / f"geometry_field_{name}.pth", weights_only=True)
-                         for folder in ("whole", "halves"))
-        assert all(torch.equal(first["weights"][key], second["weights"][key]) for key in first["weights"])
-        assert first["epoch"] == second["epoch"] and first["score"] == second["score"]
+    assert_same_checkpoints(tmp_path / "whole", tmp_path / "halves", "geometry_field")
     assert read_log(tmp_path / "whole") == read_log(tmp_path / "halves")
 
 

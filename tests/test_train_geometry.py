@@ -56,6 +56,16 @@ def without_times(lines):
     return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
 
 
+def assert_same_checkpoints(first_folder, second_folder, stage):
+    """Last and best of two runs hold the same weights, bit by bit, and the same epoch and score."""
+    for name in ("last", "best"):
+        first, second = (torch.load(Path(folder) / f"{stage}_{name}.pth", weights_only=True)
+                         for folder in (first_folder, second_folder))
+        assert first["weights"].keys() == second["weights"].keys()
+        assert all(torch.equal(first["weights"][key], second["weights"][key]) for key in first["weights"])
+        assert first["epoch"] == second["epoch"] and first["score"] == second["score"]
+
+
 def few_shoes(shoes, folder, count):
     """A folder with the first `count` of the shoes."""
     for obj in sorted((shoes / "OBJs").iterdir())[:count]:
@@ -133,12 +143,7 @@ def test_four_epochs_equal_two_a_stop_and_two_more(changes, tiny_config, tmp_pat
     assert torch.load(tmp_path / "halves" / "geometry_last.pth", weights_only=True)["epoch"] == 2
     halves.resume = True
     assert train_geometry.train(halves) == expected
-    for name in ("last", "best"):
-        first, second = (torch.load(tmp_path / folder / f"geometry_{name}.pth", weights_only=True)
-                         for folder in ("whole", "halves"))
-        assert first["weights"].keys() == second["weights"].keys()
-        assert all(torch.equal(first["weights"][key], second["weights"][key]) for key in first["weights"])
-        assert first["epoch"] == second["epoch"] and first["score"] == second["score"]
+    assert_same_checkpoints(tmp_path / "whole", tmp_path / "halves", "geometry")
     assert without_times(read_log(tmp_path / "a")) == without_times(read_log(tmp_path / "b"))
 
 

@@ -14,7 +14,8 @@ from config import PRETRAINED_DIR, VIEW_NAMES, UserError, config_as_dict
 from models.encoder import load_encoder
 from models.geometry_model import GeometryModel, load_geometry_model
 from models.texture_model import load_texture_model
-from tests.test_train_geometry import few_shoes, read_log, run_processes, run_until, weights_of, without_times
+from tests.test_train_geometry import (assert_same_checkpoints, few_shoes, read_log, run_processes, run_until,
+                                       weights_of, without_times)
 from utils.checkpoint import save_checkpoint, stored_weights
 
 
@@ -59,9 +60,7 @@ def test_four_epochs_equal_two_a_stop_and_two_more(changes, config, tmp_path, mo
     run_until(halves, 9, monkeypatch, train_texture.train)
     halves.resume = True
     assert train_texture.train(halves) == expected
-    for name in ("last", "best"):
-        first, second = (weights_of(tmp_path / folder / f"texture_{name}.pth") for folder in ("whole", "halves"))
-        assert first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+    assert_same_checkpoints(tmp_path / "whole", tmp_path / "halves", "texture")
     assert without_times(read_log(tmp_path / "a", "texture")) == without_times(read_log(tmp_path / "b", "texture"))
 
 
