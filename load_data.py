@@ -18,6 +18,7 @@ import numpy as np
 from config import PATCH_SIZE, SAMPLE_DIR, VIEW_NAMES, Config, UserError, parse_config, run_script
 from utils.augment import AUGMENT_VERSION, augmented
 from utils.field_data import FIELD_VERSION, drawn_arrays, field_arrays, joined, turned
+from utils.file_index import read_index, remembered_key, write_index
 from utils.files import content_key, replacing
 from utils.mesh_io import mesh_dependencies, normalise, read_mesh, sample_surface
 from utils.six_views import FRAMED, UNLIKE, Problem, in_one_line, match_pictures, read_framed_views, view_problems
@@ -26,6 +27,7 @@ from utils.synthetic_shapes import synthetic_shape
 from utils.view_maps import MAP_SIZE
 
 SURFACE_VERSION, VIEWS_VERSION = 4, 6  # raise one when what its cache files hold changes meaning
+INDEX_NAME = "index.json"  # in the cache: which files have been read before
 VARIANT_SHARES = (0.4, 0.3, 0.3)  # of the field's variants: turned, joined with others, a generated solid instead
 
 
@@ -217,13 +219,17 @@ def prepare_objects(cfg, quiet=False):
 
     obj_dir, images_dir = resolve_data(cfg, quiet)
     objects, problems = find_objects(obj_dir, images_dir)
-    cached = {}
+    index_path, cached = Path(cfg.cache_dir) / INDEX_NAME, {}
+    index = read_index(index_path)
+    known = dict(index)
     for files in tqdm(objects, desc="reading objects", unit="object", leave=False,
                        disable=True if quiet else None):
         try:
-            cached[files.id] = cache_object(files, cfg.cache_dir, cfg.num_surface_samples, cfg.image_size)
+            cached[files.id] = cache_object(files, cfg.cache_dir, cfg.num_surface_samples, cfg.image_size, index)
         except UnusableObject as error:
             problems.append(Problem(files.id, "unusable file", str(error)))
+    if cached and index != known:
+        write_index(index_path, index)
     if not cached:
         raise _nothing_complete(obj_dir, images_dir, problems)
     if not quiet:
@@ -248,7 +254,7 @@ def _report(cached, problems):
     print(f"{len(cached)} objects complete, {len(left_out)} left out")
 
 
-def cache_object(files, cache_dir, num_surface_samples, image_size):
+def cache_object(files, cache_dir, num_surface_samples, image_size, index=None):
     """Sample an object's surface and resize its pictures into two cache files, unless they are there already.
 
     File names hold a hash of the content of all source files and of the settings, so a changed texture or size
@@ -259,6 +265,8 @@ def cache_object(files, cache_dir, num_surface_samples, image_size):
         cache_dir: folder.
         num_surface_samples: points K on the surface.
         image_size: picture edge in pixels, rounded up by `picture_size`.
+        index: dict from utils.file_index.read_index, by which files that have not changed are known without being
+            read; it is added to.
     Returns:
         CachedObject.
     Raises:
@@ -266,15 +274,18 @@ def cache_object(files, cache_dir, num_surface_samples, image_size):
         UserError: the cache cannot be written.
     """
     size, pictures = picture_size(image_size), [files.images[view] for view in VIEW_NAMES]
+    index = {} if index is None else index
     try:
-        surface_key = content_key(mesh_dependencies(files.mesh), SURFACE_VERSION, num_surface_samples)
-        views_key = content_key(pictures, VIEWS_VERSION, size, VIEW_NAMES)
+        mesh_key = remembered_key(index, files.mesh, lambda: mesh_dependencies(files.mesh))
+        pictures_key = remembered_key(index, pictures[0], lambda: pictures)
     except OSError as error:
         raise UnusableObject(f"{error.filename}: cannot be read ({error.strerror})") from None
     except UserError as error:
         raise UnusableObject(str(error)) from None
     # Mesh samples and pictures apart: another picture size does not sample the mesh again.
-    surface = Path(cache_dir) / f"{files.id[:100]}-surface-{surface_key}.npy"
+    surface_key = content_key([], mesh_key, SURFACE_VERSION, num_surface_samples)
+    views_key = content_key([], pictures_key, VIEWS_VERSION, size, VIEW_NAMES)
+    surface = Path(cache_dir) / f"{files.id[:100]}-surface-{surface_key}.bin"
     views = Path(cache_dir) / f"{files.id[:100]}-views-{views_key}.npz"
     try:
         warnings = _surface_record(surface)["warnings"] if surface.is_file() else None
@@ -287,35 +298,38 @@ def cache_object(files, cache_dir, num_surface_samples, image_size):
         raise UserError(f"cannot write {error.filename or cache_dir}: {error.strerror}") from None
     except UserError as error:
         raise UnusableObject(str(error)) from None
+    if warnings:  # a missing texture may come: such a mesh is looked at anew every time
+        index.pop(str(files.mesh.absolute()), None)
     return CachedObject(files, surface, views, Path(cache_dir), num_surface_samples, image_size, tuple(warnings), note)
 
 
-def load_cached(entry, pictures=True):
+def load_cached(entry, pictures=True, check=True):
     """Read a cached object; a damaged or deleted cache file is made again.
 
     Args:
         entry: CachedObject.
         pictures: False leaves images and masks out.
+        check: compare the surface with its checksum too, not with its size alone; that takes four times as long.
     Returns:
         dict of arrays: points, normals, colors (K, 3) float32; images (6, S, S, 3) and masks (6, S, S) uint8.
     Raises:
         UserError: the object's own files have gone or broken since.
     """
     try:
-        return _read_arrays(entry, pictures)
+        return _read_arrays(entry, pictures, check)
     except _DAMAGED:
         for path in (entry.surface, entry.views):
             path.unlink(missing_ok=True)
         fresh = cache_object(entry.files, entry.cache_dir, entry.num_surface_samples, entry.image_size)
-        return _read_arrays(fresh, pictures)
+        return _read_arrays(fresh, pictures, check)
 
 
 _DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
-def _read_arrays(entry, pictures):
-    surface = np.load(entry.surface)
-    if zlib.crc32(surface) != _surface_record(entry.surface)["crc32"]:
+def _read_arrays(entry, pictures, check):
+    surface = np.fromfile(entry.surface, np.float32).reshape(3, entry.num_surface_samples, 3)
+    if check and zlib.crc32(surface) != _surface_record(entry.surface)["crc32"]:
         raise ValueError("damaged")
     arrays = dict(zip(("points", "normals", "colors"), surface))
     if pictures:
@@ -327,7 +341,7 @@ def _read_arrays(entry, pictures):
 def _store_surface(path, mesh_path, count, key):
     """Sample a mesh into one (3, K, 3) float32 array: points, normals, colours; returns the mesh's warnings.
 
-    A bare array is read in a quarter of the time of an archive; what to check it by lies beside it.
+    Bare numbers are read in a sixth of the time of an archive; what to check them by lies beside them.
     """
     mesh, warnings = read_mesh(mesh_path)
     mesh.vertices = normalise(mesh.vertices, mesh.faces)
@@ -335,8 +349,7 @@ def _store_surface(path, mesh_path, count, key):
     with replacing(path.with_suffix(".json")) as temporary:
         temporary.write_text(json.dumps({"crc32": zlib.crc32(surface), "warnings": list(warnings)}))
     with replacing(path) as temporary:
-        with open(temporary, "wb") as file:
-            np.save(file, surface)
+        surface.tofile(temporary)
     return warnings
 
 
@@ -421,6 +434,7 @@ class SixViewDataset:
 
     def __init__(self, cached, turns=False, pictures=True):
         self.cached, self.turns, self.pictures = list(cached), turns, pictures
+        self.checked = set()  # indices of the objects whose surface has been compared with its checksum
 
     def __len__(self):
         return len(self.cached)
@@ -430,7 +444,8 @@ class SixViewDataset:
 
         index, variant = key if isinstance(key, tuple) else (key, 0)
         entry = self.cached[index]
-        arrays = load_cached(entry, self.pictures)
+        arrays = load_cached(entry, self.pictures, check=index not in self.checked)
+        self.checked.add(index)
         if variant:
             arrays = augmented(arrays, variant_rng(entry.id, variant), self.turns)
         item = {name: torch.from_numpy(array) for name, array in arrays.items()}

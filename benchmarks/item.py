@@ -1,6 +1,7 @@
 """One object for training from the cache, beside reading its files again each time.
 
-With a frozen encoder the loop asks for the surface alone, since the pictures' features are in memory.
+With a frozen encoder the loop asks for the surface alone, since the pictures' features are in memory. An object's
+surface is compared with its checksum when it is first read; these are later readings.
 """
 import tempfile
 from pathlib import Path

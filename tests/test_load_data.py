@@ -1,4 +1,5 @@
 """Finding, reporting, caching, splitting and batching, on files drawn by hand."""
+import os
 import shutil
 import subprocess
 import sys
@@ -466,3 +467,26 @@ def test_real_objects_are_complete():
         pytest.skip(f"no real objects beside the repository ({REAL.name})")
     objects, problems = find_objects(REAL / "OBJs", REAL / "input_images")
     assert len(objects) == 181 and problems == []
+
+
+def test_a_second_start_reads_no_mesh_and_no_picture_but_notices_a_changed_texture(tmp_path, monkeypatch):
+    from utils import file_index
+
+    write_object(tmp_path, "box")
+    texture = tmp_path / "OBJs" / "box" / "skin.png"
+    (texture.parent / "skin.mtl").write_text("newmtl a\nmap_Kd skin.png\n")
+    mesh = texture.parent / "box.obj"
+    mesh.write_text("mtllib skin.mtl\n" + mesh.read_text())
+    Image.new("RGB", (4, 4), "red").save(texture)
+    for path in tmp_path.rglob("*.*"):
+        os.utime(path, (1e9, 1e9))
+    first = prepare_objects(config_for(tmp_path), quiet=True)[1]["box"]
+
+    def refuse(*_):
+        raise AssertionError("a source file was read again")
+    with monkeypatch.context() as patch:
+        patch.setattr(load_data, "mesh_dependencies", refuse)
+        patch.setattr(file_index, "content_key", refuse)
+        assert prepare_objects(config_for(tmp_path), quiet=True)[1]["box"] == first
+    Image.new("RGB", (4, 4), "blue").save(texture)
+    assert prepare_objects(config_for(tmp_path), quiet=True)[1]["box"].surface != first.surface
