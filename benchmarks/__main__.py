@@ -19,7 +19,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 from config import OptionParser, UserError, run_script  # noqa: E402 (the threads come first)
 
 # Each is a file of this folder whose run(rounds) returns rows; another one joins here by its name.
-BENCHMARKS = ("chamfer", "step", "item", "render", "hull", "bake", "export", "start")
+BENCHMARKS = ("chamfer", "step", "item", "render", "hull", "field", "bake", "export", "start")
 ON_DEVICE = ("chamfer", "step")  # whose run also takes the device; the others' work is the processor's
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import bake, chamfer, export, hull, item, measure, memory, render, scale, step
+from benchmarks import bake, chamfer, export, field, hull, item, measure, memory, render, scale, step
 from benchmarks.measure import (Row, as_markdown, as_text, at_least, at_most, compare, extra_memory_mb, in_child,
                                 ratio_at_least)
 
@@ -196,6 +196,11 @@ def test_a_finer_shoe_has_the_same_surface_in_more_faces():
 def test_the_hull_is_finite_and_equals_every_cell_projected(once):
     rows = hull.run(1, resolution=12, size=48)
     assert are_finite(rows) and rows[1].passes()
+
+
+def test_the_field_equals_its_arithmetic_written_in_numpy(once):
+    rows = field.run(1, num_points=2000)
+    assert are_finite(rows) and rows[1].ours < 1e-5
 
 
 def test_baking_and_export_are_finite(once):
