@@ -125,7 +125,7 @@ def test_saved_weights_are_a_copy_on_the_cpu_without_gradient():
 
 @pytest.mark.parametrize("half", [False, True])
 def test_the_copy_command_leaves_out_the_training_state(half, tiny_geometry, tmp_path, run_script_main):
-    source, target = tmp_path / "geometry_last.pth", tmp_path / "shared" / "copy.pth"
+    source, target = tmp_path / "any_name.pth", tmp_path / "shared" / "copy.pth"
     torch.save(torch.load(tiny_geometry, weights_only=True) | {"optimizer": {"state": {}}, "step": 3}, source)
     code, printed, _ = run_script_main(utils.checkpoint, source, target, *["--half"] * half)
     assert code == 0 and "copy.pth" in printed and "MB" in printed
@@ -160,3 +160,10 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatc
     with pytest.raises(OSError):
         save(path, Model())
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("kind", ["field", "texture"])
+def test_the_copy_command_takes_every_kind_whatever_the_file_is_called(kind, tiny_geometry, tmp_path, run_script_main):
+    torch.save(torch.load(tiny_geometry, weights_only=True) | {"kind": kind}, tmp_path / "a.pth")
+    assert run_script_main(utils.checkpoint, tmp_path / "a.pth", tmp_path / "b.pth")[0] == 0
+    assert torch.load(tmp_path / "b.pth", weights_only=True)["kind"] == kind

@@ -119,8 +119,7 @@ def main(argv):
     parser.add_argument("target")
     parser.add_argument("--half", action="store_true", help="store the weights as float16")
     options = parser.parse_args(argv)
-    kind = next((kind for kind in ("texture", "field") if kind in Path(options.source).name), "geometry")
-    data = load_checkpoint(options.source, kind)
+    data = load_checkpoint(options.source, tuple(COMMANDS))
     lean = {name: data[name] for name in FIELDS + ("training_ids",) if name in data}
     lean["config"] = {name: value for name, value in lean["config"].items() if name not in PATHS}
     if options.half:
