@@ -368,7 +368,9 @@ def one_process():
     return Accelerator(cpu=True)
 
 
-def test_cached_features_are_the_encoders_own_of_each_variant(dataset, tmp_path):
+@pytest.mark.parametrize("together", [1, 3])  # of four: one pass is not full
+def test_cached_features_are_the_encoders_own_of_each_variant(together, dataset, tmp_path, monkeypatch):
+    monkeypatch.setitem(models.encoder.ENCODED_TOGETHER, "cpu", together)
     encoder = counting_encoder()
     features = cached_features(encoder, dataset, 2, tmp_path, one_process())
     assert set(features) == {(dataset.cached[i].id, variant) for i in (0, 1) for variant in (0, 1)}

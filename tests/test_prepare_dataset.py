@@ -9,6 +9,7 @@ import trimesh
 from PIL import Image
 from scipy.spatial import cKDTree
 
+import utils.prepare_dataset
 from config import VIEW_NAMES, UserError
 from load_data import find_objects
 from utils.mesh_io import Mesh, colored_mesh, plain_mesh, read_mesh, sample_surface, textured_mesh
@@ -226,3 +227,14 @@ def test_a_folder_without_readable_meshes_is_exit_code_2(tmp_path):
     (tmp_path / "bad.glb").write_text("nothing")
     done = run(tmp_path, "--output", tmp_path / "out")
     assert done.returncode == 2 and "no mesh could be prepared" in done.stderr and "bad.glb" in done.stdout
+
+
+def test_folders_are_listed_once_however_many_objects_there_are(tmp_path, monkeypatch, capsys):
+    listed, true = [], utils.prepare_dataset.pictures_by_id
+    monkeypatch.setattr(utils.prepare_dataset, "pictures_by_id", lambda folder: listed.append(folder) or true(folder))
+    for name in ("one", "two", "three"):
+        trimesh.creation.box((1, 2, 3)).export(tmp_path / f"{name}.ply")
+    for _ in range(2):
+        utils.prepare_dataset.main([str(tmp_path), "--output", str(tmp_path / "data"), "--image_size", "32"])
+    assert len(listed) == 2, "once a run"
+    assert capsys.readouterr().out.count("there already") == 3

@@ -6,7 +6,7 @@ writes data/OBJs/<id>/<id>.obj with its MTL and textures, and data/input_images/
 is left alone, so an interrupted run can be started again. What was made here from another mesh or with other options
 carries a mark of them and is made anew; files without such a mark are somebody's own and stay.
 """
-import glob
+import functools
 import re
 from pathlib import Path
 
@@ -149,16 +149,21 @@ def find_meshes(folder, output):
 
 
 def pictures_of(images_dir, object_id):
-    """{view: Path} of an object's pictures in a folder, which may be absent."""
+    """{view: Path} of one object's pictures in a folder, which may be absent."""
+    return pictures_by_id(images_dir).get(object_id, {})
+
+
+def pictures_by_id(images_dir):
+    """{id: {view: Path}} of all pictures in a folder, which may be absent: one listing for any number of objects."""
     found = {}
-    for path in sorted(Path(images_dir).glob(glob.escape(object_id) + "_*")):
-        head, _, word = path.stem.rpartition("_")
-        if head == object_id and word.lower() in VIEW_NAMES and path.suffix.lower() in IMAGE_EXTENSIONS:
-            found[word.lower()] = path
+    for path in sorted(Path(images_dir).glob("*_*")):
+        object_id, _, word = path.stem.rpartition("_")
+        if word.lower() in VIEW_NAMES and path.suffix.lower() in IMAGE_EXTENSIONS:
+            found.setdefault(object_id, {})[word.lower()] = path
     return found
 
 
-def prepare_object(object_id, source, output, turn, image_size, images_dir=None):
+def prepare_object(object_id, source, output, turn, image_size, images_dir=None, listed=pictures_by_id):
     """Write one object's mesh and pictures, as far as they are not there or were made here from something else.
 
     Args:
@@ -168,6 +173,8 @@ def prepare_object(object_id, source, output, turn, image_size, images_dir=None)
         turn: (3, 3) from `turn_matrix`.
         image_size: edge of drawn pictures in pixels.
         images_dir: folder of own pictures <id>_<view>.*, taken instead of drawing where it has all six.
+        listed: function from a folder to what `pictures_by_id` returns; one that remembers saves listing the folders
+            for every object.
     Returns:
         done: str, what was done ("there already", "mesh written (12 faces), 6 pictures drawn", ...).
         notes: list of str, missing materials.
@@ -175,12 +182,12 @@ def prepare_object(object_id, source, output, turn, image_size, images_dir=None)
         UserError: the mesh cannot be read, or only some of the six own pictures are there.
     """
     folder, pictures = Path(output) / "OBJs" / object_id, Path(output) / "input_images"
-    own = pictures_of(images_dir, object_id) if images_dir else {}
+    own = listed(images_dir).get(object_id, {}) if images_dir else {}
     if own and len(own) < 6:
         lacking = ", ".join(view for view in VIEW_NAMES if view not in own)
         raise UserError(f"{images_dir}: has no {lacking} picture of {object_id}")
     mesh_path, mesh_done, notes = _prepare_mesh(object_id, source, folder, turn)
-    there = pictures_of(pictures, object_id)
+    there = listed(pictures).get(object_id, {})
     made_from = content_key(mesh_dependencies(mesh_path), image_size)
     missing = [view for view in VIEW_NAMES if view not in there]
     outdated = [view for view in there if _mark_of(there[view]) not in (None, made_from)]
@@ -263,9 +270,11 @@ def main(argv):
     width = max(map(len, list(meshes) + list(collisions)))
     failed = [(name, "several meshes have this name, rename all but one: " + ", ".join(map(str, paths)))
               for name, paths in sorted(collisions.items())]
+    listed = functools.cache(pictures_by_id)
     for name, source in sorted(meshes.items()):
         try:
-            done, notes = prepare_object(name, source, options.output, turn, options.image_size, options.images_dir)
+            done, notes = prepare_object(name, source, options.output, turn, options.image_size, options.images_dir,
+                                         listed)
         except (UserError, OSError) as error:  # OSError: a file that may not be read
             failed.append((name, str(error)))
             continue
