@@ -47,7 +47,7 @@ def test_a_missing_file_names_itself_and_the_command_that_makes_it(tmp_path):
     for kind in ("geometry", "texture"):
         with pytest.raises(UserError, match=rf"none\.pth: no such checkpoint; make one with: python train_{kind}\.py"):
             load_checkpoint(tmp_path / "none.pth", kind)
-    with pytest.raises(UserError, match="no such checkpoint"):
+    with pytest.raises(UserError, match="is a folder, not a checkpoint"):
         load_checkpoint(tmp_path, "geometry")
 
 

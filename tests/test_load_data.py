@@ -490,3 +490,16 @@ def test_a_second_start_reads_no_mesh_and_no_picture_but_notices_a_changed_textu
         assert prepare_objects(config_for(tmp_path), quiet=True)[1]["box"] == first
     Image.new("RGB", (4, 4), "blue").save(texture)
     assert prepare_objects(config_for(tmp_path), quiet=True)[1]["box"].surface != first.surface
+
+
+def test_a_cache_that_is_a_file_is_named_and_an_index_that_cannot_be_written_costs_nothing(tmp_path):
+    write_object(tmp_path, "box")
+    (tmp_path / "file").write_text("")
+    cfg = config_for(tmp_path)
+    cfg.cache_dir = str(tmp_path / "file")
+    with pytest.raises(UserError, match="--cache_dir .*file: is a file"):
+        prepare_objects(cfg, quiet=True)
+    for path in tmp_path.rglob("*.*"):
+        os.utime(path, (1e9, 1e9))
+    (tmp_path / "cache" / "index.json").mkdir(parents=True)
+    assert len(prepare_objects(config_for(tmp_path), quiet=True)[0]) == 1

@@ -60,7 +60,8 @@ def load_checkpoint(path, kind):
     path, kinds = Path(path), (kind,) if isinstance(kind, str) else kind
     command = COMMANDS[kinds[-1]]
     if not path.is_file():
-        raise UserError(f"{path}: no such checkpoint; make one with: {command}")
+        what = "is a folder, not a checkpoint" if path.is_dir() else "no such checkpoint"
+        raise UserError(f"{path}: {what}; make one with: {command}")
     try:
         data = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises half a dozen types for a damaged file

@@ -43,6 +43,8 @@ def replacing(path):
 
 def check_writable(folder):
     """Make a folder if needed and raise UserError if nothing can be written there: before hours of work, not after."""
+    if Path(folder).exists() and not Path(folder).is_dir():
+        raise UserError(f"cannot write to {folder}: it is a file, and a folder is needed")
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
