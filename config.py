@@ -79,12 +79,13 @@ class Config:
 
     # Field (stage 1 with --geometry_decoder field)
     field_grid: int = 24  # cells per edge of the volume that sees the object as a whole; 0 leaves it out
-    field_widths: tuple = (32, 64, 128)  # channels per level of the volume's U-Net, multiples of 8
+    field_widths: tuple = (32, 64, 128, 192)  # channels per level of the volume's U-Net, multiples of 8
     field_pictures: bool = False  # a small U-Net over each picture adds features to what is measured
     field_color: bool = True  # False: silhouettes alone, whatever the pictures show
     field_target: str = "occupancy"  # occupancy | distance: what the network learns to tell of a point
     field_points: int = 4096  # points of space per object and step
     field_variants: int = 3  # each training object drawn anew, turned or among others; made in the first epochs
+    field_stretch: float = 0.25  # standard deviation of the logarithm by which objects are stretched along each axis
     learning_rate_field: float = 1e-3  # peak, in place of learning_rate_stage1
 
     # Texture (stage 2)
@@ -179,7 +180,8 @@ LIMITS = {
     "num_points": (4, 1 << 18),
     "num_loss_samples": (1, 1 << 18),
     "field_grid": (0, 256),
-    "field_points": (1, 80_000),
+    "field_points": (1, 72_000),
+    "field_stretch": (0.0, 1.0),
     "field_variants": (0, 1000),
     "batch_size_stage1": (1, None),
     "batch_size_stage2": (1, None),

@@ -6,6 +6,7 @@ Pictures themselves are read by utils/six_views.py, in training and in inference
 
 reads every object once and reports what is missing or broken, as training would.
 """
+import contextlib
 import hashlib
 import json
 import zipfile
@@ -28,7 +29,7 @@ from utils.view_maps import MAP_SIZE
 
 SURFACE_VERSION, VIEWS_VERSION = 4, 6  # raise one when what its cache files hold changes meaning
 INDEX_NAME = "index.json"  # in the cache: which files have been read before
-VARIANT_SHARES = (0.4, 0.3, 0.3)  # of the field's variants: turned, joined with others, a generated solid instead
+VARIANT_SHARES = (0.55, 0.2, 0.25)  # of the field's variants: turned, joined with others, a generated solid instead
 
 
 @dataclass(frozen=True)
@@ -219,6 +220,8 @@ def prepare_objects(cfg, quiet=False):
 
     obj_dir, images_dir = resolve_data(cfg, quiet)
     objects, problems = find_objects(obj_dir, images_dir)
+    if Path(cfg.cache_dir).exists() and not Path(cfg.cache_dir).is_dir():
+        raise UserError(f"--cache_dir {cfg.cache_dir}: is a file, and a folder is needed")
     index_path, cached = Path(cfg.cache_dir) / INDEX_NAME, {}
     index = read_index(index_path)
     known = dict(index)
@@ -229,7 +232,8 @@ def prepare_objects(cfg, quiet=False):
         except UnusableObject as error:
             problems.append(Problem(files.id, "unusable file", str(error)))
     if cached and index != known:
-        write_index(index_path, index)
+        with contextlib.suppress(UserError):  # a full cache that cannot be written to still serves
+            write_index(index_path, index)
     if not cached:
         raise _nothing_complete(obj_dir, images_dir, problems)
     if not quiet:

@@ -273,7 +273,7 @@ def field_stage(cfg, accelerator, train_objects, validation_objects):
         maps, box = batch["maps"].to(accelerator.device).float(), batch["box"].to(accelerator.device)
         cameras = view_cameras(len(maps), maps.device)
         if epoch != "validation":
-            matrix, cameras = random_space(box, generators)
+            matrix, cameras = random_space(box, generators, cfg.field_stretch)
             points, box = moved_points(points, matrix), moved_box(box, matrix)
             distances = distances * matrix.det().abs().pow(1 / 3)[:, None]  # about right for a stretched object
             maps = random_colors(maps, generators)

@@ -67,7 +67,7 @@ def run(rounds, num_points=1 << 18):
     with torch.inference_mode():
         scene = model.prepare(torch.from_numpy(maps)[None], view_cameras(1), torch.from_numpy(box)[None])
     points = np.random.default_rng(1).uniform(box[0], box[1], (num_points, 3)).astype(np.float32)
-    plain = [array.astype(np.float32) for array in (maps, box, scene.volume[0].numpy(), points)]
+    plain = [array.astype(np.float32) for array in (scene.maps[0].numpy(), box, scene.volume[0].numpy(), points)]
 
     def ours():
         with torch.inference_mode():

@@ -12,8 +12,6 @@ import torch
 from config import VIEW_NAMES
 from utils.views import VIEW_BASES
 
-STRETCH = 0.25  # standard deviation of the logarithm of the factor along each axis
-
 
 class Cameras(NamedTuple):
     """How each sample's six pictures see its space, which augmentation may have turned, mirrored and stretched.
@@ -35,26 +33,26 @@ def view_cameras(batch=1, device=None):
     return Cameras(bases, torch.ones_like(bases[..., 0]), bases[:, :, 2])
 
 
-def random_space(box, generators, turns=True):
+def random_space(box, generators, stretch):
     """A new space for each sample: turned about +y by quarter turns, mirrored, stretched, and normalised again.
 
     Args:
         box: (B, 2, 3) float32, the samples' boxes, centred at the origin but for fractions of a pixel.
         generators: one CPU torch.Generator per sample.
-        turns: whether samples are turned.
+        stretch: standard deviation of the logarithm of the factor along each axis, before normalising.
     Returns:
         matrix: (B, 3, 3) float32, takes a point of the old space to the new one.
         cameras: Cameras that see the new space.
     """
     matrices = []
     for corners, generator in zip(box, generators):
-        turn = int(torch.randint(4, (), generator=generator)) if turns else 0
+        turn = int(torch.randint(4, (), generator=generator))
         mirror = -1.0 if torch.rand((), generator=generator) < 0.5 else 1.0
-        stretch = torch.exp(STRETCH * torch.randn(3, generator=generator))
-        stretch = stretch * 2 / ((corners[1] - corners[0]).cpu() * stretch).max().clamp(min=1e-3)
+        factors = torch.exp(stretch * torch.randn(3, generator=generator))
+        factors = factors * 2 / ((corners[1] - corners[0]).cpu() * factors).max().clamp(min=1e-3)
         cosine, sine = round(math.cos(turn * math.pi / 2)), round(math.sin(turn * math.pi / 2))
         turned = torch.tensor([[mirror * cosine, 0, mirror * sine], [0, 1, 0], [-sine, 0, cosine]])
-        matrices.append(turned * stretch)                                      # stretched along the old axes first
+        matrices.append(turned * factors)                                      # stretched along the old axes first
     matrix = torch.stack(matrices).to(box.device)
     cameras = view_cameras(len(box), box.device)
     scale = torch.einsum("bsij,bj->bsi", cameras.projection.abs(), matrix.norm(dim=1))

@@ -23,14 +23,15 @@ from utils.views import VIEW_EXTENT
 
 MEASURES = 13  # numbers per view of a point that are no colour: see `FieldModel.describe`
 PICTURE_WIDTHS, PICTURE_FEATURES = (16, 32, 64), 12  # of the 2D U-Net
-CELL_WIDTH, VOLUME_FEATURES = 24, 16  # of a cell's description per view, and of what the 3D U-Net says of it
+CELL_WIDTH, VOLUME_FEATURES = 32, 16  # of a cell's description per view, and of what the 3D U-Net says of it
 NEAR, MIDDLE = 0.05, 0.25  # lengths; distances are also given squeezed to these ranges, to be read finely near 0
+COLOR_SIZE = 48  # pixels per edge of the pictures from which points take their colours
 REACH = 0.3  # lengths; distances to an outline are cut off here
 UNSURE, LEAST_WEIGHT = 0.02, 0.2  # lengths, share
 HULL_MARGIN = 0.01  # lengths beyond the hull within which points are still learned from
 LOGIT_SCALE, DISTANCE_SCALE = 5.0, 0.1  # outputs start small: logits, lengths
 POINTS_AT_ONCE = 1 << 16  # bounds the memory of a fine grid
-KEPT_LOGIT = 1.0  # matter is kept unless it is clearly free: the hull's own surface is right more often than wrong
+SURE = 0.06  # lengths from the surface, by the field's own account, beyond which a grid is not refined
 LOGIT_LENGTH = 0.02  # lengths per unit of logit where a logit stands for a distance to the surface
 
 
@@ -113,8 +114,7 @@ class FieldModel(nn.Module):
         self.per_view = nn.Sequential(nn.Linear(per_view, view_width), nn.SiLU(),
                                       nn.Linear(view_width, view_width), nn.SiLU())
         if grid_size:
-            self.per_cell = nn.Sequential(nn.Linear(per_view, CELL_WIDTH), nn.SiLU(),
-                                          nn.Linear(CELL_WIDTH, CELL_WIDTH), nn.SiLU())
+            self.per_cell = nn.Sequential(nn.Linear(per_view, CELL_WIDTH), nn.SiLU())
             self.volume = UNet(3, 2 * CELL_WIDTH + 7, tuple(volume_widths), VOLUME_FEATURES)
         known = 2 * view_width + 7 + VOLUME_FEATURES * bool(grid_size)
         self.head = nn.Sequential(nn.Linear(known, head_width), nn.SiLU(),
@@ -136,7 +136,8 @@ class FieldModel(nn.Module):
         Returns:
             Scene.
         """
-        scene = Scene(maps, cameras, box, None, None)
+        # Lettering tells nothing of depth, but would be embossed
+        scene = Scene(_blurred(maps, COLOR_SIZE, channels=3), cameras, box, None, None)
         if self.pictures:
             scene = scene._replace(picture_features=self._picture_features(maps, cameras))
         if self.grid_size:
@@ -146,9 +147,10 @@ class FieldModel(nn.Module):
             place = place.reshape(1, -1, 3).expand(len(maps), -1, -1)               # (B, G^3, 3)
             middle, half = box.mean(dim=1, keepdim=True), (box[:, 1:] - box[:, :1]) / 2
             with full_precision(maps):                                              # bf16 would round lengths
-                measured, hull = self.describe(middle + place * half * self._margin(), scene)
-                pooled = _pooled(self.per_cell(measured))                           # (B, G^3, 48)
-                cells = torch.cat([pooled, _whereabouts(place, half, hull)], dim=-1)  # (B, G^3, 55)
+                blurred = scene._replace(maps=_blurred(maps, count, channels=4))
+                measured, hull = self.describe(middle + place * half * self._margin(), blurred)
+                around = _whereabouts(place, half, hull)
+            cells = torch.cat([_pooled(self.per_cell(measured)), around], dim=-1)   # (B, G^3, 71)
             scene = scene._replace(volume=self.volume(cells.transpose(1, 2).unflatten(2, (count,) * 3)).float())
         return scene
 
@@ -236,9 +238,17 @@ def _read_maps(maps, projected):
     return values.squeeze(2).transpose(1, 2).unflatten(0, maps.shape[:2])
 
 
+def _blurred(maps, size, channels):
+    """Maps (B, S, C, H, H), the first `channels` of which are as pictures of size x size pixels show them."""
+    small = F.adaptive_avg_pool2d(maps[:, :, :channels].flatten(0, 1), size)
+    seen = F.interpolate(small, size=maps.shape[3:], mode="bilinear", align_corners=False)
+    return torch.cat([seen.unflatten(0, maps.shape[:2]), maps[:, :, channels:]], dim=2)
+
+
 def _pooled(features):
     """DeepSets: (B, S, K, D) -> (B, K, 2 D), maximum and mean over views."""
-    return torch.cat([features.amax(dim=1), features.mean(dim=1)], dim=-1)
+    largest = features.max(dim=1).values  # its gradient goes one way, which takes a third of amax's memory traffic
+    return torch.cat([largest, features.mean(dim=1)], dim=-1)
 
 
 def _whereabouts(place, half, hull):
@@ -289,7 +299,10 @@ def load_field_model(path):
 
 @torch.inference_mode()
 def field_on_grid(model, maps, axes, hull):
-    """Evaluate a field at the points of a grid that lie in the visual hull.
+    """Evaluate a field at the points of a grid that lie in the visual hull, coarse to fine.
+
+    Every second plane of each axis comes first. Between corners that are all deep in matter or all far from it nothing
+    is asked: the mean of the corners stands there (as in Mescheder et al. 2019, "Occupancy Networks", section 3.3).
 
     Args:
         model: FieldModel.
@@ -302,13 +315,29 @@ def field_on_grid(model, maps, axes, hull):
     corners = np.array([[axis[0] + axis[1], axis[-1] + axis[-2]] for axis in axes]).T / 2  # half a cell inside the grid
     box = torch.tensor(corners[None], dtype=torch.float32, device=device)
     scene = model.prepare(torch.from_numpy(maps)[None].to(device), view_cameras(1, device), box)
-    field = np.minimum(hull, -HULL_MARGIN).ravel()
-    inside = np.flatnonzero(hull.ravel() > -HULL_MARGIN)
-    place = np.stack(np.unravel_index(inside, hull.shape))
-    points = np.stack([axis[index] for axis, index in zip(axes, place)], axis=1).astype(np.float32)
-    scale, kept = (LOGIT_LENGTH, KEPT_LOGIT) if model.target == "occupancy" else (1.0, 0.0)
-    for begin in range(0, len(inside), POINTS_AT_ONCE):
-        some = torch.from_numpy(points[begin:begin + POINTS_AT_ONCE])[None].to(device)
-        field[inside[begin:begin + POINTS_AT_ONCE]] = (
-            model.query(some, scene)[0][0].cpu().numpy() + kept) * scale
-    return field.reshape(hull.shape)
+    scale = LOGIT_LENGTH if model.target == "occupancy" else 1.0
+
+    def answer(wanted):
+        """Values at the grid points where `wanted` (X, Y, Z) bool is true, in C order."""
+        points = np.stack([axis[index] for axis, index in zip(axes, np.nonzero(wanted))], axis=1).astype(np.float32)
+        values = [model.query(some[None].to(device), scene)[0][0].cpu()
+                  for some in torch.from_numpy(points).split(POINTS_AT_ONCE)]
+        return torch.cat(values).numpy() * scale
+
+    inside = hull > 0
+    every_second = np.zeros(hull.shape, bool)
+    every_second[::2, ::2, ::2] = True
+    field = np.full(hull.shape, np.nan, np.float32)
+    field[inside & every_second] = answer(inside & every_second)
+    least = mean = most = field[::2, ::2, ::2]  # NaN where unknown, which no comparison below takes for sure
+    for axis, count in enumerate(hull.shape):
+        low = np.arange(count) // 2
+        high = np.minimum((np.arange(count) + 1) // 2, low[-1])
+        least = np.minimum(least.take(low, axis), least.take(high, axis))
+        most = np.maximum(most.take(low, axis), most.take(high, axis))
+        mean = (mean.take(low, axis) + mean.take(high, axis)) / 2
+    sure = (least > SURE) | (most < -SURE)
+    field = np.where(sure, mean, field)
+    open_ones = inside & np.isnan(field)
+    field[open_ones] = answer(open_ones)
+    return np.where(inside, field, hull)

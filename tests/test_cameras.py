@@ -4,7 +4,6 @@ import pytest
 import torch
 import trimesh
 
-import models.cameras
 from config import VIEW_NAMES
 from models.cameras import moved_box, moved_points, random_colors, random_space, view_cameras
 from models.field_model import FieldModel, Scene
@@ -63,16 +62,17 @@ def test_the_cameras_project_as_the_renderer_does():
 
 def test_equal_generators_give_equal_spaces_whatever_the_batch():
     box = torch.tensor([[[-1.0, -0.5, -0.4], [1, 0.5, 0.4]], [[-0.2, -1, -0.6], [0.2, 1, 0.6]]])
-    together, cameras = random_space(box, generators(5, 6))
-    alone, own = random_space(box[1:], generators(6))
+    together, cameras = random_space(box, generators(5, 6), 0.25)
+    alone, own = random_space(box[1:], generators(6), 0.25)
     assert torch.equal(together[1:], alone)
     assert all(torch.equal(whole[1:], part) for whole, part in zip(cameras, own))
-    assert not torch.equal(random_space(box[:1], generators(7))[0], random_space(box[:1], generators(8))[0])
+    assert not torch.equal(random_space(box[:1], generators(7), 0.25)[0],
+                           random_space(box[:1], generators(8), 0.25)[0])
 
 
 def test_a_space_exchanges_axes_keeps_up_and_fills_the_normalised_frame():
     box = torch.tensor([[[-1.0, -0.5, -0.4], [1, 0.5, 0.4]]]).expand(40, -1, -1)
-    matrix, _ = random_space(box, generators(*range(40)))
+    matrix, _ = random_space(box, generators(*range(40)), 0.25)
     assert ((matrix != 0).sum(dim=1) == 1).all() and ((matrix != 0).sum(dim=2) == 1).all()
     assert (matrix[:, 1, 1] > 0).all(), "nothing stands on its head"
     assert len({tuple(sign.flatten().tolist()) for sign in matrix.sign()}) == 8, "four turns, mirrored or not"
@@ -81,16 +81,9 @@ def test_a_space_exchanges_axes_keeps_up_and_fills_the_normalised_frame():
     assert moved.sum(dim=1).abs().max() < 1e-6 and (moved[:, 1] > moved[:, 0]).all()
 
 
-def test_without_turns_axes_stay_in_place():
-    box = torch.tensor([[[-1.0, -0.5, -0.4], [1, 0.5, 0.4]]]).expand(20, -1, -1)
-    matrix, _ = random_space(box, generators(*range(20)), turns=False)
-    assert torch.equal(matrix, torch.diag_embed(matrix.diagonal(dim1=1, dim2=2)))
-    assert (matrix[:, 1:, 1:] >= 0).all() and 4 < (matrix[:, 0, 0] < 0).sum() < 16, "half of them are mirrored"
-
-
 def test_cameras_see_moved_points_where_the_old_ones_saw_them():
     box, points = torch.tensor([[[-1.0, -0.5, -0.4], [1, 0.5, 0.4]]]).expand(8, -1, -1), torch.rand(8, 10, 3) - 0.5
-    matrix, cameras = random_space(box, generators(*range(8)))
+    matrix, cameras = random_space(box, generators(*range(8)), 0.25)
     old = torch.einsum("bsij,bkj->bski", view_cameras(8).projection, points)
     new = torch.einsum("bsij,bkj->bski", cameras.projection, moved_points(points, matrix))
     assert torch.allclose(old, new, atol=1e-5)
@@ -98,7 +91,7 @@ def test_cameras_see_moved_points_where_the_old_ones_saw_them():
 
 def test_a_step_along_a_camera_axis_is_as_much_shorter_in_the_picture_as_its_scale_says():
     box = torch.tensor([[[-1.0, -0.5, -0.4], [1, 0.5, 0.4]]]).expand(40, -1, -1)
-    _, cameras = random_space(box, generators(*range(40)))
+    _, cameras = random_space(box, generators(*range(40)), 0.25)
     step = torch.einsum("bsij,bsj->bsi", cameras.projection, cameras.toward)
     assert torch.allclose(step[..., 2], 1 / cameras.scale[..., 2], atol=1e-5) and step[..., :2].abs().max() < 1e-5
     assert torch.allclose(cameras.toward.norm(dim=-1), torch.ones(40, 6))
@@ -109,7 +102,7 @@ def test_a_step_along_a_camera_axis_is_as_much_shorter_in_the_picture_as_its_sca
 @pytest.mark.parametrize("seed", [1, 2, 4, 8, 16])  # every turn, two of them mirrored
 def test_what_cameras_see_and_measure_is_as_if_the_changed_mesh_were_drawn(seed, object_maps):
     mesh, maps, box = object_maps
-    matrix, cameras = random_space(box, generators(seed))
+    matrix, cameras = random_space(box, generators(seed), 0.25)
     drawn, drawn_box = maps_of(plain_mesh(mesh.vertices @ matrix[0].numpy().T, mesh.faces))
     new_box = moved_box(box, matrix)
     assert new_box[0].numpy() == pytest.approx(drawn_box, abs=0.012)
@@ -130,10 +123,9 @@ def test_what_cameras_see_and_measure_is_as_if_the_changed_mesh_were_drawn(seed,
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_distances_to_outlines_scale_exactly_where_nothing_is_stretched_unevenly(seed, object_maps, monkeypatch):
-    monkeypatch.setattr(models.cameras, "STRETCH", 0.0)
+def test_distances_to_outlines_scale_exactly_where_nothing_is_stretched_unevenly(seed, object_maps):
     mesh, maps, box = object_maps
-    matrix, cameras = random_space(box * 0.5, generators(seed))  # as if the object were half as large
+    matrix, cameras = random_space(box * 0.5, generators(seed), 0)  # as if the object were half as large
     larger = matrix[0].det().abs().item() ** (1 / 3)
     assert larger == pytest.approx(2, rel=0.01)
     points = (torch.rand(1, 1000, 3, generator=generators(9)[0]) * 2 - 1) * 0.9

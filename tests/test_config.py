@@ -17,7 +17,7 @@ SPECIAL = {"mixed_precision": ("bf16", "bf16"), "image_size": ("140", 140), "num
            "num_surface_samples": ("5000", 5000), "encoder_width": ("8", 8), "encoder_heads": ("2", 2),
            "geometry_decoder": ("field", "field"), "field_target": ("distance", "distance"), "field_grid": ("48", 48),
            "field_widths": ("8,16", (8, 16)),
-           "field_color": ("false", False), "field_variants": ("5", 5)}
+           "field_color": ("false", False), "field_stretch": ("0.1", 0.1), "field_variants": ("5", 5)}
 
 
 def parse(*argv):

@@ -8,7 +8,7 @@ import torch
 import models.field_model
 from config import Config, UserError, config_as_dict
 from models.cameras import Cameras, view_cameras
-from models.field_model import (HULL_MARGIN, KEPT_LOGIT, LEAST_WEIGHT, LOGIT_LENGTH, VOLUME_FEATURES, FieldModel, Scene,
+from models.field_model import (HULL_MARGIN, LEAST_WEIGHT, LOGIT_LENGTH, VOLUME_FEATURES, FieldModel, Scene,
                                 UNet, field_loss, field_on_grid, load_field_model)
 from tests.test_cameras import unlike_mesh
 from tests.test_view_maps import maps_of
@@ -197,15 +197,40 @@ def test_a_field_on_a_grid_is_the_model_inside_the_hull_and_the_hull_outside(see
     model = small_model()
     field = field_on_grid(model, maps, axes, hull)
     assert field.shape == hull.shape and field.dtype == np.float32
-    outside = hull <= -HULL_MARGIN
+    outside = hull <= 0
     assert outside.any() and np.array_equal(field[outside], hull[outside])
     points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)[~outside]
     with torch.no_grad():
         output, _ = model(torch.tensor(points[None], dtype=torch.float32), seen[1], view_cameras(),
                           torch.tensor(box[None]))
-    assert np.allclose(field[~outside], (output[0].numpy() + KEPT_LOGIT) * LOGIT_LENGTH, atol=1e-5)
+    assert np.allclose(field[~outside], output[0].numpy() * LOGIT_LENGTH, atol=1e-5)
     monkeypatch.setattr(models.field_model, "POINTS_AT_ONCE", 100)
     assert np.allclose(field_on_grid(model, maps, axes, hull), field, atol=1e-6)
+
+
+class BallField(FieldModel):
+    """Logits of a ball whose surface is 0.02 lengths thick, and how many points were asked for."""
+
+    asked = 0
+
+    def query(self, points, scene):
+        self.asked += points.shape[1]
+        logits = (0.7 - points.norm(dim=-1)) / LOGIT_LENGTH
+        return logits, torch.zeros_like(logits)
+
+
+@pytest.mark.parametrize("counts", [(40, 41, 42), (39, 40, 41)])
+def test_a_grid_is_refined_about_the_surface_alone_and_the_surface_is_the_same(counts, seen):
+    axes = [np.linspace(-1.0, 1.0, count) for count in counts]
+    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+    ball, hull = 0.7 - np.linalg.norm(points, axis=-1), (0.95 - np.abs(points).max(axis=-1)).astype(np.float32)
+    model = BallField(grid_size=0, pictures=False)
+    field = field_on_grid(model, seen[1][0].numpy(), axes, hull)
+    assert model.asked < 0.6 * (hull > 0).sum()
+    assert np.array_equal(field > 0, np.where(hull > 0, ball, hull) > 0)
+    near = (np.abs(ball) < 0.05) & (hull > 0)
+    assert np.allclose(field[near], ball[near], atol=1e-5)
+    assert np.abs(field - ball)[(hull > 0) & (ball < 0.5)].max() < 0.02  # means of corners, away from the centre's tip
 
 
 # ---- Checkpoints

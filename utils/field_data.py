@@ -5,14 +5,17 @@ it has other outlines and other cavities, all with known truth.
 """
 import numpy as np
 
+from config import VIEW_NAMES
 from utils.mesh_io import Mesh, normalise
 from utils.render_views import over_white, render_views
 from utils.solid import outer_surface, signed_distances
-from utils.view_maps import MAP_SIZE, view_maps
+from utils.view_maps import CHANNELS, MAP_SIZE, view_maps
+from utils.views import VIEW_BASES, VIEW_EXTENT
 
-FIELD_VERSION = 2  # raise when what `field_arrays` returns changes meaning
+FIELD_VERSION = 3  # raise when what `field_arrays` returns changes meaning
 SURFACE_SAMPLES = 100_000  # stand for the surface when distances are measured: about 0.01 apart
-NEAR_POINTS, FREE_POINTS = 48_000, 32_000  # points drawn about the surface, and evenly in the bounding box
+NEAR_POINTS, FREE_POINTS = 48_000, 24_000  # points drawn about the surface, and evenly in the hull
+DRAWN = 4  # times as many are drawn, and those outside the hull, which are free beyond doubt, left out
 NEAR_SPREADS = (0.012, 0.05)  # lengths; standard deviations about the surface, of three and two fifths of the points
 
 
@@ -29,13 +32,25 @@ def field_arrays(mesh, images, masks, rng):
     """
     maps, box = view_maps(images, masks)
     surface = outer_surface(mesh, SURFACE_SAMPLES, rng)
-    about = surface.points[rng.integers(0, len(surface.points), NEAR_POINTS)]
-    spread = np.where(rng.random(NEAR_POINTS) < 0.6, *NEAR_SPREADS)[:, None]
+    about = surface.points[rng.integers(0, len(surface.points), DRAWN * NEAR_POINTS)]
+    spread = np.where(rng.random(len(about)) < 0.6, *NEAR_SPREADS)[:, None]
     near = about + spread * rng.normal(size=about.shape)
-    free = box[0] + rng.random((FREE_POINTS, 3)) * (box[1] - box[0])
-    points = np.concatenate([near, free])
+    free = box[0] + rng.random((DRAWN * FREE_POINTS, 3)) * (box[1] - box[0])
+    points = np.concatenate([_some_in_hull(near, maps, NEAR_POINTS), _some_in_hull(free, maps, FREE_POINTS)])
     return {"maps": maps.astype(np.float16), "box": box, "points": points.astype(np.float32),
             "distances": signed_distances(points, surface).astype(np.float16)}
+
+
+def _some_in_hull(points, maps, count):
+    """`count` of the points (K, 3), those in the visual hull first."""
+    from scipy.ndimage import map_coordinates
+
+    hull, scale = np.full(len(points), np.inf), MAP_SIZE / (2 * VIEW_EXTENT)
+    for name, edge in zip(VIEW_NAMES, maps[:, CHANNELS.index("edge")]):
+        right, up, _ = VIEW_BASES[name] @ points.T * scale
+        middle = MAP_SIZE / 2 - 0.5
+        hull = np.minimum(hull, map_coordinates(edge, [middle - up, middle + right], order=1, mode="nearest"))
+    return points[np.argsort(hull <= 0, kind="stable")[:count]]
 
 
 def drawn_arrays(mesh, rng):
