@@ -7,6 +7,7 @@ Writes <output>/<id>/<id>.obj with its .mtl and .png (or <id>.glb), and <id>_pre
 views of the result, and two oblique ones.
 """
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +17,9 @@ from config import EXAMPLES_DIR, PRETRAINED_DIR, OptionParser, UserError, run_sc
 ROOT = Path(__file__).parent
 PREVIEW_SIZE = 256  # pixels per picture of the preview; what the field reads too, so pictures are read once
 SMOOTHING = 0.7  # grid steps; standard deviation of the Gaussian over a field
+KINDS = {"points": "geometry", "field": "field"}  # of the checkpoints of the two decoders
 LARGEST_PICTURE = 1024  # pixels; colours are taken from pictures of at most this size
+FIELD_SIZES = (PREVIEW_SIZE, None)  # of the pictures that a field reads: for its shape, and for its colours
 TEXELS_AT_ONCE = 1 << 17  # bounds the memory of colouring, whatever the texture size
 
 
@@ -81,7 +84,7 @@ def load_reconstructor(geometry_checkpoint, texture_checkpoint, device, *, textu
         cache_dir: folder that keeps the point decoder's UV atlas, or None.
     Returns:
         function of `read` that gives a TexturedShape; read(size) gives SixViews of `size` pixels, read(None) of as many
-        as the pictures have, up to LARGEST_PICTURE.
+        as the pictures have, up to LARGEST_PICTURE. Its attribute `sizes` holds the sizes that it will ask for.
     Raises:
         UserError: a checkpoint is missing or wrong.
     """
@@ -94,7 +97,11 @@ def load_reconstructor(geometry_checkpoint, texture_checkpoint, device, *, textu
             raise UserError(f"{texture_checkpoint}: a field takes its colours from the pictures; leave "
                             "--texture_checkpoint out, or choose --geometry points")
         field = load_field_model(geometry_checkpoint)[0].to(device)
-        return lambda read: reconstruct_field(field, read, grid, num_faces, texture_size)
+
+        def run(read):
+            return reconstruct_field(field, read, grid, num_faces, texture_size)
+        run.sizes = FIELD_SIZES
+        return run
 
     import torch
 
@@ -112,6 +119,7 @@ def load_reconstructor(geometry_checkpoint, texture_checkpoint, device, *, textu
         images = [torch.from_numpy(read(size).images).permute(0, 3, 1, 2) for size in sizes]
         vertices, picture = reconstruct(geometry, texture, *images, atlas, texture_size)
         return TexturedShape(vertices, faces, atlas.uvs, atlas.face_uvs, picture)
+    run.sizes = sizes
     return run
 
 
@@ -154,24 +162,24 @@ def reconstruct_field(model, read, grid, num_faces, texture_size):
     import numpy as np
 
     from models.field_model import field_on_grid
-    from utils.field_mesh import (enforce_silhouettes, keep_main_parts, mesh_from_grid, smoothed, vertex_normals,
-                                  without_ripples)
+    from utils.field_mesh import (enforce_silhouettes, keep_main_parts, may_move, mesh_from_grid, smoothed,
+                                  vertex_normals, without_pits, without_ripples)
     from utils.project_colors import project_colors
     from utils.template import make_atlas
-    from utils.view_maps import MAP_SIZE, view_maps
+    from utils.view_maps import view_maps
     from utils.visual_hull import edge_distances, grid_axes, hull_on_grid
 
-    views, sharp = read(2 * MAP_SIZE), read(None)
+    views, sharp = (read(size) for size in FIELD_SIZES)
     distances = edge_distances(views.masks)
     maps, box = view_maps(views.images, views.masks, distances)
     axes = grid_axes(box, grid)
     hull = hull_on_grid(distances, axes)
     if not (hull > 0).any():
         raise UserError(f"{views.id}: the six outlines have no body in common; is each picture under its right name?")
-    field = smoothed(field_on_grid(model, maps, axes, hull), hull, SMOOTHING)
+    field = without_pits(smoothed(field_on_grid(model, maps, axes, hull), hull, SMOOTHING), hull)
     field = keep_main_parts(enforce_silhouettes(field, hull, distances, axes))
     vertices, faces = mesh_from_grid(field, axes, num_faces)
-    vertices = without_ripples(vertices, faces)
+    vertices = without_ripples(vertices, faces, may_move(vertices, distances))
 
     atlas = make_atlas(vertices, faces, texture_size)
     corners, weights = faces[atlas.texel_faces], atlas.texel_weights[..., None]
@@ -282,6 +290,18 @@ def write_preview(path, images, mesh):
         Image.fromarray(sheet).save(temporary)
 
 
+def one_ahead(executor, function, items):
+    """Pairs of (item, future of function(item)); while one is being used, the next is already under way."""
+    previous = None
+    for item in items:
+        future = executor.submit(function, item)
+        if previous:
+            yield previous
+        previous = (item, future)
+    if previous:
+        yield previous
+
+
 def main(argv):
     options = parse_options(argv)
     started = time.perf_counter()
@@ -296,41 +316,61 @@ def main(argv):
         print(f"left out: {problem}")
     remove_background = background_remover() if options.remove_background else None
 
+    from utils.checkpoint import load_checkpoint
     from utils.device import lighter_inference, out_of_memory_advice, resolve_device
     from utils.files import check_writable
     from utils.mesh_io import textured_mesh
 
     device = resolve_device(options.device)
     geometry = options.geometry_checkpoint or choose_geometry(options.geometry)
+    if options.geometry and load_checkpoint(geometry, ("geometry", "field"))["kind"] != KINDS[options.geometry]:
+        raise UserError(f"--geometry {options.geometry}: {geometry} holds the other decoder; leave one of the two out")
     run = load_reconstructor(geometry, options.texture_checkpoint, device, texture_size=options.texture_size,
                              grid=options.grid, num_faces=options.faces, cache_dir=options.cache_dir)
     check_writable(options.output)
     print(f"model: {geometry}, device: {device}, ready in {time.perf_counter() - started:.1f} s")
 
-    done = 0
-    for object_id, files in sets.items():
-        started = time.perf_counter()
-        try:
-            masks = find_masks(options.mask_dir, object_id, alone=len(sets) == 1) if options.mask_dir else None
-            read = picture_reader(files, object_id, masks, remove_background)
-            images = read(PREVIEW_SIZE).images
-            if read.note:
-                print(f"{object_id}: {read.note}")
-            with out_of_memory_advice(lighter_inference(options.texture_size, device.type)):
-                shape = run(read)
-        except UserError as error:  # the other objects still get their meshes
-            print(f"left out: {error}")
-            continue
-        predicted = time.perf_counter()
-        folder = Path(options.output) / object_id
+    def read_ahead(object_id):
+        """Read an object's pictures; returns `read`, see `picture_reader`."""
+        masks = find_masks(options.mask_dir, object_id, alone=len(sets) == 1) if options.mask_dir else None
+        read = picture_reader(sets[object_id], object_id, masks, remove_background)
+        for size in (PREVIEW_SIZE, *run.sizes):
+            read(size)
+        return read
+
+    def write(object_id, read, shape, seconds):
+        """Write an object's mesh and preview, and say so."""
+        began, folder = time.perf_counter(), Path(options.output) / object_id
         path = write_mesh(folder, object_id, shape, options.format)
-        mesh = textured_mesh(*shape)
-        write_preview(folder / f"{object_id}_preview.png", images, mesh)
-        print(f"{path}: {len(shape.vertices)} vertices, {len(shape.faces)} faces; reconstructed in "
-              f"{predicted - started:.2f} s, wrote in {time.perf_counter() - predicted:.2f} s")
-        done += 1
+        write_preview(folder / f"{object_id}_preview.png", read(PREVIEW_SIZE).images, textured_mesh(*shape))
+        print(f"{path}: {len(shape.vertices)} vertices, {len(shape.faces)} faces; reconstructed in {seconds:.2f} s, "
+              f"wrote in {time.perf_counter() - began:.2f} s")
+
+    # While one object is reconstructed, the next is read and the last one written
+    began, done, writing = time.perf_counter(), 0, None
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+        for object_id, coming in one_ahead(reader, read_ahead, sets):
+            try:
+                read = coming.result()
+                if read.note:
+                    print(f"{object_id}: {read.note}")
+                started = time.perf_counter()
+                with out_of_memory_advice(lighter_inference(options.texture_size, device.type)):
+                    shape = run(read)
+            except UserError as error:  # the other objects still get their meshes
+                print(f"left out: {error}")
+                continue
+            if writing:
+                writing.result()  # never more than one in memory; a full disk is said here
+            writing = writer.submit(write, object_id, read, shape, time.perf_counter() - started)
+            done += 1
+        if writing:
+            writing.result()
+    if done > 1:
+        print(f"{done} objects, {60 * done / (time.perf_counter() - began):.1f} per minute")
     if problems or done < len(sets):
-        raise UserError(f"{done} objects reconstructed, some were left out (see above)")
+        count = len(set(sets) | {problem.id for problem in problems})
+        raise UserError(f"{done} of {count} objects reconstructed, the others were left out (see above)")
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ import trimesh
 
 from config import VIEW_NAMES
 from tests.test_visual_hull import silhouettes, solid_mesh
-from utils.field_mesh import (SMALLEST_PART, enforce_silhouettes, keep_main_parts, make_manifold, mesh_from_grid,
-                              smoothed, vertex_normals, without_ripples)
+from utils.field_mesh import (SMALLEST_PART, enforce_silhouettes, keep_main_parts, make_manifold, may_move, mesh_from_grid,
+                              smoothed, vertex_normals, without_pits, without_ripples)
 from utils.views import VIEW_BASES
 from utils.visual_hull import edge_distances, grid_axes, hull_on_grid, on_axes
 
@@ -142,6 +142,29 @@ def test_a_field_in_one_piece_is_left_as_it_is_and_the_input_too():
     assert np.array_equal(keep_main_parts(ball), ball)
 
 
+def test_an_emptied_ball_keeps_its_outlines_to_a_fraction_of_a_pixel():
+    ball = trimesh.creation.icosphere(4, 0.8)
+    distances = edge_distances(silhouettes(solid_mesh(ball)))
+    axes = grid_axes(np.array([[-0.8] * 3, [0.8] * 3]), 48)
+    hull = hull_on_grid(distances, axes)
+    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+    smaller = np.where(hull > 0, ball_field(points, 0.7), hull)  # the outline lies between two extremes: -0.1 and hull
+    made = solid_mesh(solid_of(enforce_silhouettes(smaller, hull, distances, axes), axes))
+    for mask, mine in zip(distances > 0, silhouettes(made) > 0.5):
+        assert (mask & mine).sum() / (mask | mine).sum() > 0.99
+
+
+def test_where_one_depth_is_likelier_matter_is_kept_there_alone(plate):
+    axes, points, distances, hull = plate
+    depth = points[..., 1]
+    likely = np.where(hull > 0, -0.2 - np.abs(depth - 0.03), hull)
+    frame = (np.abs(points[..., 0]) > 0.5) | (np.abs(points[..., 2]) > 0.4)
+    likely[frame] = hull[frame]  # so that the other two axes see matter everywhere
+    kept = enforce_silhouettes(likely.astype(np.float32), hull, distances, axes) > 0
+    middle = ~frame & (hull > 0)
+    assert kept[middle].any() and np.abs(depth[middle & kept] - 0.03).max() < 0.04
+
+
 # ---- Ripples
 
 
@@ -157,11 +180,37 @@ def test_smoothing_a_field_takes_ripples_out_within_the_hull_and_changes_nothing
     assert np.allclose(smoothed(np.full(hull.shape, 0.2, np.float32), hull, 1.0), 0.2)
 
 
+def test_pits_and_tunnels_are_filled_but_no_gap_below_the_hull_and_no_cavity():
+    axes, points = grid(40)
+    hull = box_field(points, np.array([2.0, 2.0, 2.0]))
+    step = axes[0][1] - axes[0][0]
+    solid = box_field(points, np.array([1.8, 1.8, 2.0 - 4 * step]))  # two cells below the hull on one axis
+    assert ((without_pits(solid, hull) > 0) == (solid > 0)).all()
+    across = np.linalg.norm(points[..., :2] - 0.3, axis=-1)
+    tunnel, cavity = (np.minimum(solid, across - width).astype(np.float32) for width in (1.4 * step, 6 * step))
+    assert (tunnel <= 0)[solid > 0].any()
+    assert ((without_pits(tunnel, hull) > 0) == (solid > 0)).all()
+    hollow, filled = (solid > 0) & (cavity <= 0), (without_pits(cavity, hull) > 0) & (cavity <= 0)
+    assert filled.sum() < 0.1 * hollow.sum(), "its round wall may become a little squarer"
+
+
 def test_a_rough_ball_becomes_smoother_and_keeps_its_size():
     ball = trimesh.creation.icosphere(4, 1.0)
     rough = ball.vertices * (1 + 0.01 * np.random.default_rng(0).normal(size=(len(ball.vertices), 1)))
-    radii = np.linalg.norm(without_ripples(rough, np.array(ball.faces)), axis=1)
+    fixed = ball.vertices[:, 1] > 0.8
+    smooth = without_ripples(rough, np.array(ball.faces), np.where(fixed, 1e-3, np.inf))
+    radii = np.linalg.norm(smooth[~fixed], axis=1)
     assert radii.std() < 0.005 and radii.mean() == pytest.approx(1, abs=0.005)
+    assert np.linalg.norm((smooth - rough)[fixed], axis=1).max() < 1.001e-3 < np.abs(smooth - rough)[~fixed].max()
+
+
+def test_vertices_on_the_hull_may_hardly_move_and_those_below_it_may(plate):
+    _, _, distances, _ = plate
+    low, high = -PLATE / 2, PLATE / 2
+    on_it = np.array([[low[0], 0, 0], [0.1, high[1], -0.3], [0, 0, high[2]], high])
+    below = np.array([[0, 0, 0], [high[0] - 0.02, 0, 0], [0.2, high[1] - 0.01, 0.1]])
+    assert may_move(on_it, distances) == pytest.approx(0.15 * 2.2 / distances.shape[-1])
+    assert np.isinf(may_move(below, distances)).all()
 
 
 # ---- Meshes

@@ -1,7 +1,10 @@
 """inference.py: six pictures to a mesh on disk, with the shipped weights, and one clear line for everything wrong."""
+import re
 import shutil
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -49,7 +52,7 @@ def test_obj_opens_in_trimesh_closed_and_with_a_texture_that_is_not_constant(vie
         "my_shoe.mtl", "my_shoe.obj", "my_shoe.png", "my_shoe_preview.png"]
     mesh = trimesh.load(folder / "my_shoe.obj", process=False)
     merged = trimesh.Trimesh(mesh.vertices, mesh.faces)  # process=True joins what texture seams split
-    assert merged.is_watertight and merged.euler_number == 2
+    assert merged.is_watertight and merged.is_winding_consistent and merged.volume > 0
     assert np.abs(mesh.vertices).max() < 1.5
     assert np.asarray(mesh.visual.material.image.convert("RGB")).std(axis=(0, 1)).max() > 5
     assert Image.open(folder / "my_shoe_preview.png").size == (7 * 256, 2 * 256)
@@ -104,7 +107,14 @@ def test_a_folder_of_many_objects_gives_one_mesh_each_and_a_bad_one_costs_no_oth
         run(folder, tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a"]
     printed = capsys.readouterr().out
+    assert "per minute" not in printed  # one object says nothing of many
     assert "b" in printed and "top" in printed and "c" in printed and "left" in printed
+    for path in EXAMPLE.iterdir():
+        shutil.copy(path, folder / f"b_{path.name}")
+        shutil.copy(path, folder / f"c_{path.name}")
+    run(folder, tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a", "b", "c"]
+    assert re.search(r"3 objects, \d+\.\d per minute", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize("damage, words", [
@@ -272,3 +282,29 @@ def test_shipped_weights_recognise_held_out_shoes_by_shape_and_colour():
     assert (shape.argmin(1) == torch.arange(12)).sum() >= 9
     assert shape.diagonal().mean() < 0.5 * mean_shape
     assert colour.mean() < 0.8 * other.mean()
+
+
+def test_while_one_item_is_used_the_next_one_only_is_under_way():
+    started = {item: threading.Event() for item in "abc"}
+
+    def work(item):
+        started[item].set()
+        if item == "b":
+            raise UserError("b is broken")
+        return item.upper()
+    results = []
+    with ThreadPoolExecutor(1) as executor:
+        for item, coming in inference.one_ahead(executor, work, "abc"):
+            if item == "a":
+                assert started["b"].wait(10) and not started["c"].is_set()
+            results.append((item, "broken" if coming.exception() else coming.result()))
+    assert results == [("a", "A"), ("b", "broken"), ("c", "C")]
+    with ThreadPoolExecutor(1) as executor:
+        assert list(inference.one_ahead(executor, work, "")) == []
+
+
+def test_a_decoder_and_a_checkpoint_of_the_other_one_are_refused(views, tmp_path, run_script_main):
+    code, _, err = run_script_main(inference, views, "--output", tmp_path / "out", "--geometry", "points",
+                                   "--geometry_checkpoint", inference.choose_geometry("field"))
+    assert code == 2 and "--geometry points" in err and "geometry_field_best.pth" in err
+    assert not (tmp_path / "out").exists()

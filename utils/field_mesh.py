@@ -6,13 +6,16 @@ behind every pixel inside it.
 import numpy as np
 
 from config import VIEW_NAMES
-from utils.views import VIEW_BASES
+from utils.project_colors import sample_pictures
+from utils.views import VIEW_BASES, VIEW_EXTENT
 from utils.visual_hull import on_axes
 
 ROUNDS = 3  # over the three axes: what one axis adds may be cut off by another
 DEEPEST = 1.5  # grid steps at which a field's values are cut off, below and above 0
 THINNEST = 0.6  # of a grid step: what is kept on a line that the field emptied reaches this far above 0
-TAUBIN_ROUNDS = 10
+ON_HULL, PIXEL_RIPPLES = 0.25, 0.15  # pixels from the hull's surface; by which a vertex there may be moved
+PIT, DEEP = 5, 0.1  # grid steps; lengths from the surface beyond which a field's values make no difference to a pit
+TAUBIN_ROUNDS, TAUBIN_STEPS = 10, (0.5, -0.53)  # towards the neighbours' mean and a little farther back
 PARTED = 0.02  # share of the way to the middle of its faces by which a corner leaves another at the same place
 SMALLEST_PART = 0.02  # share of the largest part's volume below which a loose part is dropped
 
@@ -32,8 +35,7 @@ def enforce_silhouettes(field, hull, distances, axes):
         (X, Y, Z) float32, at most `hull` everywhere.
     """
     step = max(axis[1] - axis[0] for axis in axes)
-    # A value far below 0 beside one just above it would leave less of that cell than the outline asks for
-    field = np.minimum(np.clip(field, -DEEPEST * step, DEEPEST * step), hull)
+    field = np.minimum(field, np.minimum(hull, DEEPEST * step))
     outlines = {}
     for distance, name in zip(distances, VIEW_NAMES):
         along = int(np.abs(VIEW_BASES[name][2]).argmax())
@@ -41,10 +43,12 @@ def enforce_silhouettes(field, hull, distances, axes):
         outlines[along] = np.minimum(outlines.get(along, np.inf), outline)
     for _ in range(ROUNDS):
         for along, outline in outlines.items():
-            best = field.max(axis=along, keepdims=True)
+            best = np.where(hull > 0, field, -np.inf).max(axis=along, keepdims=True)
+            best = np.where(np.isfinite(best), best, 0)
             missing = np.where(outline > 0, np.minimum(outline, THINNEST * step) - best, 0).clip(min=0)
             field = np.where(missing > 0, np.minimum(field + missing, np.maximum(hull, field)), field)
-    return field
+    # A value far below 0 beside one just above it would leave less of that cell than the outline asks for
+    return np.maximum(field, -DEEPEST * step)
 
 
 def smoothed(field, hull, cells):
@@ -54,6 +58,22 @@ def smoothed(field, hull, cells):
     inside = (hull > 0).astype(np.float32)
     mean = gaussian_filter(field * inside, cells) / np.maximum(gaussian_filter(inside, cells), 1e-3)
     return np.where(inside > 0, mean, field).astype(np.float32)
+
+
+def without_pits(field, hull):
+    """A field whose pits, cracks and tunnels of fewer than PIT grid steps are filled: closing in grey values (Serra 1982).
+
+    Args:
+        field, hull: (X, Y, Z) float32, positive in matter and inside the hull.
+    Returns:
+        (X, Y, Z) float32; outside the hull the field's own values.
+    """
+    from scipy.ndimage import grey_closing
+
+    bounded = np.where(hull > 0, np.clip(field, -DEEP, DEEP), -DEEP)  # the gap between surface and hull is no pit
+    closed = grey_closing(np.pad(bounded, PIT, constant_values=-DEEP), PIT)
+    inner = slice(PIT, -PIT)
+    return np.where(hull > 0, np.maximum(field, closed[inner, inner, inner]), field).astype(np.float32)
 
 
 def keep_main_parts(field):
@@ -106,13 +126,40 @@ def mesh_from_grid(field, axes, faces=None):
     return vertices.astype(np.float64), triangles.astype(np.int64)
 
 
-def without_ripples(vertices, faces):
-    """Vertices smoothed without shrinking (Taubin 1995, "A signal processing approach to fair surface design")."""
-    import trimesh
+def may_move(vertices, distances):
+    """(V,) how far each vertex of a mesh in the hull may be moved, in lengths: not far where it lies on the hull's surface.
 
-    mesh = trimesh.Trimesh(vertices, faces, process=False)
-    trimesh.smoothing.filter_taubin(mesh, lamb=0.5, nu=0.53, iterations=TAUBIN_ROUNDS)
-    return np.asarray(mesh.vertices)
+    There the outlines say what is so, but for the ripples that their pixels leave.
+
+    Args:
+        vertices: (V, 3) float in the normalised frame.
+        distances: (6, H, H) from utils.visual_hull.edge_distances.
+    """
+    nearest = sample_pictures(distances[..., None], vertices)[..., 0].min(axis=0)
+    return np.where(nearest < ON_HULL * 2 * VIEW_EXTENT / distances.shape[-1],
+                    PIXEL_RIPPLES * 2 * VIEW_EXTENT / distances.shape[-1], np.inf)
+
+
+def without_ripples(vertices, faces, reach):
+    """Vertices smoothed without shrinking (Taubin 1995, "A signal processing approach to fair surface design").
+
+    Args:
+        vertices: (V, 3) float64; faces: (F, 3) int64.
+        reach: (V,) float, lengths by which each vertex is moved at most.
+    Returns:
+        (V, 3) float64.
+    """
+    from scipy.sparse import coo_matrix, diags
+
+    ends = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    links = coo_matrix((np.ones(len(ends)), ends.T), shape=(len(vertices),) * 2).tocsr()
+    mean = diags(1 / np.maximum(np.asarray(links.sum(axis=1)).ravel(), 1)) @ links  # closed: each edge comes both ways
+    smooth = vertices
+    for _ in range(TAUBIN_ROUNDS):
+        for step in TAUBIN_STEPS:
+            smooth = smooth + step * (mean @ smooth - smooth)
+    moved = smooth - vertices
+    return vertices + moved * np.minimum(1, reach / np.maximum(np.linalg.norm(moved, axis=1), 1e-12))[:, None]
 
 
 def make_manifold(vertices, faces):

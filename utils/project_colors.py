@@ -11,7 +11,7 @@ from utils.views import VIEW_BASES, to_pixels
 
 DEPTH_SIZE = 512  # pixels per edge of the depth pictures that decide who is seen
 DEPTH_TOLERANCE = 0.012  # lengths; a point this far behind what its pixel sees still counts as seen
-SHARPNESS = 6  # power of the cosine: the view that faces a point most squarely decides
+SHARPNESS = 3  # power of the cosine: the view that faces a point most squarely counts most
 
 
 def sample_pictures(pictures, points):
