@@ -36,8 +36,8 @@ LOGIT_LENGTH = 0.02  # lengths per unit of logit where a logit stands for a dist
 
 
 class Scene(NamedTuple):
-    """What is worked out once per object: maps (B, S, C, H, H), cameras, box (B, 2, 3), features of the pictures
-    (B, S, E, h, h) or None, and of the volume (B, W, G, G, G)."""
+    """What is worked out once per object: maps (B, S, C, H, H) with blurred colours, cameras, box (B, 2, 3), features of
+    the pictures (B, S, E, h, h) or None, and of the volume (B, W, G, G, G)."""
 
     maps: torch.Tensor
     cameras: Cameras
@@ -247,7 +247,7 @@ def _blurred(maps, size, channels):
 
 def _pooled(features):
     """DeepSets: (B, S, K, D) -> (B, K, 2 D), maximum and mean over views."""
-    largest = features.max(dim=1).values  # its gradient goes one way, which takes a third of amax's memory traffic
+    largest = features.max(dim=1).values  # not amax, whose gradient is shared among equals by several passes
     return torch.cat([largest, features.mean(dim=1)], dim=-1)
 
 
@@ -319,6 +319,8 @@ def field_on_grid(model, maps, axes, hull):
 
     def answer(wanted):
         """Values at the grid points where `wanted` (X, Y, Z) bool is true, in C order."""
+        if not wanted.any():
+            return np.empty(0, np.float32)
         points = np.stack([axis[index] for axis, index in zip(axes, np.nonzero(wanted))], axis=1).astype(np.float32)
         values = [model.query(some[None].to(device), scene)[0][0].cpu()
                   for some in torch.from_numpy(points).split(POINTS_AT_ONCE)]

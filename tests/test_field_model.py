@@ -233,6 +233,14 @@ def test_a_grid_is_refined_about_the_surface_alone_and_the_surface_is_the_same(c
     assert np.abs(field - ball)[(hull > 0) & (ball < 0.5)].max() < 0.02  # means of corners, away from the centre's tip
 
 
+def test_a_hull_of_one_cell_between_the_coarse_planes_is_still_asked_for(seen):
+    axes = [np.linspace(-1.0, 1.0, 7)] * 3
+    hull = np.full((7, 7, 7), -0.1, np.float32)
+    hull[3, 3, 3] = 0.1
+    field = field_on_grid(BallField(grid_size=0, pictures=False), seen[1][0].numpy(), axes, hull)
+    assert field[3, 3, 3] == pytest.approx(0.7) and (field == hull).sum() == 7 ** 3 - 1
+
+
 # ---- Checkpoints
 
 
