@@ -52,6 +52,7 @@ class Config:
     device: str = "auto"  # auto = cuda, then mps, then cpu; a named device that is absent is an error
     mixed_precision: str = "no"  # no | bf16; the losses stay float32
     resume: bool = False  # continue from the stage's *_last.pth
+    initial_weights: str = ""  # checkpoint of the same sizes to begin with, such as a shipped one; stage 1
 
     # Image encoder
     encoder_name: str = "facebook/dinov2-base"  # hub name | local folder | a geometry .pth | scratch
@@ -103,6 +104,7 @@ class Config:
     # Optimisation (both stages)
     weight_decay: float = 0.01  # AdamW, on matrices only
     warmup_fraction: float = 0.05  # share of all steps spent warming up
+    average_weights: float = 0.0  # share of their running mean kept per step, which is judged and kept as best; stage 1
     gradient_clip: float = 1.0  # largest gradient norm
     gradient_accumulation_steps: int = 1  # batches added up before a step
     validate_every: int = 5  # epochs between validations (the last epoch is always validated)
@@ -192,6 +194,7 @@ LIMITS = {
     "texture_frequencies": (0, 16),
     "weight_decay": (0.0, None),
     "warmup_fraction": (0.0, 1.0),
+    "average_weights": (0.0, 0.99999),
     "gradient_accumulation_steps": (1, None),
     "validate_every": (1, None),
 }

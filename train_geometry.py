@@ -4,6 +4,7 @@
     python train_geometry.py --preset fast --num_epochs_stage1 2
     python train_geometry.py --resume                           # go on from checkpoints/geometry_last.pth
     python train_geometry.py --geometry_decoder field           # the field from six named views, the better shapes
+    python train_geometry.py --geometry_decoder field --initial_weights checkpoints/pretrained/geometry_field_best.pth
     torchrun --nproc_per_node 2 train_geometry.py               # several processes
 
 Writes checkpoints/geometry_best.pth (best on objects held out of training) and geometry_last.pth, and one JSON line
@@ -33,6 +34,7 @@ def train(cfg):
         UserError: data, encoder, device or checkpoint are not as needed, or the loss is no longer finite.
     """
     import torch
+    from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
     from tqdm import tqdm
 
     from load_data import prepare_objects, split_objects
@@ -72,31 +74,36 @@ def train(cfg):
         optimizer.load_state_dict(saved["optimizer"])
         first_epoch, step, start_score = saved["epoch"], saved["step"], saved["start_score"]
         print(f"resumed from {last_path}: {first_epoch} epochs done")
+    elif cfg.initial_weights:
+        given = load_checkpoint(cfg.initial_weights, stage.kind)
+        stop_if_other_sizes(given["model_args"], model.model_args(), cfg.initial_weights)
+        load_weights(model, given["weights"], cfg.initial_weights)
+        print(f"begins with the weights of {cfg.initial_weights}")
     old_best = load_checkpoint(best_path, stage.kind) if best_path.is_file() else None
     keeper = BestKeeper(best_path, validation_ids, old_best, stage.scored_by)
     log = RunLog(cfg.log_dir, stage.name, config_as_dict(cfg), first_epoch if cfg.resume else None,
                  accelerator.is_main_process)
 
     model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
-    plain_model = accelerator.unwrap_model(model)
+    plain_model = judged = accelerator.unwrap_model(model)
     total_steps = cfg.num_epochs_stage1 * -(-len(loader) // cfg.gradient_accumulation_steps)
 
     def validate():
         """Mean score of the held-out objects, with the same draws every time; None if there are none."""
-        model.eval()
+        judged.eval()
         total = torch.zeros(2, device=accelerator.device)
         with torch.no_grad():
             for batch in stage.validation_loader:
                 # The bare model: processes may hold unequal numbers of batches, and the wrapped one would wait for more
-                value = stage.score(plain_model, batch)
+                value = stage.score(judged, batch)
                 total += len(batch["id"]) * torch.stack([value, torch.ones_like(value)])
-        model.train()
+        judged.train()
         total = accelerator.reduce(total)
         return float(total[0] / total[1]) if validation_ids else None
 
-    def save(path, epoch, score, **training):
+    def save(path, saved_model, epoch, score, **training):
         if accelerator.is_main_process:
-            save_checkpoint(path, stage.kind, model_args=plain_model.model_args(), weights=stored_weights(plain_model),
+            save_checkpoint(path, stage.kind, model_args=plain_model.model_args(), weights=stored_weights(saved_model),
                             image_size=cfg.image_size, config=config_as_dict(cfg), epoch=epoch, score=score,
                             scored_by=stage.scored_by, validation_ids=validation_ids, training_ids=train_ids, **training)
 
@@ -106,11 +113,17 @@ def train(cfg):
     if start_score is None and validation_ids:
         start_score = score = validate()
         log.write(0, validation=start_score)
-        print(f"epoch 0 (untrained): validation {start_score:.5f}")
-    if not cfg.resume and stage.settle:
+        print(f"epoch 0 ({cfg.initial_weights or 'untrained'}): validation {start_score:.5f}")
+    if not cfg.resume and not cfg.initial_weights and stage.settle:
         stage.settle(plain_model)
         if validation_ids:
             print(f"mean training shape, whatever the pictures: validation {validate():.5f}")
+    average = None
+    if cfg.average_weights:
+        average = AveragedModel(plain_model, multi_avg_fn=get_ema_multi_avg_fn(cfg.average_weights))
+        if cfg.resume and saved.get("average"):
+            average.load_state_dict(saved["average"])
+        judged = average.module
     model.train()
     for epoch in range(first_epoch, cfg.num_epochs_stage1):
         started, sums, batches = time.perf_counter(), {}, 0
@@ -129,6 +142,8 @@ def train(cfg):
                     step += 1
                 optimizer.step()
                 optimizer.zero_grad()
+                if average and accelerator.sync_gradients:
+                    average.update_parameters(plain_model)
             for name, part in {"loss": total, **parts}.items():
                 sums[name] = sums.get(name, 0.0) + part.detach()
             batches += 1
@@ -142,14 +157,15 @@ def train(cfg):
             score = record["validation"] = validate()
             line += f", validation {score:.5f}"
             if keeper.improves(score):
-                save(best_path, done, score)
+                save(best_path, judged, done, score)
                 improved = True
                 line += " (best)"
-        save(last_path, done, score, optimizer=optimizer.state_dict(), step=step, start_score=start_score)
+        save(last_path, plain_model, done, score, optimizer=optimizer.state_dict(), step=step, start_score=start_score,
+             average=average.state_dict() if average else None)
         log.write(done, **record)
         print(line)
     if not validation_ids and first_epoch < cfg.num_epochs_stage1:
-        save(best_path, cfg.num_epochs_stage1, None)
+        save(best_path, judged, cfg.num_epochs_stage1, None)
         print("no objects were held out, so best is the last epoch's")
     accelerator.wait_for_everyone()
     accelerator.end_training()
@@ -223,7 +239,7 @@ def points_stage(cfg, accelerator, train_objects, validation_objects):
         else:
             few = Subset(train_set, range(min(len(train_set), STATISTICS_OBJECTS)))
             seen = encode_dataset(model.encoder, make_loader(few, 8, shuffle=False, seed=0), device)
-        if not cfg.resume:
+        if not (cfg.resume or cfg.initial_weights):
             model.aggregator.set_statistics(torch.cat(list(seen.values())))
 
     def settle(model):

@@ -133,11 +133,39 @@ def test_one_object_can_be_overfitted(target, share, field_config, tmp_path, mon
     assert ((output[0] > 0) == (item["distances"] > 0))[sure].float().mean() > 0.85
 
 
+def test_the_mean_of_the_weights_is_what_is_judged_and_kept_as_best(field_config, tmp_path, monkeypatch):
+    from torch.optim.swa_utils import AveragedModel
+
+    update, seen = AveragedModel.update_parameters, []
+    monkeypatch.setattr(AveragedModel, "update_parameters", lambda self, model: seen.append(
+        {name: value.detach().clone() for name, value in model.named_parameters()}) or update(self, model))
+    scores = train_geometry.train(field_config(num_epochs_stage1=1, average_weights=0.6))
+    assert len(seen) == 4
+    mean = seen[0]
+    for weights in seen[1:]:
+        mean = {name: 0.6 * value + 0.4 * weights[name] for name, value in mean.items()}
+    best, last = (weights_of(tmp_path / "checkpoints" / f"geometry_field_{name}.pth") for name in ("best", "last"))
+    assert all(torch.allclose(best[name], mean[name], atol=1e-6) for name in mean)
+    assert all(torch.equal(last[name], seen[-1][name]) for name in mean), "the last ones serve resuming"
+    plain = train_geometry.train(field_config(num_epochs_stage1=1, checkpoint_dir=str(tmp_path / "plain")))
+    assert scores["last"] != plain["last"] and scores["start"] == plain["start"]
+
+
+def test_a_run_begins_with_the_weights_it_is_given(field_config, tmp_path):
+    first = train_geometry.train(field_config(num_epochs_stage1=2))
+    begun = field_config(num_epochs_stage1=1, seed=0, checkpoint_dir=str(tmp_path / "second"),
+                         initial_weights=str(tmp_path / "checkpoints" / "geometry_field_last.pth"))
+    assert train_geometry.train(begun)["start"] == pytest.approx(first["last"], rel=1e-6)
+    begun.field_grid = 16
+    with pytest.raises(UserError, match="geometry_field_last.pth: was trained with grid_size 8, now it is 16"):
+        train_geometry.train(begun)
+
+
 # ---- Stopping and going on
 
 
-@pytest.mark.parametrize("changes", [{"field_pictures": True}, {"field_variants": 2, "gradient_accumulation_steps": 2}],
-                         ids=["pictures", "variants, accumulated"])
+@pytest.mark.parametrize("changes", [{"field_pictures": True}, {"field_variants": 2, "gradient_accumulation_steps": 2},
+                                     {"average_weights": 0.9}], ids=["pictures", "variants, accumulated", "averaged"])
 def test_four_epochs_equal_two_a_stop_and_two_more(changes, field_config, tmp_path, monkeypatch):
     whole, halves = (field_config(num_epochs_stage1=4, checkpoint_dir=str(tmp_path / name),
                                   log_dir=str(tmp_path / name), **changes) for name in ("whole", "halves"))

@@ -15,7 +15,7 @@ FORMAT = 1
 COMMANDS = {"geometry": "python train_geometry.py", "texture": "python train_texture.py",
             "field": "python train_geometry.py --geometry_decoder field"}
 # Settings that name places on the machine that trained; a copy for sharing is written without them.
-PATHS = ("obj_dir", "images_dir", "cache_dir", "checkpoint_dir", "log_dir", "geometry_checkpoint")
+PATHS = ("obj_dir", "images_dir", "cache_dir", "checkpoint_dir", "log_dir", "geometry_checkpoint", "initial_weights")
 # What inference needs; everything else in a checkpoint serves resuming.
 FIELDS = ("format", "kind", "model_args", "weights", "view_names", "image_size", "config", "epoch", "score",
           "validation_ids")

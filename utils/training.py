@@ -124,8 +124,8 @@ def stop_if_other_sizes(saved, asked, path):
     """
     for name, value in asked.items():
         if name in saved and name != "encoder" and saved[name] != value:
-            raise UserError(f"{path}: was trained with {name} {saved[name]}, now it is {value}; resume with the options "
-                            "it was started with, or start anew without --resume")
+            raise UserError(f"{path}: was trained with {name} {saved[name]}, now it is {value}; go on with the options "
+                            "it was trained with, or start anew without it")
 
 
 class RunLog:
