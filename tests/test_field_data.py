@@ -5,7 +5,7 @@ import trimesh
 
 import utils.field_data
 from tests.test_visual_hull import arms, solid_mesh
-from utils.field_data import drawn_arrays, field_arrays, joined, turned
+from utils.field_data import drawn_arrays, field_arrays, joined, turned, worn_masks
 from utils.mesh_io import plain_mesh, textured_mesh
 from utils.view_maps import MAP_SIZE
 
@@ -71,6 +71,23 @@ def test_given_pictures_decide_the_maps_and_the_mesh_the_labels(few_samples):
     assert np.abs(arrays["points"][3000:]).max() < 0.5501, "even points lie in the pictures' box"
     assert (arrays["maps"][:, :3, 50, 50] == np.float16([0.5, 0.25, 0.75])).all()
     assert np.abs(arrays["distances"] - (1 - np.linalg.norm(arrays["points"], axis=1))).max() < 0.03
+
+
+def test_worn_masks_are_a_little_wider_or_narrower_and_softer_and_a_speck_survives():
+    rows, columns = np.mgrid[:128, :128] + 0.5
+    disc = np.clip(40.5 - np.hypot(rows - 64, columns - 64), 0, 1).astype(np.float32)
+    speck = np.zeros_like(disc)
+    speck[60, 60] = 1
+    masks = np.stack([disc] * 5 + [speck])
+    radii = []
+    for seed in range(12):
+        worn = worn_masks(masks, np.random.default_rng(seed))
+        assert worn.shape == masks.shape and worn.min() >= 0 and worn.max() <= 1
+        assert (worn.reshape(6, -1).max(axis=1) >= 0.5).all()
+        radii.append(np.sqrt(worn[:5].sum(axis=(1, 2)) / np.pi) - 40)
+    radii = np.array(radii)
+    assert np.abs(radii).max() < 2 and radii.std() > 0.3, "pixels"
+    assert np.ptp(radii, axis=1).min() > 0.05, "each picture in its own way"
 
 
 # ---- Turned and joined

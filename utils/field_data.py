@@ -11,12 +11,14 @@ from utils.render_views import over_white, render_views
 from utils.solid import outer_surface, signed_distances
 from utils.view_maps import CHANNELS, MAP_SIZE, view_maps
 from utils.views import VIEW_BASES, VIEW_EXTENT
+from utils.visual_hull import edge_distances
 
-FIELD_VERSION = 3  # raise when what `field_arrays` returns changes meaning
+FIELD_VERSION = 4  # raise when what `field_arrays` returns changes meaning
 SURFACE_SAMPLES = 100_000  # stand for the surface when distances are measured: about 0.01 apart
 NEAR_POINTS, FREE_POINTS = 48_000, 24_000  # points drawn about the surface, and evenly in the hull
 DRAWN = 4  # times as many are drawn, and those outside the hull, which are free beyond doubt, left out
 NEAR_SPREADS = (0.012, 0.05)  # lengths; standard deviations about the surface, of three and two fifths of the points
+WORN_SHARE = 0.3  # of the objects drawn anew whose masks are cut as badly as real ones
 
 
 def field_arrays(mesh, images, masks, rng):
@@ -56,8 +58,31 @@ def _some_in_hull(points, maps, count):
 def drawn_arrays(mesh, rng):
     """`field_arrays` of a mesh in the normalised frame, from pictures that the project's own renderer draws."""
     pictures = np.stack(list(render_views(mesh, 2 * MAP_SIZE).values()))
-    return field_arrays(mesh, over_white(pictures).astype(np.float32) / 255, pictures[..., 3].astype(np.float32) / 255,
-                        rng)
+    masks = pictures[..., 3].astype(np.float32) / 255
+    if rng.random() < WORN_SHARE:
+        masks = worn_masks(masks, rng)
+    return field_arrays(mesh, over_white(pictures).astype(np.float32) / 255, masks, rng)
+
+
+def worn_masks(masks, rng):
+    """Masks as people and networks cut them: outlines rounded off, all a little too wide or narrow, each in its own way.
+
+    Args:
+        masks: (S, H, H) float32 coverage in [0, 1].
+        rng: np.random.Generator.
+    Returns:
+        (S, H, H) float32 in [0, 1]; a mask that nothing would be left of stays as it was.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    pixels = edge_distances(masks) * masks.shape[-1] / (2 * VIEW_EXTENT)  # from the outline, positive inside
+    common = rng.uniform(-1, 1)
+    worn = []
+    for mask, inside in zip(masks, pixels):
+        moved = gaussian_filter(inside, rng.uniform(0.3, 2)) + common + rng.uniform(-0.5, 0.5)
+        cut = np.clip(0.5 + moved, 0, 1)
+        worn.append(cut if (cut >= 0.5).any() else mask)
+    return np.stack(worn).astype(np.float32)
 
 
 def turned(mesh, rng):
