@@ -164,6 +164,7 @@ def reconstruct_field(model, read, grid, num_faces, texture_size):
     from models.field_model import field_on_grid
     from utils.field_mesh import (enforce_silhouettes, keep_main_parts, may_move, mesh_from_grid, smoothed,
                                   vertex_normals, without_pits, without_ripples)
+    from utils.photo_consistency import agree_with_pictures
     from utils.project_colors import project_colors
     from utils.template import make_atlas
     from utils.view_maps import view_maps
@@ -180,6 +181,7 @@ def reconstruct_field(model, read, grid, num_faces, texture_size):
     field = keep_main_parts(enforce_silhouettes(field, hull, distances, axes))
     vertices, faces = mesh_from_grid(field, axes, num_faces)
     vertices = without_ripples(vertices, faces, may_move(vertices, distances))
+    vertices = agree_with_pictures(vertices, faces, views.images, views.masks, distances)
 
     atlas = make_atlas(vertices, faces, texture_size)
     corners, weights = faces[atlas.texel_faces], atlas.texel_weights[..., None]

@@ -149,17 +149,26 @@ def without_ripples(vertices, faces, reach):
     Returns:
         (V, 3) float64.
     """
-    from scipy.sparse import coo_matrix, diags
-
-    ends = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    links = coo_matrix((np.ones(len(ends)), ends.T), shape=(len(vertices),) * 2).tocsr()
-    mean = diags(1 / np.maximum(np.asarray(links.sum(axis=1)).ravel(), 1)) @ links  # closed: each edge comes both ways
+    mean = mesh_links(faces, len(vertices))
     smooth = vertices
     for _ in range(TAUBIN_ROUNDS):
         for step in TAUBIN_STEPS:
             smooth = smooth + step * (mean @ smooth - smooth)
     moved = smooth - vertices
     return vertices + moved * np.minimum(1, reach / np.maximum(np.linalg.norm(moved, axis=1), 1e-12))[:, None]
+
+
+def mesh_links(faces, count):
+    """Sparse (count, count) matrix that takes values at the vertices of a closed mesh to the means of their neighbours'.
+
+    Args:
+        faces: (F, 3) int; count: vertices of the mesh.
+    """
+    from scipy.sparse import coo_matrix, diags
+
+    ends = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    links = coo_matrix((np.ones(len(ends)), ends.T), shape=(count, count)).tocsr()
+    return diags(1 / np.maximum(np.asarray(links.sum(axis=1)).ravel(), 1)) @ links  # closed: each edge comes both ways
 
 
 def make_manifold(vertices, faces):

@@ -1,0 +1,72 @@
+"""A surface moved to where its pictures agree: a dented ball becomes round again, as far as two views see it."""
+import numpy as np
+import pytest
+import trimesh
+
+from tests.test_project_colors import pictures_of
+from utils.field_mesh import vertex_normals
+from utils.mesh_io import colored_mesh
+from utils.photo_consistency import agree_with_pictures
+from utils.project_colors import visibility
+from utils.views import VIEW_BASES
+from utils.visual_hull import edge_distances
+
+
+def painted_ball(paint):
+    """Vertices and faces of a unit ball, and its six pictures, coloured by a function of its vertices."""
+    ball = trimesh.creation.icosphere(5, 1.0)
+    vertices, faces = np.array(ball.vertices), np.array(ball.faces)
+    return vertices, faces, *pictures_of(colored_mesh(vertices, faces, paint(vertices)), 256)
+
+
+def patterned(points):
+    """Waves in all directions, a few pixels to some dozen long."""
+    rng = np.random.default_rng(0)
+    directions = rng.normal(size=(24, 3)) * rng.uniform(3, 14, (24, 1))
+    waves = np.sin(points @ directions.T + rng.uniform(0, 6, 24))
+    return np.clip(0.5 + waves @ rng.normal(size=(24, 3)) * 0.08, 0, 1)
+
+
+def dented(vertices):
+    """The ball's vertices, pushed in by up to 0.04 in broad dents: never out of the hull."""
+    depth = 0.02 * (1 + np.sin(4 * vertices[:, 0] + 1) * np.sin(4 * vertices[:, 1]) * np.cos(4 * vertices[:, 2]))
+    return vertices * (1 - depth)[:, None]
+
+
+def seen_by_two(vertices, faces):
+    cosine = np.stack([vertices @ basis[2] for basis in VIEW_BASES.values()])
+    return ((cosine > 0.3) & visibility(vertices, vertices, faces)).sum(axis=0) >= 2
+
+
+@pytest.mark.parametrize("exposure", [1.0, 0.9], ids=["as they are", "one picture darker"])
+def test_a_patterned_ball_that_was_dented_becomes_round_again(exposure):
+    vertices, faces, images, masks = painted_ball(patterned)
+    images[2] *= exposure
+    start, distances = dented(vertices), edge_distances(masks)
+    found = agree_with_pictures(start, faces, images, masks, distances)
+    two = seen_by_two(vertices, faces)
+    before, after = (np.abs(np.linalg.norm(points, axis=1) - 1)[two] for points in (start, found))
+    assert before.mean() > 0.018 and after.mean() < 0.35 * before.mean()
+    assert (np.einsum("ij,ij->i", vertex_normals(found, faces), vertices) > 0.8).all(), "nothing folds"
+
+
+def test_a_true_surface_stays_where_it_is():
+    vertices, faces, images, masks = painted_ball(patterned)
+    found = agree_with_pictures(vertices, faces, images, masks, edge_distances(masks))
+    assert np.linalg.norm(found - vertices, axis=1).mean() < 2e-3
+
+
+def test_a_plain_surface_stays_where_it_is():
+    vertices, faces, images, masks = painted_ball(lambda points: np.full_like(points, 0.4))
+    start = dented(vertices)
+    assert np.abs(agree_with_pictures(start, faces, images, masks, edge_distances(masks)) - start).max() < 1e-3
+
+
+def test_what_lies_on_the_hull_is_pinned_and_nothing_leaves_the_hull():
+    vertices, faces, images, masks = painted_ball(patterned)
+    distances, rim = edge_distances(masks), np.abs(vertices).min(axis=1) < 1e-6  # three great circles, seen edge on
+    wrong = np.roll(images, 7, axis=2)  # pictures that belong to no such surface
+    found = agree_with_pictures(vertices, faces, wrong, masks, distances)
+    assert rim.sum() > 100 and np.abs(found - vertices)[rim].max() < 1e-3
+    for basis in VIEW_BASES.values():
+        assert np.linalg.norm((found @ basis.T)[:, :2], axis=1).max() < 1.01

@@ -1,0 +1,106 @@
+"""Move a surface to where the pictures that see it agree about its colour.
+
+The pictures are orthographic and of one moment, so a point that two views see has one colour, read in both. Where the
+surface lies too deep or too high the two read different spots: the difference, and how it changes as the point moves
+along its normal, say how far it is off. (Faugeras and Keriven 1998, "Variational principles, surface evolution, PDE's,
+level set methods and the stereo problem"; on meshes Vu et al. 2012, "High accuracy and visibility-consistent dense
+multiview stereo".) Plain surfaces stay where they are, and so does what lies on the hull: its outlines are known.
+"""
+from itertools import combinations
+
+import numpy as np
+
+from config import VIEW_NAMES
+from utils.field_mesh import may_move, mesh_links, vertex_normals
+from utils.project_colors import sample_pictures, visibility
+from utils.views import VIEW_BASES, VIEW_EXTENT
+
+BLURS_PX = (4, 2, 1)  # of pictures of 256 pixels, coarse to fine: a blur reaches about as far as a match is looked for
+ROUNDS = 4  # for each blur
+LEAST_COSINE = 0.2  # between normal and view: flatter than this a picture is too foreshortened
+INSIDE = 0.99  # coverage from which a picture shows the object alone
+OUTLIER = 0.15  # difference of colours in [0, 1] from which two views are less and less believed
+STIFFNESS = 100.0  # how little neighbours may be moved apart, beside squared differences of colour per length
+ANCHOR = 0.02  # how much each vertex is held where it was, likewise
+PINNED = 1e4  # the same for vertices on the hull
+LARGEST_STEP, LARGEST_MOVE = 0.01, 0.1  # lengths, in one round and in all
+
+
+def agree_with_pictures(vertices, faces, images, masks, distances):
+    """Move vertices along their normals until views that see the same spot agree about its colour.
+
+    Gauss-Newton with robust weights (Geman and McClure 1987) and thin-plate stiffness, over pictures that are blurred
+    less and less. What two pictures differ by everywhere, as by exposure, is taken off first.
+
+    Args:
+        vertices: (V, 3) float64 in the normalised frame; faces: (F, 3) int64, closed.
+        images: (6, H, H, 3) float32 sRGB in [0, 1], in VIEW_NAMES order; masks: (6, H, H) float32 in [0, 1].
+        distances: (6, h, h) from utils.visual_hull.edge_distances.
+    Returns:
+        (V, 3) float64; no vertex has left the visual hull.
+    """
+    from scipy.sparse import diags, identity
+    from scipy.sparse.linalg import cg
+
+    bend = identity(len(vertices)) - mesh_links(faces, len(vertices))
+    stiffness = STIFFNESS * (bend.T @ bend).tocsr()
+    hold = ANCHOR + PINNED * np.isfinite(may_move(vertices, distances))
+    moved = np.zeros(len(vertices))  # lengths along the normals
+    for blur in BLURS_PX:
+        readings = _colors_and_slopes(images, masks, blur * images.shape[1] / 256)
+        for number in range(ROUNDS):
+            normals = vertex_normals(vertices, faces)
+            if number % 2 == 0:
+                seen = visibility(vertices, vertices, faces)
+            curvature, slope = _disagreement(readings, vertices, normals, seen)
+            system = diags(curvature + hold) + stiffness
+            right = -slope - stiffness @ moved - hold * moved
+            step, _ = cg(system, right, rtol=1e-3, maxiter=100, M=diags(1 / system.diagonal()))
+            step = np.clip(step, -LARGEST_STEP, LARGEST_STEP)
+            step = np.clip(moved + step, -LARGEST_MOVE, LARGEST_MOVE) - moved
+            vertices, moved = vertices + step[:, None] * normals, moved + step
+            beyond = -sample_pictures(distances[..., None], vertices)[..., 0].min(axis=0)
+            vertices = vertices - np.clip(beyond, 0, step.clip(0))[:, None] * normals
+    return vertices
+
+
+def _colors_and_slopes(images, masks, blur_px):
+    """(6, H, H, 10) float32: colour blurred within the mask, its slope per pixel to the right and down, coverage."""
+    from scipy.ndimage import gaussian_filter
+
+    over = (0, blur_px, blur_px, 0)
+    coverage = gaussian_filter(masks[..., None], over)
+    own = np.clip(images - (1 - masks[..., None]), 0, 1)  # without the white that shines in at an outline
+    colors = gaussian_filter(own, over) / np.maximum(coverage, 1e-3)
+    down, right = np.gradient(colors, axis=(1, 2))
+    return np.concatenate([colors, right, down, masks[..., None]], axis=-1).astype(np.float32)
+
+
+def _disagreement(readings, vertices, normals, seen):
+    """How much all pairs of views disagree at each vertex, as it moves along its normal: second and first derivative.
+
+    Args:
+        readings: from `_colors_and_slopes`.
+        vertices, normals: (V, 3) float; seen: (6, V) bool.
+    Returns:
+        curvature, slope: (V,) float, of half the weighted squared difference of colours; per length.
+    """
+    values = sample_pictures(readings, vertices)
+    bases = np.stack([VIEW_BASES[name] for name in VIEW_NAMES])
+    right, up, cosine = np.moveaxis(normals @ bases.transpose(0, 2, 1), -1, 0)  # (6, V) each
+    per_length = readings.shape[1] / (2 * VIEW_EXTENT)
+    slopes = (values[..., 3:6] * right[..., None] - values[..., 6:9] * up[..., None]) * per_length
+    usable = seen & (cosine > LEAST_COSINE) & (values[..., 9] > INSIDE)
+    curvature, slope = np.zeros(len(vertices)), np.zeros(len(vertices))
+    for one, other in combinations(range(len(VIEW_NAMES)), 2):
+        both = np.flatnonzero(usable[one] & usable[other])
+        if not len(both):
+            continue
+        difference = values[one, both, :3] - values[other, both, :3]
+        difference = difference - np.median(difference, axis=0)
+        change = slopes[one, both] - slopes[other, both]
+        weight = np.minimum(cosine[one, both], cosine[other, both])
+        weight = weight / (1 + (np.linalg.norm(difference, axis=1) / OUTLIER) ** 2)
+        curvature[both] += weight * (change**2).sum(axis=1)
+        slope[both] += weight * (change * difference).sum(axis=1)
+    return curvature, slope
