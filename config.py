@@ -82,6 +82,7 @@ class Config:
     field_grid: int = 24  # cells per edge of the volume that sees the object as a whole; 0 leaves it out
     field_widths: tuple = (32, 64, 128, 192)  # channels per level of the volume's U-Net, multiples of 8
     field_pictures: bool = False  # a small U-Net over each picture adds features to what is measured
+    field_tokens: bool = False  # patch tokens of a frozen encoder_name, encoded once and cached, join what is measured
     field_color: bool = True  # False: silhouettes alone, whatever the pictures show
     field_target: str = "occupancy"  # occupancy | distance: what the network learns to tell of a point
     field_points: int = 4096  # points of space per object and step
@@ -241,6 +242,8 @@ def check_config(cfg):
     if cfg.field_grid % 2 ** (len(cfg.field_widths) - 1):
         raise UserError(f"--field_grid {cfg.field_grid}: must be a multiple of {2 ** (len(cfg.field_widths) - 1)}, as "
                         f"--field_widths has {len(cfg.field_widths)} levels")
+    if cfg.field_tokens and not cfg.field_color:
+        raise UserError("--field_tokens true: tokens tell what pictures show, which --field_color false hides; choose one")
     if cfg.mixed_precision not in ("no", "bf16"):
         raise UserError(f"--mixed_precision {cfg.mixed_precision}: choose no or bf16")
     if cfg.encoder_width % cfg.encoder_heads:

@@ -122,7 +122,7 @@ def train(cfg):
     if cfg.average_weights:
         average = AveragedModel(plain_model, multi_avg_fn=get_ema_multi_avg_fn(cfg.average_weights))
         if cfg.resume and saved.get("average"):
-            average.load_state_dict(saved["average"])
+            average.load_state_dict(average.state_dict() | saved["average"])  # an encoder kept by name is not saved
         judged = average.module
     model.train()
     for epoch in range(first_epoch, cfg.num_epochs_stage1):
@@ -160,8 +160,10 @@ def train(cfg):
                 save(best_path, judged, done, score)
                 improved = True
                 line += " (best)"
+        mean = average and {"n_averaged": average.n_averaged,
+                            **{f"module.{name}": value for name, value in stored_weights(judged).items()}}
         save(last_path, plain_model, done, score, optimizer=optimizer.state_dict(), step=step, start_score=start_score,
-             average=average.state_dict() if average else None)
+             average=mean)
         log.write(done, **record)
         print(line)
     if not validation_ids and first_epoch < cfg.num_epochs_stage1:
@@ -268,17 +270,27 @@ def field_stage(cfg, accelerator, train_objects, validation_objects):
     """Stage of the field: six named views to the occupancy of any point. Arguments and result as for points_stage."""
     from load_data import FieldDataset, make_loader
     from models.cameras import moved_box, moved_points, random_colors, random_space, view_cameras
+    from models.encoder import cached_tokens, load_encoder, weights_key
     from models.field_model import FieldModel, field_loss
     from utils.training import drawn_points, sample_generator
     from utils.view_maps import MAP_SIZE
 
+    encoder, token_size, token_folder, with_tokens = None, 0, None, {}
+    if cfg.field_tokens:  # never trained: its tokens are kept, so the loop encodes each picture once
+        encoder, token_size = load_encoder(replace(cfg, freeze_image_encoder=True))
+        with_tokens = {"encoder": encoder, "token_width": encoder.feature_dim, "token_size": token_size}
     model = FieldModel(grid_size=cfg.field_grid, volume_widths=tuple(cfg.field_widths), pictures=cfg.field_pictures,
-                       use_color=cfg.field_color, target=cfg.field_target)
+                       use_color=cfg.field_color, target=cfg.field_target, **with_tokens)
     loader = make_loader(FieldDataset(train_objects), cfg.batch_size_stage1, shuffle=True, seed=cfg.seed,
                          num_workers=cfg.num_workers, augmentations=cfg.field_variants)
     own_share = validation_objects[accelerator.process_index::accelerator.num_processes]
     validation_loader = make_loader(FieldDataset(own_share), cfg.batch_size_stage1, shuffle=False, seed=cfg.seed,
                                     num_workers=cfg.num_workers)
+
+    def begin(model):
+        nonlocal token_folder
+        if encoder:  # a resumed run has only now the weights that it encodes with
+            token_folder = Path(cfg.cache_dir) / "features" / weights_key(encoder)
 
     def losses(network, batch, epoch):
         """Loss of one batch; what is random in it depends on the seed, the epoch and each object's id alone."""
@@ -287,13 +299,16 @@ def field_stage(cfg, accelerator, train_objects, validation_objects):
                                          cfg.field_points, generators)
         points, distances = points.to(accelerator.device), distances.squeeze(-1).to(accelerator.device)
         maps, box = batch["maps"].to(accelerator.device).float(), batch["box"].to(accelerator.device)
-        cameras = view_cameras(len(maps), maps.device)
+        cameras, tokens = view_cameras(len(maps), maps.device), None
+        if encoder:
+            # Of the pictures as they are: another space has other cameras alone, and other colours do not reach them
+            tokens = cached_tokens(encoder, maps[:, :, :3], token_size, token_folder).to(maps.device)
         if epoch != "validation":
             matrix, cameras = random_space(box, generators, cfg.field_stretch)
             points, box = moved_points(points, matrix), moved_box(box, matrix)
             distances = distances * matrix.det().abs().pow(1 / 3)[:, None]  # about right for a stretched object
             maps = random_colors(maps, generators)
-        output, hull = network(points, maps, cameras, box)
+        output, hull = network(points, maps, cameras, box, tokens)
         total = field_loss(output, distances, hull, cfg.field_target)
         return total, {}
 
@@ -301,7 +316,7 @@ def field_stage(cfg, accelerator, train_objects, validation_objects):
         return losses(model, batch, "validation")[0]
 
     return Stage("field", "geometry_field", model, loader, validation_loader, 2 * MAP_SIZE, cfg.learning_rate_field,
-                 lambda model: None, None, losses, score, cfg.field_target)
+                 begin, None, losses, score, cfg.field_target)
 
 
 def fit_mean_shape(model, dataset, weights, cfg):

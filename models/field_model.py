@@ -1,13 +1,16 @@
 """Stage 1 by named views: six pictures with their cameras to the occupancy of any point of space.
 
 A point inside the visual hull is described once per view by what that view knows of it: colour and coverage where it
-projects, the distance to the outline there, and how far along the line of sight the hull was entered and will be left.
+projects, the distance to the outline there, and how far along the line of sight the hull was entered and will be left;
+if asked for, also by what a frozen DINOv2 says of the patch there (Oquab et al. 2023, "DINOv2").
+
 A shared MLP and DeepSets pooling (Zaheer et al. 2017) make one feature of the six, so the order of the (picture, camera)
 pairs cannot matter. The same description on a coarse grid that fills the object's box goes through a 3D U-Net (Ronneberger
 et al. 2015; Cicek et al. 2016), which sees the object as a whole; a last MLP decides from both (as in Peng et al. 2020,
 "Convolutional Occupancy Networks"). Every length is measured along a line of sight or in a picture, so little has to be
 learned and a hundred objects teach it.
 """
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -17,12 +20,14 @@ from torch import nn
 
 from config import UserError
 from models.cameras import Cameras, view_cameras
+from models.encoder import build_encoder, tokens_at
 from utils.checkpoint import load_checkpoint, load_weights
 from utils.device import full_precision
 from utils.views import VIEW_EXTENT
 
 MEASURES = 13  # numbers per view of a point that are no colour: see `FieldModel.describe`
 PICTURE_WIDTHS, PICTURE_FEATURES = (16, 32, 64), 12  # of the 2D U-Net
+TOKEN_FEATURES = 16  # numbers to which a patch token is reduced
 CELL_WIDTH, VOLUME_FEATURES = 32, 16  # of a cell's description per view, and of what the 3D U-Net says of it
 NEAR, MIDDLE = 0.05, 0.25  # lengths; distances are also given squeezed to these ranges, to be read finely near 0
 COLOR_SIZE = 48  # pixels per edge of the pictures from which points take their colours
@@ -37,13 +42,14 @@ LOGIT_LENGTH = 0.02  # lengths per unit of logit where a logit stands for a dist
 
 class Scene(NamedTuple):
     """What is worked out once per object: maps (B, S, C, H, H) with blurred colours, cameras, box (B, 2, 3), features of
-    the pictures (B, S, E, h, h) or None, and of the volume (B, W, G, G, G)."""
+    the pictures (B, S, E, h, h) or None, of the volume (B, W, G, G, G), and of the patch tokens (B, S, T, p, p) or None."""
 
     maps: torch.Tensor
     cameras: Cameras
     box: torch.Tensor
     picture_features: torch.Tensor
     volume: torch.Tensor
+    token_features: torch.Tensor = None
 
 
 class ConvBlock(nn.Module):
@@ -101,16 +107,24 @@ class FieldModel(nn.Module):
         head_width: width of the last MLP.
         use_color: False hides the pictures' content, so only silhouettes are measured.
         target: "occupancy" or "distance", what the output stands for.
+        token_width: D, width of the patch tokens that join the measures; 0 leaves them out.
+        token_size: pixels per edge of the pictures from which `encoder` makes them.
+        encoder: frozen ImageEncoder that makes the tokens where none are given, or None.
+    Raises:
+        ValueError: the encoder's tokens are of another width.
     """
 
     def __init__(self, *, grid_size=32, volume_widths=(24, 48, 96, 128), pictures=True, view_width=64, head_width=128,
-                 use_color=True, target="occupancy"):
+                 use_color=True, target="occupancy", token_width=0, token_size=0, encoder=None):
         super().__init__()
+        if encoder is not None and encoder.feature_dim != token_width:
+            raise ValueError(f"{encoder.name} gives {encoder.feature_dim} features, not {token_width}")
         self.sizes = {"grid_size": grid_size, "volume_widths": list(volume_widths), "pictures": pictures,
-                      "view_width": view_width, "head_width": head_width, "use_color": use_color, "target": target}
-        self.grid_size, self.use_color, self.target = grid_size, use_color, target
+                      "view_width": view_width, "head_width": head_width, "use_color": use_color, "target": target,
+                      "token_width": token_width, "token_size": token_size}
+        self.grid_size, self.use_color, self.target, self.token_size = grid_size, use_color, target, token_size
         self.pictures = UNet(2, 10 if use_color else 7, PICTURE_WIDTHS, PICTURE_FEATURES) if pictures else None
-        per_view = MEASURES + 6 * use_color + PICTURE_FEATURES * pictures
+        per_view = MEASURES + 6 * use_color + PICTURE_FEATURES * pictures + TOKEN_FEATURES * bool(token_width)
         self.per_view = nn.Sequential(nn.Linear(per_view, view_width), nn.SiLU(),
                                       nn.Linear(view_width, view_width), nn.SiLU())
         if grid_size:
@@ -119,20 +133,26 @@ class FieldModel(nn.Module):
         known = 2 * view_width + 7 + VOLUME_FEATURES * bool(grid_size)
         self.head = nn.Sequential(nn.Linear(known, head_width), nn.SiLU(),
                                   nn.Linear(head_width, head_width), nn.SiLU(), nn.Linear(head_width, 1))
+        self.token_features = nn.Sequential(nn.LayerNorm(token_width),
+                                            nn.Linear(token_width, TOKEN_FEATURES)) if token_width else None
+        if encoder is not None:  # as a part of the model it follows to the device and, if it has to, into checkpoints
+            self.encoder = encoder
 
-    def forward(self, points, maps, cameras, box):
-        """points (B, K, 3), maps (B, S, 7, H, H), cameras, box (B, 2, 3) -> two (B, K): see `query`."""
-        scene = self.prepare(maps, cameras, box)
+    def forward(self, points, maps, cameras, box, tokens=None):
+        """points (B, K, 3), maps (B, S, 7, H, H), cameras, box (B, 2, 3), tokens -> two (B, K): see `prepare`, `query`."""
+        scene = self.prepare(maps, cameras, box, tokens)
         with full_precision(points):
             return self.query(points, scene)
 
-    def prepare(self, maps, cameras, box):
+    def prepare(self, maps, cameras, box, tokens=None):
         """Work out what all points of an object share.
 
         Args:
             maps: (B, S, 7, H, H) float from utils.view_maps, in any order of the views.
             cameras: Cameras of the same views in the same order.
             box: (B, 2, 3) float, the object's bounding box in the space of the points.
+            tokens: (B, S, P, D) float, square grids of patch tokens of the same views, row by row; None: the model's own
+                encoder makes them from the maps' colours, if it takes any.
         Returns:
             Scene.
         """
@@ -140,6 +160,9 @@ class FieldModel(nn.Module):
         scene = Scene(_blurred(maps, COLOR_SIZE, channels=3), cameras, box, None, None)
         if self.pictures:
             scene = scene._replace(picture_features=self._picture_features(maps, cameras))
+        if self.token_features:
+            tokens = tokens_at(self.encoder, maps[:, :, :3], self.token_size) if tokens is None else tokens
+            scene = scene._replace(token_features=self._token_maps(tokens))
         if self.grid_size:
             count = self.grid_size
             centres = (torch.arange(count, device=maps.device) + 0.5) * 2 / count - 1
@@ -185,7 +208,8 @@ class FieldModel(nn.Module):
         Returns:
             measured: (B, S, K, M): coverage; distance to the outline, in lengths and finely; depth below the hull's
                 entry and above its exit, each in lengths and in two fine scales; share of the chord; direction to the
-                camera; colour and its difference from the views' mean; the picture's features.
+                camera; colour and its difference from the views' mean; the picture's features; its patch
+                tokens' features.
             hull: (B, K), signed distance to the visual hull, positive inside.
         """
         cameras = scene.cameras
@@ -206,6 +230,8 @@ class FieldModel(nn.Module):
             parts += [color, color - color.mean(dim=1, keepdim=True)]
         if self.pictures:
             parts.append(_read_maps(scene.picture_features, projected))
+        if self.token_features:
+            parts.append(_read_maps(scene.token_features, projected))
         return torch.cat(parts, dim=-1), edge.amin(dim=1)
 
     def _picture_features(self, maps, cameras):
@@ -221,13 +247,19 @@ class FieldModel(nn.Module):
         features = self.pictures(F.avg_pool2d(seen.flatten(0, 1), 2)).float()
         return features.unflatten(0, maps.shape[:2])
 
+    def _token_maps(self, tokens):
+        """Patch tokens (B, S, P, D) as maps (B, S, 16, p, p) that cover what the pictures do."""
+        features = self.token_features(tokens.float()).float()                      # (B, S, P, 16)
+        return features.transpose(2, 3).unflatten(3, (math.isqrt(tokens.shape[2]),) * 2)
+
     def _margin(self):
         """The volume is this much longer than the box, so that the box's faces lie between cell centres."""
         return 1 + 2 / self.grid_size
 
     def model_args(self):
         """Plain types from which `load_field_model` builds this model again."""
-        return dict(self.sizes)
+        encoder = {"encoder": self.encoder.description()} if hasattr(self, "encoder") else {}
+        return self.sizes | encoder
 
 
 def _read_maps(maps, projected):
@@ -286,11 +318,14 @@ def load_field_model(path):
     Returns:
         model: FieldModel on the CPU, in eval mode and without gradients; checkpoint: dict (see utils.checkpoint).
     Raises:
-        UserError: the file is missing, damaged, of another kind or does not fit its sizes.
+        UserError: the file is missing, damaged, of another kind or does not fit its sizes; or the encoder of its tokens,
+            known by name alone, is no longer found.
     """
     checkpoint = load_checkpoint(path, "field")
+    args = dict(checkpoint["model_args"])
     try:
-        model = FieldModel(**checkpoint["model_args"])
+        encoder = build_encoder(args.pop("encoder"), frozen=True) if "encoder" in args else None
+        model = FieldModel(**args, encoder=encoder)
     except (TypeError, ValueError, KeyError) as error:
         raise UserError(f"{path}: its sizes fit no field model ({error})") from None
     load_weights(model, checkpoint["weights"], path)

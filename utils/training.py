@@ -123,9 +123,10 @@ def stop_if_other_sizes(saved, asked, path):
         path: of the checkpoint.
     """
     for name, value in asked.items():
-        if name in saved and name != "encoder" and saved[name] != value:
-            raise UserError(f"{path}: was trained with {name} {saved[name]}, now it is {value}; go on with the options "
-                            "it was trained with, or start anew without it")
+        before = saved.get(name, 0)  # a part that came later is one that older checkpoints do without
+        if name != "encoder" and before != value:
+            raise UserError(f"{path}: was trained with {name} {before}, now it is {value}; go on with the options it was "
+                            "trained with, or start anew without it")
 
 
 class RunLog:
