@@ -243,7 +243,7 @@ def check_config(cfg):
         raise UserError(f"--field_grid {cfg.field_grid}: must be a multiple of {2 ** (len(cfg.field_widths) - 1)}, as "
                         f"--field_widths has {len(cfg.field_widths)} levels")
     if cfg.field_tokens and not cfg.field_color:
-        raise UserError("--field_tokens true: tokens tell what pictures show, which --field_color false hides; choose one")
+        raise UserError("--field_tokens true: tokens tell what pictures show, which --field_color false hides")
     if cfg.mixed_precision not in ("no", "bf16"):
         raise UserError(f"--mixed_precision {cfg.mixed_precision}: choose no or bf16")
     if cfg.encoder_width % cfg.encoder_heads:

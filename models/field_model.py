@@ -42,7 +42,7 @@ LOGIT_LENGTH = 0.02  # lengths per unit of logit where a logit stands for a dist
 
 class Scene(NamedTuple):
     """What is worked out once per object: maps (B, S, C, H, H) with blurred colours, cameras, box (B, 2, 3), features of
-    the pictures (B, S, E, h, h) or None, of the volume (B, W, G, G, G), and of the patch tokens (B, S, T, p, p) or None."""
+    the pictures (B, S, E, h, h) or None, of the volume (B, W, G, G, G), of the patch tokens (B, S, T, p, p) or None."""
 
     maps: torch.Tensor
     cameras: Cameras
@@ -139,7 +139,7 @@ class FieldModel(nn.Module):
             self.encoder = encoder
 
     def forward(self, points, maps, cameras, box, tokens=None):
-        """points (B, K, 3), maps (B, S, 7, H, H), cameras, box (B, 2, 3), tokens -> two (B, K): see `prepare`, `query`."""
+        """points (B, K, 3), what `prepare` takes -> two (B, K): see `query`."""
         scene = self.prepare(maps, cameras, box, tokens)
         with full_precision(points):
             return self.query(points, scene)
@@ -151,8 +151,8 @@ class FieldModel(nn.Module):
             maps: (B, S, 7, H, H) float from utils.view_maps, in any order of the views.
             cameras: Cameras of the same views in the same order.
             box: (B, 2, 3) float, the object's bounding box in the space of the points.
-            tokens: (B, S, P, D) float, square grids of patch tokens of the same views, row by row; None: the model's own
-                encoder makes them from the maps' colours, if it takes any.
+            tokens: (B, S, P, D) float, square grids of patch tokens of the same views, row by row; None: the encoder
+                makes them from the maps' colours, if the model takes any.
         Returns:
             Scene.
         """
@@ -318,8 +318,8 @@ def load_field_model(path):
     Returns:
         model: FieldModel on the CPU, in eval mode and without gradients; checkpoint: dict (see utils.checkpoint).
     Raises:
-        UserError: the file is missing, damaged, of another kind or does not fit its sizes; or the encoder of its tokens,
-            known by name alone, is no longer found.
+        UserError: the file is missing, damaged, of another kind or does not fit its sizes, or an encoder that it knows
+            by name alone is not found.
     """
     checkpoint = load_checkpoint(path, "field")
     args = dict(checkpoint["model_args"])

@@ -8,9 +8,11 @@ import torch
 import models.field_model
 from config import Config, UserError, config_as_dict
 from models.cameras import Cameras, view_cameras
+from models.encoder import ImageEncoder, tokens_at
 from models.field_model import (HULL_MARGIN, LEAST_WEIGHT, LOGIT_LENGTH, VOLUME_FEATURES, FieldModel, Scene,
                                 UNet, field_loss, field_on_grid, load_field_model)
 from tests.test_cameras import unlike_mesh
+from tests.test_encoder import tiny_backbone
 from tests.test_view_maps import maps_of
 from utils.checkpoint import save_checkpoint, stored_weights
 from utils.view_maps import CHANNELS
@@ -151,6 +153,84 @@ def test_a_u_net_returns_the_resolution_it_was_given():
         assert output.shape == (2, 3, *shape)
 
 
+# ---- Patch tokens
+
+
+@pytest.mark.parametrize("grid_size", [8, 0])
+def test_the_order_of_picture_camera_and_tokens_changes_nothing(grid_size, seen):
+    points, maps, cameras, box = seen
+    model = small_model(token_width=10, grid_size=grid_size)
+    tokens = torch.randn(1, 6, 9, 10, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        expected, _ = model(points, maps, cameras, box, tokens)
+        for seed in range(3):
+            order = torch.randperm(6, generator=torch.Generator().manual_seed(seed))
+            turned = Cameras(*(part[:, order] for part in cameras))
+            output, _ = model(points, maps[:, order], turned, box, tokens[:, order])
+            assert torch.allclose(output, expected, atol=1e-5)
+            assert (model(points, maps[:, order], turned, box, tokens)[0] - expected).abs().max() > 1e-3
+            assert (model(points, maps, cameras, box, tokens[:, order])[0] - expected).abs().max() > 1e-3
+
+
+def test_tokens_are_read_where_a_point_projects_by_hand():
+    model = small_model(pictures=False, grid_size=0, token_width=3)
+    model.token_features = torch.nn.Identity()  # of 4 x 4 patches, each of which knows its view, row and column
+    tokens = torch.tensor([[view, row, column] for view in range(6) for row in range(4) for column in range(4)])
+    maps, point = torch.zeros(1, 6, 7, 8, 8), torch.tensor([[[0.11, 0.44, -0.55]]])
+    scene = model.prepare(maps, view_cameras(), None, tokens.float().view(1, 6, 16, 3))
+    measured, _ = model.describe(point, scene)
+    # A patch is 0.55 long, the first one's centre at -0.825: x is at 1.7, -x at 1.3, z at 0.5, -z at 2.5, y in row 0.7
+    expected = [[0, 0.7, 1.7], [1, 0.7, 1.3], [2, 0.7, 2.5], [3, 0.7, 0.5], [4, 0.5, 1.7], [5, 2.5, 1.7]]
+    assert torch.allclose(measured[0, :, 0, -3:], torch.tensor(expected), atol=1e-5)
+
+
+def test_cells_and_points_are_told_of_tokens_and_the_weights_learn_from_both(seen):
+    points, maps, cameras, box = seen
+    model, tokens = small_model(token_width=10), torch.randn(1, 6, 9, 10)
+    with torch.no_grad():
+        one, other = (model.prepare(maps, cameras, box, some) for some in (tokens, tokens.flip(2)))
+        assert (one.volume - other.volume).abs().max() > 1e-3
+        assert (model.describe(points, one)[0] - model.describe(points, other)[0]).abs().max() > 0.1
+    output, hull = model(points, maps, cameras, box, tokens)
+    field_loss(output, hull, hull, "occupancy").backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in model.token_features.parameters())
+
+
+@pytest.fixture
+def with_encoder():
+    """A model with an encoder of its own, whose backbone is random."""
+    encoder = ImageEncoder(tiny_backbone(), frozen=True)
+    return small_model(token_width=32, token_size=50, encoder=encoder)
+
+
+def test_a_model_without_tokens_given_makes_them_of_the_colours(seen, with_encoder):
+    points, maps, cameras, box = seen
+    with torch.no_grad():
+        tokens = tokens_at(with_encoder.encoder, maps[:, :, :3], 50)
+        assert tokens.shape == (1, 6, 16, 32)
+        expected = with_encoder(points, maps, cameras, box, tokens)[0]
+        assert torch.equal(with_encoder(*seen)[0], expected)
+        painted = maps.clone()
+        painted[:, :, :3] = 1 - maps[:, :, :3]
+        assert not torch.equal(with_encoder(points, painted, cameras, box)[0],
+                               with_encoder(points, painted, cameras, box, tokens)[0])
+
+
+def test_no_gradient_reaches_the_encoder(seen, with_encoder):
+    output, hull = with_encoder.train()(*seen)
+    assert not with_encoder.encoder.backbone.training
+    field_loss(output, hull, hull, "occupancy").backward()
+    assert all(parameter.grad is None for parameter in with_encoder.encoder.parameters())
+    assert all(parameter.grad is not None for parameter in with_encoder.token_features.parameters())
+
+
+def test_a_model_without_tokens_has_no_weights_or_encoder_for_them(seen):
+    model = small_model()
+    assert not any("token" in name or "encoder" in name for name in model.state_dict())
+    assert "encoder" not in model.model_args() and not hasattr(model, "encoder")
+    assert model.prepare(*seen[1:]).token_features is None
+
+
 # ---- Loss
 
 
@@ -258,6 +338,29 @@ def test_a_checkpoint_gives_the_same_model_back(seen, tmp_path):
     assert not loaded.training and not any(parameter.requires_grad for parameter in loaded.parameters())
     with torch.no_grad():
         assert torch.equal(loaded(*seen)[0], model(*seen)[0])
+
+
+def test_a_checkpoint_from_before_there_were_tokens_still_loads(seen, tmp_path):
+    model = small_model()
+    args = {name: value for name, value in model.model_args().items() if not name.startswith("token")}
+    assert len(args) == 7
+    loaded, _ = load_field_model(saved(tmp_path / "field.pth", model, model_args=args))
+    with torch.no_grad():
+        assert torch.equal(loaded(*seen)[0], model(*seen)[0])
+
+
+def test_a_checkpoint_holds_an_encoder_that_has_no_name_and_gives_it_back(seen, with_encoder, tmp_path):
+    path = saved(tmp_path / "field.pth", with_encoder)
+    loaded, checkpoint = load_field_model(path)
+    assert any(name.startswith("encoder.backbone") for name in checkpoint["weights"])
+    with torch.no_grad():
+        assert torch.equal(loaded(*seen)[0], with_encoder(*seen)[0])
+
+
+def test_an_encoder_of_another_width_is_refused_naming_the_file(with_encoder, tmp_path):
+    path = saved(tmp_path / "field.pth", with_encoder, model_args=with_encoder.model_args() | {"token_width": 24})
+    with pytest.raises(UserError, match="field.pth: .*gives 32 features, not 24"):
+        load_field_model(path)
 
 
 @pytest.mark.parametrize("sizes", [{"grid_size": 8, "unknown": 1}, {"volume_widths": [7]}])

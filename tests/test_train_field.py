@@ -1,10 +1,12 @@
 """The field's training, run: a few steps on tiny shoes, stopped, resumed, overfitted, in two processes."""
 import math
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -18,8 +20,10 @@ import utils.training
 from config import UserError
 from load_data import FieldDataset, prepare_objects
 from models.cameras import view_cameras
-from models.field_model import FieldModel, load_field_model
+from models.encoder import ImageEncoder
+from models.field_model import FieldModel, field_on_grid, load_field_model
 from tests.conftest import as_options
+from tests.test_encoder import tiny_backbone
 from tests.test_train_geometry import assert_same_checkpoints, run_until, weights_of, without_times
 from tests.test_train_geometry import read_log as read_log_of
 
@@ -101,8 +105,8 @@ def test_equal_seeds_give_equal_weights_and_others_do_not(field_config, tmp_path
 
 def test_points_box_and_distances_of_a_changed_space_still_belong_together(field_config, monkeypatch):
     true_loss, forward, given, judged = models.field_model.field_loss, FieldModel.forward, [], []
-    monkeypatch.setattr(FieldModel, "forward", lambda self, points, maps, cameras, box: given.append((points, box)) or
-                        forward(self, points, maps, cameras, box))
+    monkeypatch.setattr(FieldModel, "forward", lambda self, points, maps, cameras, box, *tokens: given.append(
+        (points, box)) or forward(self, points, maps, cameras, box, *tokens))
     monkeypatch.setattr(models.field_model, "field_loss",
                         lambda output, *rest: judged.append(rest) or true_loss(output, *rest))
     train_geometry.train(field_config(num_epochs_stage1=2, validation_fraction=0.0, field_points=2000))
@@ -195,6 +199,124 @@ def test_a_score_of_another_target_is_no_rival(field_config, tmp_path):
     assert load_field_model(best.with_name("geometry_field_best_previous.pth"))[0].target == "occupancy"
 
 
+# ---- Patch tokens
+
+
+@pytest.fixture(scope="module")
+def encoder_folder(tmp_path_factory):
+    """A folder with a small random DINOv2 as transformers writes it."""
+    path = tmp_path_factory.mktemp("encoder") / "dinov2"
+    tiny_backbone().save_pretrained(path)
+    return path
+
+
+@pytest.fixture
+def encoded(monkeypatch):
+    """Shapes of all pictures that any encoder is given."""
+    shapes, forward = [], ImageEncoder.forward
+    monkeypatch.setattr(ImageEncoder, "forward",
+                        lambda self, images: shapes.append(tuple(images.shape)) or forward(self, images))
+    return shapes
+
+
+def field_of(model, cfg, name):
+    """What a model makes of one object on a coarse grid of its box."""
+    item = FieldDataset([prepare_objects(cfg, quiet=True)[1][name]])[0]
+    axes = [torch.linspace(low, high, 8).numpy() for low, high in item["box"].T.tolist()]
+    return field_on_grid(model, item["maps"].float().numpy(), axes, torch.ones(8, 8, 8).numpy())
+
+
+@pytest.mark.parametrize("name", ["folder", "scratch"])
+def test_tokens_are_encoded_once_and_the_model_comes_back_with_its_encoder(name, field_config, encoder_folder, encoded,
+                                                                           tmp_path):
+    cfg = field_config(num_epochs_stage1=2, field_tokens=True, cache_dir=str(tmp_path / "cache"), average_weights=0.5,
+                       encoder_name=str(encoder_folder) if name == "folder" else "scratch", image_size=50)
+    scores = train_geometry.train(cfg)
+    assert encoded == [(1, 6, 3, 56, 56)] * 5, "four objects to train on and one held out, each once"
+    assert len(list((tmp_path / "cache" / "features").glob("*/tokens-50-*.npy"))) == 5
+    saved = torch.load(tmp_path / "checkpoints" / "geometry_field_last.pth", weights_only=True)
+    held = {part for part in ("weights", "average") if any("encoder." in key for key in saved[part])}
+    assert held == ({"weights", "average"} if name == "scratch" else set())
+    assert saved["model_args"]["encoder"]["stored"] == (name == "scratch")
+
+    encoded.clear()
+    assert train_geometry.train(field_config(**{key: getattr(cfg, key) for key in cfg.explicit}
+                                             | {"checkpoint_dir": str(tmp_path / "again")})) == scores
+    assert encoded == [], "a second run reads what the first one wrote"
+
+    model, checkpoint = load_field_model(tmp_path / "checkpoints" / "geometry_field_last.pth")
+    assert checkpoint["model_args"]["token_width"] == 32 and model.token_size == 50
+    field = field_of(model, cfg, checkpoint["validation_ids"][0])
+    assert field.shape == (8, 8, 8) and np.isfinite(field).all()
+    assert encoded == [(1, 6, 3, 56, 56)], "once for the whole grid"
+
+
+def test_training_and_inference_see_the_same_tokens(field_config, encoder_folder, tmp_path, monkeypatch):
+    given, forward = [], FieldModel.forward
+    monkeypatch.setattr(FieldModel, "forward", lambda self, points, maps, cameras, box, tokens: given.append(tokens) or
+                        forward(self, points, maps, cameras, box, tokens))
+    cfg = field_config(num_epochs_stage1=1, field_tokens=True, encoder_name=str(encoder_folder), training_share=0.001,
+                       validation_fraction=0.0)
+    train_geometry.train(cfg)
+    model, checkpoint = load_field_model(tmp_path / "checkpoints" / "geometry_field_last.pth")
+    made, tokens_at = [], models.field_model.tokens_at
+    monkeypatch.setattr(models.field_model, "tokens_at", lambda *args: made.append(tokens_at(*args)) or made[0])
+    field_of(model, cfg, checkpoint["training_ids"][0])
+    assert len(given) == len(made) == 1 and torch.equal(given[0], made[0])
+
+
+@pytest.mark.parametrize("name", ["folder", "scratch"])
+def test_four_epochs_with_tokens_equal_two_a_stop_and_two_more(name, field_config, encoder_folder, tmp_path,
+                                                               monkeypatch):
+    whole, halves = (field_config(num_epochs_stage1=4, checkpoint_dir=str(tmp_path / place), field_tokens=True,
+                                  log_dir=str(tmp_path / place), cache_dir=str(tmp_path / "cache"), average_weights=0.5,
+                                  encoder_name=str(encoder_folder) if name == "folder" else "scratch")
+                     for place in ("whole", "halves"))
+    expected = train_geometry.train(whole)
+    run_until(halves, 9, monkeypatch)  # in the midst of the third epoch
+    halves.resume = True
+    assert train_geometry.train(halves) == expected
+    assert_same_checkpoints(tmp_path / "whole", tmp_path / "halves", "geometry_field")
+    assert read_log(tmp_path / "whole") == read_log(tmp_path / "halves")
+
+
+def test_a_resumed_run_keeps_the_encoder_and_the_tokens_of_its_checkpoint(field_config, encoded, tmp_path):
+    options = {"field_tokens": True, "cache_dir": str(tmp_path / "cache")}
+    train_geometry.train(field_config(num_epochs_stage1=1, **options))
+    encoded.clear()
+    train_geometry.train(field_config(num_epochs_stage1=2, resume=True, seed=7, **options))
+    assert len(list((tmp_path / "cache" / "features").iterdir())) == 1, "not those of another random start"
+
+
+def test_tokens_cannot_be_added_or_left_out_later(field_config, encoder_folder, tmp_path):
+    last = tmp_path / "checkpoints" / "geometry_field_last.pth"
+    tokens = {"field_tokens": True, "encoder_name": str(encoder_folder)}
+    train_geometry.train(field_config(num_epochs_stage1=1, **tokens))
+    for changes, words in (({}, "token_width 32, now it is 0"),
+                           (tokens | {"image_size": 84}, "token_size 56, now it is 84")):
+        with pytest.raises(UserError, match=f"geometry_field_last.pth: was trained with {words}"):
+            train_geometry.train(field_config(num_epochs_stage1=2, resume=True, **changes))
+    last.unlink()
+    train_geometry.train(field_config(num_epochs_stage1=1))
+    saved = torch.load(last, weights_only=True)
+    for older in (False, True):  # before there were tokens a checkpoint said nothing of them
+        if older:
+            del saved["model_args"]["token_width"], saved["model_args"]["token_size"]
+            torch.save(saved, last)
+        with pytest.raises(UserError, match="geometry_field_last.pth: was trained with token_width 0, now it is 32"):
+            train_geometry.train(field_config(num_epochs_stage1=2, resume=True, **tokens))
+
+
+def test_an_encoder_that_was_moved_away_is_said_in_one_line(field_config, encoder_folder, tmp_path):
+    moved = tmp_path / "encoder"
+    shutil.copytree(encoder_folder, moved)
+    train_geometry.train(field_config(num_epochs_stage1=1, field_tokens=True, encoder_name=str(moved)))
+    moved.rename(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match=f"{moved}: no such folder") as error:
+        load_field_model(tmp_path / "checkpoints" / "geometry_field_last.pth")
+    assert "\n" not in str(error.value)
+
+
 # ---- Items
 
 
@@ -234,6 +356,7 @@ def test_variants_are_turned_or_joined_or_solids_each_its_own(field_config, tmp_
     (["--field_target", "color"], "--field_target color: choose occupancy or distance"),
     (["--field_grid", "10"], "--field_grid 10: must be a multiple of 8"),
     (["--field_grid", "24", "--field_widths", "32,60"], "--field_widths (32, 60): expected multiples of 8"),
+    (["--field_tokens", "--field_color", "false"], "--field_tokens true: tokens tell what pictures show"),
     (["--field_points", "0"], "--field_points 0: must be at least 1"),
     (["--resume", "--checkpoint_dir", "{tmp}", "--log_dir", "{tmp}"], "geometry_field_last.pth: no such checkpoint")])
 def test_wrong_combinations_are_refused_in_one_line(options, named, run_script_main, field_config, tmp_path):

@@ -125,8 +125,8 @@ def stop_if_other_sizes(saved, asked, path):
     for name, value in asked.items():
         before = saved.get(name, 0)  # a part that came later is one that older checkpoints do without
         if name != "encoder" and before != value:
-            raise UserError(f"{path}: was trained with {name} {before}, now it is {value}; go on with the options it was "
-                            "trained with, or start anew without it")
+            raise UserError(f"{path}: was trained with {name} {before}, now it is {value}; go on with the options "
+                            "it was trained with, or start anew without it")
 
 
 class RunLog:
