@@ -4,48 +4,89 @@ The pictures are orthographic and of one moment, so a point that two views see h
 surface lies too deep or too high the two read different spots: the difference, and how it changes as the point moves
 along its normal, say how far it is off. (Faugeras and Keriven 1998, "Variational principles, surface evolution, PDE's,
 level set methods and the stereo problem"; on meshes Vu et al. 2012, "High accuracy and visibility-consistent dense
-multiview stereo".) Plain surfaces stay where they are, and so does what lies on the hull: its outlines are known.
+multiview stereo".) Plain surfaces stay where they are.
 """
 from itertools import combinations
 
 import numpy as np
 
 from config import VIEW_NAMES
-from utils.field_mesh import may_move, mesh_links, vertex_normals
+from utils.field_mesh import ON_HULL, mesh_links, vertex_normals
 from utils.project_colors import sample_pictures, visibility
-from utils.views import VIEW_BASES, VIEW_EXTENT
+from utils.views import VIEW_BASES, VIEW_EXTENT, to_pixels
 
 BLURS_PX = (4, 2, 1)  # of pictures of 256 pixels, coarse to fine: a blur reaches about as far as a match is looked for
 ROUNDS = 4  # for each blur
 LEAST_COSINE = 0.2  # between normal and view: flatter than this a picture is too foreshortened
 INSIDE = 0.99  # coverage from which a picture shows the object alone
 OUTLIER = 0.15  # difference of colours in [0, 1] from which two views are less and less believed
-STIFFNESS = 100.0  # how little neighbours may be moved apart, beside squared differences of colour per length
+STIFFNESS = 50.0  # how little neighbours may be moved apart, beside squared differences of colour per length
 ANCHOR = 0.02  # how much each vertex is held where it was, likewise
-PINNED = 1e4  # the same for vertices on the hull
-LARGEST_STEP, LARGEST_MOVE = 0.01, 0.1  # lengths, in one round and in all
+ON_HULL_HOLD, PINNED = 1.0, 1e4  # the same for vertices on the hull, and for those that hold an outline
+PIECE_PX, SLACK = 5, 0.003  # pixels of an outline that are held once; lengths
+LARGEST_STEP, LARGEST_MOVE = 0.01, 0.2  # lengths, in one round and in all
 
 
 def agree_with_pictures(vertices, faces, images, masks, distances):
     """Move vertices along their normals until views that see the same spot agree about its colour.
 
-    Gauss-Newton with robust weights (Geman and McClure 1987) and thin-plate stiffness, over pictures that are blurred
-    less and less. What two pictures differ by everywhere, as by exposure, is taken off first.
+    This is done twice. First what lies on the hull is held but loosely: an outline says that some matter lies on each
+    line of sight that touches it, not where. What then is still outmost holds that piece of the outline, and the rest
+    of the hull's surface is left to the pictures.
 
     Args:
         vertices: (V, 3) float64 in the normalised frame; faces: (F, 3) int64, closed.
-        images: (6, H, H, 3) float32 sRGB in [0, 1], in VIEW_NAMES order; masks: (6, H, H) float32 in [0, 1].
+        images: (6, H, H, 3) float32 sRGB in [0, 1] over white, in VIEW_NAMES order; masks: (6, H, H) float32 in [0, 1].
         distances: (6, h, h) from utils.visual_hull.edge_distances.
     Returns:
-        (V, 3) float64; no vertex has left the visual hull.
+        (V, 3) float64; no vertex has left the visual hull by its own move.
+    """
+    pieces = _outline_pieces(vertices, distances)
+    hold = np.where((pieces >= 0).any(axis=0), ON_HULL_HOLD, ANCHOR)
+    _, moved = _relaxed(vertices, faces, images, masks, distances, hold)
+    return _relaxed(vertices, faces, images, masks, distances, np.where(_rim(pieces, moved), PINNED, hold))[0]
+
+
+def _outline_pieces(vertices, distances):
+    """(6, V) int: which piece of each view's outline each vertex touches, by number, or -1 where it touches none."""
+    size = distances.shape[-1]
+    gaps = sample_pictures(distances[..., None], vertices)[..., 0]
+    pieces = np.empty(gaps.shape, int)
+    for number, name in enumerate(VIEW_NAMES):
+        column, row, _ = (to_pixels(vertices, VIEW_BASES[name], size) // PIECE_PX).astype(int).T
+        touches = gaps[number] < ON_HULL * 2 * VIEW_EXTENT / size
+        pieces[number] = np.where(touches, (number * size + row) * size + column, -1)
+    return pieces
+
+
+def _rim(pieces, moved):
+    """Which vertices hold the outlines: of those that touch one piece of outline, the ones that the pictures leave outmost.
+
+    Args:
+        pieces: (6, V) int from `_outline_pieces`; moved: (V,) float, lengths by which each went outwards.
+    Returns:
+        (V,) bool.
+    """
+    outmost = np.full(pieces.max() + 2, -np.inf)
+    np.maximum.at(outmost, pieces, np.broadcast_to(moved, pieces.shape))
+    return ((pieces >= 0) & (moved >= outmost[pieces] - SLACK)).any(axis=0)
+
+
+def _relaxed(vertices, faces, images, masks, distances, hold):
+    """Gauss-Newton with robust weights (Geman and McClure 1987) and thin-plate stiffness, over pictures that are blurred
+    less and less.
+
+    Args:
+        hold: (V,) float, how much each vertex is held where it was; the others as in `agree_with_pictures`.
+    Returns:
+        vertices: (V, 3) float64; moved: (V,) float64, lengths by which each went along its normal.
     """
     from scipy.sparse import diags, identity
     from scipy.sparse.linalg import cg
 
     bend = identity(len(vertices)) - mesh_links(faces, len(vertices))
     stiffness = STIFFNESS * (bend.T @ bend).tocsr()
-    hold = ANCHOR + PINNED * np.isfinite(may_move(vertices, distances))
-    moved = np.zeros(len(vertices))  # lengths along the normals
+    moved = np.zeros(len(vertices))
     for blur in BLURS_PX:
         readings = _colors_and_slopes(images, masks, blur * images.shape[1] / 256)
         for number in range(ROUNDS):
@@ -61,7 +102,7 @@ def agree_with_pictures(vertices, faces, images, masks, distances):
             vertices, moved = vertices + step[:, None] * normals, moved + step
             beyond = -sample_pictures(distances[..., None], vertices)[..., 0].min(axis=0)
             vertices = vertices - np.clip(beyond, 0, step.clip(0))[:, None] * normals
-    return vertices
+    return vertices, moved
 
 
 def _colors_and_slopes(images, masks, blur_px):
