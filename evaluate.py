@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent
 LEARNED = ("model", "field", "points")  # names that stand for checkpoints
 KINDS = ("geometry", "field", "texture")  # of checkpoints
 BASELINES = ("floor", "mean_shape", "nearest", "hull", "mean_color")
-TEXTURE_SIZE = 512  # texels; the judging pictures are smaller
+TEXTURE_SIZE = 1024  # texels, as inference writes unless told otherwise
 SHARES = (0.1, 0.3, 1.0)  # of the training objects, for the learning curve
 
 

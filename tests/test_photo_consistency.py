@@ -6,7 +6,7 @@ import trimesh
 from tests.test_project_colors import pictures_of
 from utils.field_mesh import vertex_normals
 from utils.mesh_io import colored_mesh, plain_mesh
-from utils.photo_consistency import agree_with_pictures
+from utils.photo_consistency import LARGEST_MOVE, ROOM_SHARE, _room, agree_with_pictures
 from utils.project_colors import visibility
 from utils.render_views import render_views
 from utils.views import VIEW_BASES
@@ -80,6 +80,15 @@ def test_pictures_that_fit_no_surface_cannot_spoil_outlines_or_leave_the_hull():
     assert overlap(found, faces, masks) > 0.985
     for basis in VIEW_BASES.values():
         assert np.linalg.norm((found @ basis.T)[:, :2], axis=1).max() < 1.01
+
+
+def test_a_thin_plate_may_not_be_pushed_through_itself_and_a_thick_one_has_all_the_room():
+    for thickness, deepest in ((0.1, 0.1 * ROOM_SHARE), (0.9, LARGEST_MOVE)):
+        plate = trimesh.creation.box([1.6, thickness, 1.2]).subdivide().subdivide().subdivide().subdivide()
+        middle = np.abs(plate.vertices[:, [0, 2]]).max(axis=1) < 0.3
+        inwards, outwards = _room(np.array(plate.vertices), np.array(plate.vertex_normals))
+        assert middle.sum() > 20 and inwards[middle] == pytest.approx(np.full(middle.sum(), -deepest))
+        assert (outwards == LARGEST_MOVE).all(), "nothing lies before it"
 
 
 def overlap(vertices, faces, masks):

@@ -22,9 +22,10 @@ INSIDE = 0.99  # coverage from which a picture shows the object alone
 OUTLIER = 0.15  # difference of colours in [0, 1] from which two views are less and less believed
 STIFFNESS = 50.0  # how little neighbours may be moved apart, beside squared differences of colour per length
 ANCHOR = 0.02  # how much each vertex is held where it was, likewise
-ON_HULL_HOLD, PINNED = 1.0, 1e4  # the same for vertices on the hull, and for those that hold an outline
+ON_HULL_HOLD, PINNED = 1.0, 100.0  # the same for vertices on the hull, and for those that hold an outline
 PIECE_PX, SLACK = 5, 0.003  # pixels of an outline that are held once; lengths
 LARGEST_STEP, LARGEST_MOVE = 0.01, 0.2  # lengths, in one round and in all
+ROOM_SHARE, NEIGHBOURS = 0.35, 64  # of the distance to what lies against a vertex; vertices among which that is looked for
 
 
 def agree_with_pictures(vertices, faces, images, masks, distances):
@@ -41,10 +42,11 @@ def agree_with_pictures(vertices, faces, images, masks, distances):
     Returns:
         (V, 3) float64; no vertex has left the visual hull by its own move.
     """
-    pieces = _outline_pieces(vertices, distances)
+    pieces, room = _outline_pieces(vertices, distances), _room(vertices, vertex_normals(vertices, faces))
     hold = np.where((pieces >= 0).any(axis=0), ON_HULL_HOLD, ANCHOR)
-    _, moved = _relaxed(vertices, faces, images, masks, distances, hold)
-    return _relaxed(vertices, faces, images, masks, distances, np.where(_rim(pieces, moved), PINNED, hold))[0]
+    _, moved = _relaxed(vertices, faces, images, masks, distances, hold, room)
+    hold = np.where(_rim(pieces, moved), PINNED, hold)
+    return _relaxed(vertices, faces, images, masks, distances, hold, room)[0]
 
 
 def _outline_pieces(vertices, distances):
@@ -59,8 +61,24 @@ def _outline_pieces(vertices, distances):
     return pieces
 
 
+def _room(vertices, normals):
+    """How far each vertex may go, inwards (negative) and outwards, (V,) each: no two sheets may pass through each other.
+
+    What lies against a vertex is looked for among its neighbours in space that face the other way.
+    """
+    from scipy.spatial import cKDTree
+
+    apart, near = cKDTree(vertices).query(vertices, NEIGHBOURS, distance_upper_bound=LARGEST_MOVE / ROOM_SHARE)
+    found = near < len(vertices)
+    near = np.where(found, near, 0)
+    against = found & (np.einsum("vj,vkj->vk", normals, normals[near]) < -0.2)
+    ahead = np.einsum("vj,vkj->vk", normals, vertices[near] - vertices[:, None]) > 0
+    behind, before = (np.where(against & side, apart, np.inf).min(axis=1) for side in (~ahead, ahead))
+    return -np.minimum(ROOM_SHARE * behind, LARGEST_MOVE), np.minimum(ROOM_SHARE * before, LARGEST_MOVE)
+
+
 def _rim(pieces, moved):
-    """Which vertices hold the outlines: of those that touch one piece of outline, the ones that the pictures leave outmost.
+    """Which vertices hold the outlines: of those that touch one piece of outline, the ones the pictures leave outmost.
 
     Args:
         pieces: (6, V) int from `_outline_pieces`; moved: (V,) float, lengths by which each went outwards.
@@ -72,12 +90,13 @@ def _rim(pieces, moved):
     return ((pieces >= 0) & (moved >= outmost[pieces] - SLACK)).any(axis=0)
 
 
-def _relaxed(vertices, faces, images, masks, distances, hold):
+def _relaxed(vertices, faces, images, masks, distances, hold, room):
     """Gauss-Newton with robust weights (Geman and McClure 1987) and thin-plate stiffness, over pictures that are blurred
     less and less.
 
     Args:
-        hold: (V,) float, how much each vertex is held where it was; the others as in `agree_with_pictures`.
+        hold: (V,) float, how much each vertex is held where it was; room: from `_room`; the others as in
+            `agree_with_pictures`.
     Returns:
         vertices: (V, 3) float64; moved: (V,) float64, lengths by which each went along its normal.
     """
@@ -98,7 +117,7 @@ def _relaxed(vertices, faces, images, masks, distances, hold):
             right = -slope - stiffness @ moved - hold * moved
             step, _ = cg(system, right, rtol=1e-3, maxiter=100, M=diags(1 / system.diagonal()))
             step = np.clip(step, -LARGEST_STEP, LARGEST_STEP)
-            step = np.clip(moved + step, -LARGEST_MOVE, LARGEST_MOVE) - moved
+            step = np.clip(moved + step, *room) - moved
             vertices, moved = vertices + step[:, None] * normals, moved + step
             beyond = -sample_pictures(distances[..., None], vertices)[..., 0].min(axis=0)
             vertices = vertices - np.clip(beyond, 0, step.clip(0))[:, None] * normals
