@@ -65,7 +65,7 @@ def test_a_plain_surface_stays_where_it_is():
 
 def test_what_lies_on_the_hull_comes_off_it_where_pictures_disagree_and_outlines_stay():
     vertices, faces, images, masks = painted_ball(patterned)
-    reach = np.sqrt(1 - vertices**2).max(axis=1)  # of a vertex from the nearest of three axes: the hull is where it is 1
+    reach = np.sqrt(1 - vertices**2).max(axis=1)  # from the nearest of the three axes: the hull is where it is 1
     start = vertices * np.minimum(1 / reach, 1.04)[:, None]
     found = agree_with_pictures(start, faces, images, masks, edge_distances(masks))
     two = seen_by_two(vertices, faces)

@@ -25,7 +25,7 @@ ANCHOR = 0.02  # how much each vertex is held where it was, likewise
 ON_HULL_HOLD, PINNED = 1.0, 100.0  # the same for vertices on the hull, and for those that hold an outline
 PIECE_PX, SLACK = 5, 0.003  # pixels of an outline that are held once; lengths
 LARGEST_STEP, LARGEST_MOVE = 0.01, 0.2  # lengths, in one round and in all
-ROOM_SHARE, NEIGHBOURS = 0.35, 64  # of the distance to what lies against a vertex; vertices among which that is looked for
+ROOM_SHARE, NEIGHBOURS = 0.35, 64  # of the distance to what lies against a vertex; among how many it is looked for
 
 
 def agree_with_pictures(vertices, faces, images, masks, distances):
@@ -62,7 +62,7 @@ def _outline_pieces(vertices, distances):
 
 
 def _room(vertices, normals):
-    """How far each vertex may go, inwards (negative) and outwards, (V,) each: no two sheets may pass through each other.
+    """How far each vertex may go, inwards (negative) and outwards, (V,) each: sheets may not pass through each other.
 
     What lies against a vertex is looked for among its neighbours in space that face the other way.
     """
@@ -91,8 +91,8 @@ def _rim(pieces, moved):
 
 
 def _relaxed(vertices, faces, images, masks, distances, hold, room):
-    """Gauss-Newton with robust weights (Geman and McClure 1987) and thin-plate stiffness, over pictures that are blurred
-    less and less.
+    """Gauss-Newton with robust weights (Geman and McClure 1987) and thin-plate stiffness, over pictures that are less and
+    less blurred.
 
     Args:
         hold: (V,) float, how much each vertex is held where it was; room: from `_room`; the others as in
