@@ -18,6 +18,10 @@ import inference
 from config import VIEW_NAMES, UserError
 from models import texture_model
 from models.geometry_model import load_geometry_model
+from utils.mesh_io import read_mesh
+from utils.metrics import picture_scores
+from utils.render_views import render_views
+from utils.six_views import read_framed_views
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "data" / "examples"
@@ -65,6 +69,19 @@ def test_two_runs_write_the_same_bytes(views, tmp_path):
         run(views, tmp_path / name)
     for path in (tmp_path / "first" / "my_shoe").iterdir():
         assert path.read_bytes() == (tmp_path / "second" / "my_shoe" / path.name).read_bytes(), path.name
+
+
+def test_the_written_mesh_drawn_again_shows_the_six_pictures_it_was_made_from(views, tmp_path):
+    run(views, tmp_path / "out", "--texture_size", "1024")
+    mesh, warnings = read_mesh(tmp_path / "out" / "my_shoe" / "my_shoe.obj")
+    drawn = np.stack(list(render_views(mesh, 256).values()))
+    given = read_framed_views({name: views / f"{name}.png" for name in VIEW_NAMES}, 256, "my_shoe")[0]
+    given = np.concatenate([given.images, given.masks[..., None]], axis=-1)
+    given = np.round(255 * given).astype(np.uint8)
+    scores = [picture_scores(mine[None], true[None]) for mine, true in zip(drawn, given)]
+    assert not warnings and min(score["iou"] for score in scores) > 0.97
+    assert min(score["psnr"] for score in scores) > 18 and np.mean([score["psnr"] for score in scores]) > 22
+    assert picture_scores(drawn, given[[1, 0, 3, 2, 5, 4]])["psnr"] < 15, "opposite views in exchange"
 
 
 def test_glb_is_binary_gltf_and_holds_the_same_surface(views, tmp_path):

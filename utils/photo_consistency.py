@@ -91,8 +91,7 @@ def _rim(pieces, moved):
 
 
 def _relaxed(vertices, faces, images, masks, distances, hold, room):
-    """Gauss-Newton with robust weights (Geman and McClure 1987) and thin-plate stiffness, over pictures that are less and
-    less blurred.
+    """Gauss-Newton with robust weights (Geman and McClure 1987) and thin-plate stiffness, over ever sharper pictures.
 
     Args:
         hold: (V,) float, how much each vertex is held where it was; room: from `_room`; the others as in
