@@ -242,6 +242,8 @@ def check_config(cfg):
     if cfg.field_grid % 2 ** (len(cfg.field_widths) - 1):
         raise UserError(f"--field_grid {cfg.field_grid}: must be a multiple of {2 ** (len(cfg.field_widths) - 1)}, as "
                         f"--field_widths has {len(cfg.field_widths)} levels")
+    if cfg.resume and cfg.initial_weights:
+        raise UserError("--initial_weights: a resumed run goes on with its own; leave one of the two out")
     if cfg.field_tokens and not cfg.field_color:
         raise UserError("--field_tokens true: tokens tell what pictures show, which --field_color false hides")
     if cfg.mixed_precision not in ("no", "bf16"):

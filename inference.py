@@ -16,6 +16,7 @@ from config import EXAMPLES_DIR, PRETRAINED_DIR, OptionParser, UserError, run_sc
 
 ROOT = Path(__file__).parent
 PREVIEW_SIZE = 256  # pixels per picture of the preview; what the field reads too, so pictures are read once
+GRID, FACES = 128, 20000  # of a field's mesh, unless asked otherwise
 SMOOTHING = 0.7  # grid steps; standard deviation of the Gaussian over a field
 KINDS = {"points": "geometry", "field": "field"}  # of the checkpoints of the two decoders
 LARGEST_PICTURE = 1024  # pixels; colours are taken from pictures of at most this size
@@ -32,8 +33,8 @@ def parse_options(argv):
     parser.add_argument("--geometry", choices=["field", "points"], help="decoder; field: from the six named views; "
                         "points: from pictures alone, in any order (default: what you trained, else field)")
     parser.add_argument("--geometry_checkpoint", help="default: your own in checkpoints/, else the shipped one")
-    parser.add_argument("--grid", type=int, default=128, help="field: cells along the longest edge (default 128)")
-    parser.add_argument("--faces", type=int, default=20000, help="field: most faces of the mesh (default 20000)")
+    parser.add_argument("--grid", type=int, help=f"field: cells along the longest edge (default {GRID})")
+    parser.add_argument("--faces", type=int, help=f"field: most faces of the mesh (default {FACES})")
     parser.add_argument("--texture_checkpoint", help="points: default your own, else the shipped one")
     outline = parser.add_mutually_exclusive_group()
     outline.add_argument("--mask_dir", metavar="DIR", help="your own masks, white or opaque on the object: "
@@ -47,9 +48,13 @@ def parse_options(argv):
     options = parser.parse_args(argv)
     if not 64 <= options.texture_size <= 8192:
         raise UserError(f"--texture_size {options.texture_size}: choose 64 to 8192")
-    for name, low, high in (("grid", 16, 512), ("faces", 100, 10**7)):
-        if not low <= getattr(options, name) <= high:
-            raise UserError(f"--{name} {getattr(options, name)}: choose {low} to {high}")
+    for name, low, high, usual in (("grid", 16, 512, GRID), ("faces", 100, 10**7, FACES)):
+        value = getattr(options, name)
+        if value is not None and options.geometry == "points":
+            raise UserError(f"--{name}: is for the field; leave it out with --geometry points")
+        if value is not None and not low <= value <= high:
+            raise UserError(f"--{name} {value}: choose {low} to {high}")
+        setattr(options, name, usual if value is None else value)
     if options.mask_dir and not Path(options.mask_dir).is_dir():
         raise UserError(f"--mask_dir {options.mask_dir}: no such folder")
     return options

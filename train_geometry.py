@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Callable, NamedTuple
 
-from config import config_as_dict, parse_config, run_script
+from config import UserError, config_as_dict, parse_config, run_script
 
 MEAN_SHAPE_STEPS = 150  # of MEAN_SHAPE_OBJECTS objects each: half a minute on a CPU
 MEAN_SHAPE_OBJECTS = 8
@@ -34,7 +34,7 @@ def train(cfg):
         UserError: data, encoder, device or checkpoint are not as needed, or the loss is no longer finite.
     """
     import torch
-    from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+    from torch.optim.swa_utils import AveragedModel
     from tqdm import tqdm
 
     from load_data import prepare_objects, split_objects
@@ -42,7 +42,7 @@ def train(cfg):
     from utils.device import make_accelerator
     from utils.files import check_writable
     from utils.training import (BestKeeper, RunLog, lr_at, make_optimizer, only_main_process_talks, seed_everything,
-                                set_rate, stop_if_not_finite, stop_if_other_sizes)
+                                running_mean, set_rate, stop_if_not_finite, stop_if_other_sizes)
 
     # Device
     accelerator = make_accelerator(cfg.device, cfg.mixed_precision, cfg.gradient_accumulation_steps)
@@ -70,6 +70,9 @@ def train(cfg):
     if cfg.resume:
         saved = load_checkpoint(last_path, stage.kind)
         stop_if_other_sizes(saved["model_args"], model.model_args(), last_path)
+        if saved.get("average") and not cfg.average_weights:
+            raise UserError(f"{last_path}: holds a running mean of the weights, which would be lost; go on with "
+                            f"--average_weights {saved['config']['average_weights']:g}")
         load_weights(model, saved["weights"], last_path)
         optimizer.load_state_dict(saved["optimizer"])
         first_epoch, step, start_score = saved["epoch"], saved["step"], saved["start_score"]
@@ -114,13 +117,15 @@ def train(cfg):
         start_score = score = validate()
         log.write(0, validation=start_score)
         print(f"epoch 0 ({cfg.initial_weights or 'untrained'}): validation {start_score:.5f}")
+        if cfg.initial_weights and keeper.improves(start_score):  # a rival like any other
+            save(best_path, plain_model, 0, start_score)
     if not cfg.resume and not cfg.initial_weights and stage.settle:
         stage.settle(plain_model)
         if validation_ids:
             print(f"mean training shape, whatever the pictures: validation {validate():.5f}")
     average = None
     if cfg.average_weights:
-        average = AveragedModel(plain_model, multi_avg_fn=get_ema_multi_avg_fn(cfg.average_weights))
+        average = AveragedModel(plain_model, multi_avg_fn=running_mean(cfg.average_weights))
         if cfg.resume and saved.get("average"):
             average.load_state_dict(average.state_dict() | saved["average"])  # an encoder kept by name is not saved
         judged = average.module

@@ -259,6 +259,9 @@ def find_geometry(cfg):
 
 def main(argv):
     cfg = parse_config(argv, __doc__.splitlines()[0])
+    for name in ("initial_weights", "average_weights"):
+        if name in cfg.explicit:
+            raise UserError(f"--{name}: is for train_geometry.py alone")
     from utils.device import lighter_training, out_of_memory_advice
 
     with out_of_memory_advice(lighter_training(cfg, 2)):

@@ -5,8 +5,8 @@ import trimesh
 
 from config import VIEW_NAMES
 from tests.test_visual_hull import silhouettes, solid_mesh
-from utils.field_mesh import (SMALLEST_PART, enforce_silhouettes, keep_main_parts, make_manifold, may_move, mesh_from_grid,
-                              smoothed, vertex_normals, without_pits, without_ripples)
+from utils.field_mesh import (SMALLEST_PART, enforce_silhouettes, keep_main_parts, main_parts_of_mesh, make_manifold,
+                              may_move, mesh_from_grid, smoothed, vertex_normals, without_pits, without_ripples)
 from utils.views import VIEW_BASES
 from utils.visual_hull import edge_distances, grid_axes, hull_on_grid, on_axes
 
@@ -301,3 +301,29 @@ def test_vertex_normals_are_weighted_by_area():
     vertices = np.array([[0.0, 0, 0], [3, 0, 0], [0, 3, 0], [0, 0, 1]])
     faces = np.array([[0, 1, 2], [0, 2, 3]])  # areas 4.5 along +z and 1.5 along +x
     assert vertex_normals(vertices, faces)[0] == pytest.approx(np.array([1, 0, 3]) / np.sqrt(10))
+
+
+def test_of_three_faces_on_the_same_corners_one_is_left_and_the_mesh_stays_closed():
+    ball = trimesh.creation.icosphere(1)
+    faces = np.concatenate([ball.faces, ball.faces[:1], ball.faces[:1, ::-1]])  # once more, and once from behind
+    vertices, faces = make_manifold(np.array(ball.vertices), faces)
+    solid = trimesh.Trimesh(vertices, faces, process=False)
+    assert len(faces) == len(ball.faces) and solid.is_watertight and solid.volume == pytest.approx(ball.volume)
+
+
+def test_specks_of_a_mesh_are_dropped_and_parts_are_kept():
+    ball, part, speck = (trimesh.creation.icosphere(2, radius) for radius in (0.5, 0.2, 0.05))
+    part.apply_translation([0.8, 0, 0])
+    speck.apply_translation([-0.8, 0, 0])
+    whole = trimesh.util.concatenate([speck, ball, part])
+    vertices, faces = main_parts_of_mesh(np.array(whole.vertices), np.array(whole.faces))
+    assert len(vertices) == len(ball.vertices) + len(part.vertices) and faces.max() == len(vertices) - 1
+    assert vertices[:, 0].min() == pytest.approx(-0.5, abs=1e-3) and vertices[:, 0].max() == pytest.approx(1.0, abs=1e-3)
+
+
+def test_sheets_that_touch_are_parted_by_more_than_a_file_rounds():
+    tiny = trimesh.creation.box([1e-4] * 3)
+    two = np.concatenate([tiny.vertices, tiny.vertices + [1e-4, 1e-4, 0]])  # they share one edge
+    _, first, new = np.unique(np.round(two, 9), axis=0, return_index=True, return_inverse=True)
+    vertices, faces = make_manifold(two[first], new.ravel()[np.concatenate([tiny.faces, tiny.faces + 8])])
+    assert len(np.unique(np.round(vertices, 6), axis=0)) == len(vertices) >= 16

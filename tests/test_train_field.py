@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -146,8 +147,8 @@ def test_the_mean_of_the_weights_is_what_is_judged_and_kept_as_best(field_config
     scores = train_geometry.train(field_config(num_epochs_stage1=1, average_weights=0.6))
     assert len(seen) == 4
     mean = seen[0]
-    for weights in seen[1:]:
-        mean = {name: 0.6 * value + 0.4 * weights[name] for name, value in mean.items()}
+    for kept, weights in zip((2 / 11, 3 / 12, 4 / 13), seen[1:]):  # less than 0.6 of a mean of so few
+        mean = {name: kept * value + (1 - kept) * weights[name] for name, value in mean.items()}
     best, last = (weights_of(tmp_path / "checkpoints" / f"geometry_field_{name}.pth") for name in ("best", "last"))
     assert all(torch.allclose(best[name], mean[name], atol=1e-6) for name in mean)
     assert all(torch.equal(last[name], seen[-1][name]) for name in mean), "the last ones serve resuming"
@@ -160,6 +161,11 @@ def test_a_run_begins_with_the_weights_it_is_given(field_config, tmp_path):
     begun = field_config(num_epochs_stage1=1, seed=0, checkpoint_dir=str(tmp_path / "second"),
                          initial_weights=str(tmp_path / "checkpoints" / "geometry_field_last.pth"))
     assert train_geometry.train(begun)["start"] == pytest.approx(first["last"], rel=1e-6)
+    spoilt = replace(begun, learning_rate_field=30.0, checkpoint_dir=str(tmp_path / "third"))
+    scores = train_geometry.train(spoilt)
+    assert scores["last"] > scores["start"] == scores["best"], "what it began with is a rival like any epoch"
+    kept, given = weights_of(tmp_path / "third" / "geometry_field_best.pth"), weights_of(begun.initial_weights)
+    assert all(torch.equal(kept[name], given[name]) for name in given)
     begun.field_grid = 16
     with pytest.raises(UserError, match="geometry_field_last.pth: was trained with grid_size 8, now it is 16"):
         train_geometry.train(begun)
@@ -189,6 +195,12 @@ def test_a_resumed_run_of_other_sizes_or_target_is_refused_naming_file_and_setti
                           ({"field_target": "distance"}, "target occupancy, now it is distance")):
         with pytest.raises(UserError, match=f"geometry_field_last.pth: was trained with {words}"):
             train_geometry.train(field_config(num_epochs_stage1=2, resume=True, **change))
+
+
+def test_a_running_mean_is_not_lost_by_resuming_without_it(field_config):
+    train_geometry.train(field_config(num_epochs_stage1=1, average_weights=0.9))
+    with pytest.raises(UserError, match="geometry_field_last.pth: .* go on with --average_weights 0.9"):
+        train_geometry.train(field_config(num_epochs_stage1=2, resume=True))
 
 
 def test_a_score_of_another_target_is_no_rival(field_config, tmp_path):

@@ -17,6 +17,7 @@ ON_HULL, PIXEL_RIPPLES = 0.25, 0.15  # pixels from the hull's surface; by which 
 PIT, DEEP = 5, 0.1  # grid steps; lengths from the surface beyond which a field's values make no difference to a pit
 TAUBIN_ROUNDS, TAUBIN_STEPS = 10, (0.5, -0.53)  # towards the neighbours' mean and a little farther back
 PARTED = 0.02  # share of the way to the middle of its faces by which a corner leaves another at the same place
+LEAST_GAP = 2e-5  # lengths between them at least, ten times what a file's decimals keep apart
 SMALLEST_PART = 0.02  # share of the largest part's volume below which a loose part is dropped
 
 
@@ -123,6 +124,7 @@ def mesh_from_grid(field, axes, faces=None):
         vertices, triangles = simplify(vertices.astype(np.float32), triangles.astype(np.int32),
                                        target_count=int(0.999 * faces))
         vertices, triangles = make_manifold(vertices.astype(np.float64), triangles.astype(np.int64))
+        vertices, triangles = main_parts_of_mesh(vertices, triangles)
     return vertices.astype(np.float64), triangles.astype(np.int64)
 
 
@@ -174,8 +176,8 @@ def mesh_links(faces, count):
 def make_manifold(vertices, faces):
     """Part the sheets of a closed mesh where decimation has made them touch, so that every edge has two faces.
 
-    Faces that lie on each other back to back are dropped. Where four faces or more meet at an edge, each is paired with
-    the next one across the matter between them (Gueziec et al. 2001, "Cutting and stitching"); corners that are
+    Faces that lie on each other back to back are dropped in pairs. Where four faces or more meet at an edge, each is
+    paired with the next one across the matter between them (Gueziec et al. 2001, "Cutting and stitching"); corners that are
     joined by no pair of faces become vertices of their own, moved apart by a little.
 
     Args:
@@ -186,8 +188,7 @@ def make_manifold(vertices, faces):
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    _, same, count = np.unique(np.sort(faces, axis=1), axis=0, return_inverse=True, return_counts=True)
-    faces = faces[count[same.ravel()] == 1]
+    faces = _without_pairs_back_to_back(faces)
     starts, ends = np.arange(faces.size), np.roll(np.arange(faces.size).reshape(-1, 3), -1, axis=1).ravel()
     one, other = np.concatenate(_pairs_of_sides(vertices, faces)).T
     joined = np.concatenate([np.stack([starts[one], ends[other]]), np.stack([ends[one], starts[other]])], axis=1)
@@ -198,8 +199,45 @@ def make_manifold(vertices, faces):
     split = np.bincount(old, minlength=len(vertices))[old] > 1
     centres = np.repeat(vertices[faces].mean(axis=1), 3, axis=0)
     toward = np.stack([np.bincount(new, centres[:, axis]) for axis in range(3)], axis=1) / np.bincount(new)[:, None]
-    vertices = vertices[old] + PARTED * split[:, None] * (toward - vertices[old])
+    toward = toward - vertices[old]
+    share = np.clip(LEAST_GAP / np.maximum(np.linalg.norm(toward, axis=1), 1e-12), PARTED, 0.5)
+    vertices = vertices[old] + (share * split)[:, None] * toward
     return _divide_shared_edges(vertices, new.reshape(-1, 3))
+
+
+def _without_pairs_back_to_back(faces):
+    """Faces (F, 3) less each two on the same corners that look opposite ways: of three, one is left."""
+    first = faces.argmin(axis=1)[:, None]
+    turned = np.take_along_axis(faces, (first + np.arange(3)) % 3, axis=1)  # the lowest corner first
+    sign = np.where(turned[:, 1] < turned[:, 2], 1, -1)
+    _, group = np.unique(np.sort(faces, axis=1), axis=0, return_inverse=True)
+    group = group.ravel()
+    left = np.bincount(group, sign).astype(int)[group]  # in excess of the other side's
+    side = 2 * group + (sign > 0)
+    order = np.argsort(side, kind="stable")
+    number = np.empty(len(faces), int)  # among the faces of the same corners and side
+    number[order] = np.arange(len(faces)) - np.searchsorted(side[order], side[order])
+    return faces[(sign * left > 0) & (number < np.abs(left))]
+
+
+def main_parts_of_mesh(vertices, faces):
+    """A closed mesh without its loose specks, such as decimation leaves, and without unused vertices.
+
+    Args:
+        vertices: (V, 3) float64; faces: (F, 3) int64.
+    Returns:
+        vertices, faces: likewise; parts of at least SMALLEST_PART of the largest one's volume.
+    """
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    ends = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]]])
+    links = coo_matrix((np.ones(len(ends)), ends.T), shape=(len(vertices),) * 2)
+    part = connected_components(links, directed=False)[1][faces[:, 0]]
+    a, b, c = (vertices[faces[:, corner]] for corner in range(3))
+    volumes = np.abs(np.bincount(part, np.einsum("fi,fi->f", a, np.cross(b, c))))
+    used, new = np.unique(faces[volumes[part] >= SMALLEST_PART * volumes.max()], return_inverse=True)
+    return vertices[used], new.reshape(-1, 3)
 
 
 def _divide_shared_edges(vertices, faces):

@@ -98,6 +98,17 @@ def set_rate(optimizer, rate):
         group["lr"] = rate * group["scale"]
 
 
+def running_mean(share):
+    """How torch's AveragedModel is to average: `share` of the mean is kept at each step, less in the first ones.
+
+    With (1 + n) / (10 + n) after n steps, where that is less, a short run does not keep its untrained start (as in
+    TensorFlow's ExponentialMovingAverage).
+    """
+    def average(means, weights, count):
+        torch._foreach_lerp_(means, weights, 1 - min(share, (1 + int(count)) / (10 + int(count))))
+    return average
+
+
 def only_main_process_talks(accelerator):
     """Silence stdout in every process but the first, so that a run in several processes reads like one."""
     if not accelerator.is_main_process:
