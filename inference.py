@@ -187,7 +187,8 @@ def reconstruct_field(model, read, grid, num_faces, texture_size):
     vertices, faces = mesh_from_grid(field, axes, num_faces)
     vertices = without_ripples(vertices, faces, may_move(vertices, distances))
     vertices = agree_with_pictures(vertices, faces, views.images, views.masks, distances)
-    vertices = without_ripples(vertices, faces, may_move(vertices, distances))
+    still = np.isfinite(may_move(vertices, distances))  # the outlines' ripples are out already
+    vertices = without_ripples(vertices, faces, np.where(still, 0, np.inf))
 
     atlas = make_atlas(vertices, faces, texture_size)
     corners, weights = faces[atlas.texel_faces], atlas.texel_weights[..., None]
