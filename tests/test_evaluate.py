@@ -16,7 +16,15 @@ from tests.conftest import as_options
 from utils import leaks, report, retrain, sheets
 from utils.mesh_io import plain_mesh
 
-QUICK = ("--samples", 500, "--picture_size", 32, "--device", "cpu")
+QUICK = ("--samples", 500, "--picture_size", 32, "--grid", 48, "--faces", 5000, "--device", "cpu")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_textures():
+    """The judge paints as finely as inference does, which costs more than all else here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluate, "TEXTURE_SIZE", 128)
+        yield
 
 
 def folders(shoes):
@@ -175,14 +183,15 @@ def test_reconstructor_gives_what_inference_writes(shoes, tmp_path):
     import trimesh
 
     files = find_objects(shoes / "OBJs", shoes / "input_images")[0][0]
-    options, _ = evaluate.parse_options(["--cache_dir", str(tmp_path)])
+    options, _ = evaluate.parse_options(["--cache_dir", str(tmp_path), "--grid", "48"])
     mesh = evaluate.reconstructor(evaluate.checkpoint_paths("model"), torch.device("cpu"), options)(files.images,
                                                                                                   files.id)
     single = tmp_path / "views" / files.id
     single.mkdir(parents=True)
     for view, path in files.images.items():
         (single / f"{view}{path.suffix}").write_bytes(path.read_bytes())
-    inference.main([str(single), "--output", str(tmp_path / "out"), "--texture_size", "64", "--device", "cpu"])
+    inference.main([str(single), "--output", str(tmp_path / "out"), "--texture_size", "64", "--grid", "48", "--device",
+                    "cpu"])
     written = trimesh.load(tmp_path / "out" / files.id / f"{files.id}.obj", process=False)
     assert np.asarray(written.bounds) == pytest.approx(np.stack([mesh.vertices.min(0), mesh.vertices.max(0)]), abs=1e-4)
     assert len(mesh.textures) == 1 and mesh.textures[0].std() > 1

@@ -26,6 +26,7 @@ from utils.six_views import read_framed_views
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "data" / "examples"
 EXAMPLE = sorted(EXAMPLES.iterdir())[0]
+COARSE = ("--grid", "64", "--faces", "5000")  # where the shape is not looked at closely
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def test_obj_opens_in_trimesh_closed_and_with_a_texture_that_is_not_constant(vie
 
 def test_two_runs_write_the_same_bytes(views, tmp_path):
     for name in ("first", "second"):
-        run(views, tmp_path / name)
+        run(views, tmp_path / name, *COARSE)
     for path in (tmp_path / "first" / "my_shoe").iterdir():
         assert path.read_bytes() == (tmp_path / "second" / "my_shoe" / path.name).read_bytes(), path.name
 
@@ -85,8 +86,8 @@ def test_the_written_mesh_drawn_again_shows_the_six_pictures_it_was_made_from(vi
 
 
 def test_glb_is_binary_gltf_and_holds_the_same_surface(views, tmp_path):
-    run(views, tmp_path / "a")
-    run(views, tmp_path / "b", "--format", "glb")
+    run(views, tmp_path / "a", *COARSE)
+    run(views, tmp_path / "b", "--format", "glb", *COARSE)
     path = tmp_path / "b" / "my_shoe" / "my_shoe.glb"
     assert path.read_bytes()[:4] == b"glTF"
     glb, obj = trimesh.load(path, force="mesh"), trimesh.load(tmp_path / "a" / "my_shoe" / "my_shoe.obj", force="mesh")
@@ -121,7 +122,7 @@ def test_a_folder_of_many_objects_gives_one_mesh_each_and_a_bad_one_costs_no_oth
     broken.write_bytes(broken.read_bytes()[:100])
     next(folder.glob("c_left.*")).unlink()
     with pytest.raises(UserError, match="left out"):
-        run(folder, tmp_path / "out")
+        run(folder, tmp_path / "out", *COARSE)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a"]
     printed = capsys.readouterr().out
     assert "per minute" not in printed  # one object says nothing of many
@@ -198,7 +199,7 @@ def test_own_masks_decide_what_is_seen(views, tmp_path, capsys):
     masks = tmp_path / "masks"
     masks.mkdir()
     noise = np.random.default_rng(0).integers(0, 255, (4096, 4096, 3), np.uint8)
-    run(views, tmp_path / "plain")
+    run(views, tmp_path / "plain", *COARSE)
     for path in sorted(views.iterdir()):
         picture = Image.open(path).convert("RGBA")
         assert picture.getextrema()[3][0] == 0
@@ -208,10 +209,10 @@ def test_own_masks_decide_what_is_seen(views, tmp_path, capsys):
         path.unlink()
         busy.save(path.with_suffix(".png"))
     capsys.readouterr()
-    run(views, tmp_path / "busy")
+    run(views, tmp_path / "busy", *COARSE)
     said = capsys.readouterr().out
     assert "my_shoe: " in said and "is not plain" in said and "--mask_dir" in said and "--remove_background" in said
-    run(views, tmp_path / "masked", "--mask_dir", str(masks))
+    run(views, tmp_path / "masked", "--mask_dir", str(masks), *COARSE)
     assert "is not plain" not in capsys.readouterr().out
     plain, busy, masked = (trimesh.load(tmp_path / name / "my_shoe" / "my_shoe.obj").volume
                            for name in ("plain", "busy", "masked"))
