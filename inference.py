@@ -74,7 +74,7 @@ class TexturedShape(NamedTuple):
     picture: object
 
 
-def load_reconstructor(geometry_checkpoint, texture_checkpoint, device, *, texture_size=1024, grid=128, num_faces=20000,
+def load_reconstructor(geometry_checkpoint, texture_checkpoint, device, *, texture_size=1024, grid=GRID, num_faces=FACES,
                        cache_dir=None):
     """Everything between pictures and mesh as one function, for whichever decoder the geometry checkpoint holds.
 

@@ -42,11 +42,16 @@ def agree_with_pictures(vertices, faces, images, masks, distances):
     Returns:
         (V, 3) float64; no vertex has left the visual hull by its own move.
     """
+    from scipy.sparse import identity
+
+    readings = [_colors_and_slopes(images, masks, blur * images.shape[1] / 256) for blur in BLURS_PX]
+    bend = identity(len(vertices)) - mesh_links(faces, len(vertices))
+    stiffness = STIFFNESS * (bend.T @ bend).tocsr()
     pieces, room = _outline_pieces(vertices, distances), _room(vertices, vertex_normals(vertices, faces))
     hold = np.where((pieces >= 0).any(axis=0), ON_HULL_HOLD, ANCHOR)
-    _, moved = _relaxed(vertices, faces, images, masks, distances, hold, room)
+    _, moved = _relaxed(vertices, faces, readings, distances, stiffness, hold, room)
     hold = np.where(_rim(pieces, moved), PINNED, hold)
-    return _relaxed(vertices, faces, images, masks, distances, hold, room)[0]
+    return _relaxed(vertices, faces, readings, distances, stiffness, hold, room)[0]
 
 
 def _outline_pieces(vertices, distances):
@@ -90,28 +95,26 @@ def _rim(pieces, moved):
     return ((pieces >= 0) & (moved >= outmost[pieces] - SLACK)).any(axis=0)
 
 
-def _relaxed(vertices, faces, images, masks, distances, hold, room):
+def _relaxed(vertices, faces, readings, distances, stiffness, hold, room):
     """Gauss-Newton with robust weights (Geman and McClure 1987) and thin-plate stiffness, over ever sharper pictures.
 
     Args:
-        hold: (V,) float, how much each vertex is held where it was; room: from `_room`; the others as in
-            `agree_with_pictures`.
+        vertices, faces, distances: as in `agree_with_pictures`.
+        readings: list of what `_colors_and_slopes` gives, coarse to fine.
+        stiffness: (V, V) sparse; hold: (V,) float, how much each vertex is held where it was; room: from `_room`.
     Returns:
         vertices: (V, 3) float64; moved: (V,) float64, lengths by which each went along its normal.
     """
-    from scipy.sparse import diags, identity
+    from scipy.sparse import diags
     from scipy.sparse.linalg import cg
 
-    bend = identity(len(vertices)) - mesh_links(faces, len(vertices))
-    stiffness = STIFFNESS * (bend.T @ bend).tocsr()
     moved = np.zeros(len(vertices))
-    for blur in BLURS_PX:
-        readings = _colors_and_slopes(images, masks, blur * images.shape[1] / 256)
+    for reading in readings:
         for number in range(ROUNDS):
             normals = vertex_normals(vertices, faces)
             if number % 2 == 0:
                 seen = visibility(vertices, vertices, faces)
-            curvature, slope = _disagreement(readings, vertices, normals, seen)
+            curvature, slope = _disagreement(reading, vertices, normals, seen)
             system = diags(curvature + hold) + stiffness
             right = -slope - stiffness @ moved - hold * moved
             step, _ = cg(system, right, rtol=1e-3, maxiter=100, M=diags(1 / system.diagonal()))
