@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# The six orthographic views, by name and in this order everywhere (utils/views.py has their cameras).
+# The six orthographic views, by name and in this order everywhere (utils/rendering/cameras.py has their cameras).
 VIEW_NAMES = ("front", "back", "left", "right", "top", "bottom")
 IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg")
 PATCH_SIZE = 14  # pixels; DINOv2's patch edge, so picture sizes are rounded up to a multiple of it

@@ -80,12 +80,12 @@ def reconstructor(paths, device, options):
         device: torch.device.
         options: of this script; grid, faces and cache_dir are used.
     Returns:
-        function of {view name: path} and an object's id that gives a utils.mesh_io.Mesh in the normalised frame.
+        function of {view name: path} and an object's id that gives a utils.mesh.mesh.Mesh in the normalised frame.
     Raises:
         UserError: a checkpoint is missing or wrong (here), or a picture is (from the function).
     """
     from inference import load_reconstructor, picture_reader
-    from utils.mesh_io import textured_mesh
+    from utils.mesh.mesh import textured_mesh
 
     run = load_reconstructor(paths[0], paths[1] if len(paths) > 1 else None, device, texture_size=TEXTURE_SIZE,
                              grid=options.grid, num_faces=options.faces, cache_dir=options.cache_dir)
@@ -95,7 +95,7 @@ def reconstructor(paths, device, options):
 def checkpoint_paths(name, texture_checkpoint=None):
     """The checkpoint files that a name in --methods stands for: geometry, and texture unless that is a field."""
     from inference import choose_geometry, default_checkpoint
-    from utils.checkpoint import load_checkpoint
+    from utils.io.checkpoint import load_checkpoint
 
     geometry = Path(choose_geometry(None if name == "model" else name) if name in LEARNED else name)
     if load_checkpoint(geometry, ("geometry", "field"))["kind"] == "field":
@@ -121,7 +121,7 @@ def make_methods(learned, baselines, train_objects, cache_dir):
     Returns:
         {name: function of an ObjectFiles}, in the order in which they are to be run.
     """
-    from utils import baselines as free
+    from utils.evaluation import baselines as free
 
     methods = {name: _remembering(run) for name, run in learned.items()}
     if {"mean_shape", "nearest"} & set(baselines) and not train_objects:
@@ -173,8 +173,8 @@ def evaluate_objects(objects, methods, options, rows, sheet):
     import numpy as np
     from tqdm import tqdm
 
-    from utils.baselines import true_mesh
-    from utils.metrics import judge, lpips_distance, make_truth
+    from utils.evaluation.baselines import true_mesh
+    from utils.evaluation.metrics import judge, lpips_distance, make_truth
 
     perceptual, left_out = lpips_distance(), 0
     for files in tqdm(objects, desc="judging", unit="object", leave=False, disable=None):
@@ -209,8 +209,8 @@ def evaluate_objects(objects, methods, options, rows, sheet):
 
 def _keep_worst(sheet, files, shown, scores, drawn, truth, count):
     """Add an object's row to `sheet` if it is among the `count` with the lowest F-score at 0.02."""
-    from utils.sheets import TILE, sheet_row
-    from utils.six_views import read_framed_views
+    from utils.evaluation.contact_sheet import TILE, sheet_row
+    from utils.views.six_views import read_framed_views
 
     score = scores["f_0.02"]
     if len(sheet) >= count and score >= sheet[-1][0]:
@@ -225,8 +225,8 @@ def _keep_worst(sheet, files, shown, scores, drawn, truth, count):
 
 def report(rows, sheet, protocol, output):
     """Print the tables and write every file of the results folder."""
-    from utils.report import compare_with_hull, report_text, summarise, write_results
-    from utils.sheets import write_sheet
+    from utils.evaluation.contact_sheet import write_sheet
+    from utils.evaluation.report import compare_with_hull, report_text, summarise, write_results
 
     if not rows:
         raise UserError("no object could be judged (see above)")
@@ -247,8 +247,8 @@ def protocol_lines(options, count, what, checkpoints):
         what: str, which objects these are.
         checkpoints: list of Path.
     """
-    from utils.files import content_key
-    from utils.metrics import THRESHOLDS
+    from utils.evaluation.metrics import THRESHOLDS
+    from utils.io.files import content_key
 
     thresholds = ", ".join(f"{value:g}" for value in THRESHOLDS)
     return [
@@ -334,27 +334,27 @@ def check_leaks(train_objects, held_out_objects, cache_dir):
     from tqdm import tqdm
 
     from load_data import UnusableObject, cache_object, load_cached
-    from utils import leaks
-    from utils.baselines import THUMBNAIL_SIZE, thumbnails
+    from utils.evaluation import near_duplicates
+    from utils.evaluation.baselines import THUMBNAIL_SIZE, thumbnails
 
     points, pictures, sides = {}, {}, []
     for side in (train_objects, held_out_objects):
         for files in tqdm(side, desc="reading objects", unit="object", leave=False, disable=None):
             try:
-                entry = cache_object(files, cache_dir, leaks.NUM_POINTS, PATCH_SIZE)
+                entry = cache_object(files, cache_dir, near_duplicates.NUM_POINTS, PATCH_SIZE)
             except UnusableObject as error:
                 print(f"left out: {error}")
                 continue
             points[files.id] = load_cached(entry)["points"]
         for name, small in thumbnails(side, cache_dir).items():
-            pictures[name] = leaks.small_pictures(small.images)
+            pictures[name] = near_duplicates.small_pictures(small.images)
         sides.append([files.id for files in side])
 
     def split(values):
         return [{name: values[name] for name in side if name in values} for side in sides]
 
-    found = [("meshes", leaks.SHAPE_DISTANCE, leaks.similar_shapes(*split(points))),
-             ("pictures", leaks.PICTURE_DISTANCE, leaks.similar_pictures(*split(pictures)))]
+    found = [("meshes", near_duplicates.SHAPE_DISTANCE, near_duplicates.similar_shapes(*split(points))),
+             ("pictures", near_duplicates.PICTURE_DISTANCE, near_duplicates.similar_pictures(*split(pictures)))]
     for what, threshold, pairs in found:
         print(f"{len(pairs)} pairs of held-out and training {what} nearer than {threshold} (" + (
             "cd_l1, over quarter turns and mirror images" if what == "meshes" else
@@ -378,9 +378,9 @@ def common_options(options):
 
 def run_folds(objects, options, passed):
     """k-fold: every object is judged by a model that did not see it; returns how many were left out."""
-    from utils.checkpoint import load_checkpoint
     from utils.device import resolve_device
-    from utils.retrain import check_training_options, train_once
+    from utils.evaluation.retrain import check_training_options, train_once
+    from utils.io.checkpoint import load_checkpoint
 
     check_training_options(passed)
     common = common_options(options) + passed
@@ -406,10 +406,10 @@ def run_learning_curve(objects, options, passed):
 
     Runs on fewer objects make as many steps: more epochs, so that they lack objects and not training.
     """
-    from utils.checkpoint import load_checkpoint
     from utils.device import resolve_device
-    from utils.report import write_learning_curve
-    from utils.retrain import check_training_options, train_once
+    from utils.evaluation.report import write_learning_curve
+    from utils.evaluation.retrain import check_training_options, train_once
+    from utils.io.checkpoint import load_checkpoint
 
     cfg, common = check_training_options(passed), common_options(options) + passed
     device, learned, counts, checkpoints = resolve_device(options.device), {}, {}, []
@@ -438,8 +438,8 @@ def run_learning_curve(objects, options, passed):
 
 def run_once(objects, options):
     """Judge the methods that the options name on one split; returns how many were left out."""
-    from utils.checkpoint import load_checkpoint
     from utils.device import resolve_device
+    from utils.io.checkpoint import load_checkpoint
 
     names = [name for name in options.methods if name not in BASELINES]
     if not names and "mean_color" in options.methods:
@@ -472,7 +472,7 @@ def run_once(objects, options):
 
 def run_leak_check(objects, options):
     """Look for near duplicates across the split of the options (or of the checkpoint that inference uses)."""
-    from utils.checkpoint import load_checkpoint
+    from utils.io.checkpoint import load_checkpoint
 
     names = [name for name in options.methods if name not in BASELINES]
     first = load_checkpoint(checkpoint_paths(names[0])[0], KINDS) if names else None
@@ -485,7 +485,7 @@ def main(argv):
     options, passed = parse_options(argv)
     objects, left_out = find_data(options)
 
-    from utils.files import check_writable
+    from utils.io.files import check_writable
 
     check_writable(options.cache_dir if options.leak_check else options.output)
     if options.leak_check:

@@ -93,7 +93,7 @@ def load_reconstructor(geometry_checkpoint, texture_checkpoint, device, *, textu
     Raises:
         UserError: a checkpoint is missing or wrong.
     """
-    from utils.checkpoint import load_checkpoint
+    from utils.io.checkpoint import load_checkpoint
 
     if load_checkpoint(geometry_checkpoint, ("geometry", "field"))["kind"] == "field":
         from models.field_model import load_field_model
@@ -112,7 +112,7 @@ def load_reconstructor(geometry_checkpoint, texture_checkpoint, device, *, textu
 
     from models.geometry_model import load_geometry_model
     from models.texture_model import load_texture_model
-    from utils.template import template_atlas
+    from utils.rendering.uv_atlas import template_atlas
 
     geometry, first = load_geometry_model(geometry_checkpoint)
     texture, second = load_texture_model(texture_checkpoint or default_checkpoint("texture"))
@@ -167,13 +167,14 @@ def reconstruct_field(model, read, grid, num_faces, texture_size):
     import numpy as np
 
     from models.field_model import field_on_grid
-    from utils.field_mesh import (enforce_silhouettes, keep_main_parts, may_move, mesh_from_grid, smoothed,
-                                  vertex_normals, without_pits, without_ripples)
-    from utils.photo_consistency import agree_with_pictures
-    from utils.project_colors import project_colors
-    from utils.template import make_atlas
-    from utils.view_maps import view_maps
-    from utils.visual_hull import edge_distances, grid_axes, hull_on_grid
+    from utils.mesh.isosurface import mesh_from_grid
+    from utils.mesh.smoothing import vertex_normals, without_ripples
+    from utils.multiview.field_cleanup import enforce_silhouettes, keep_main_parts, may_move, smoothed, without_pits
+    from utils.multiview.photo_consistency import agree_with_pictures
+    from utils.multiview.texture_projection import project_colors
+    from utils.multiview.view_maps import view_maps
+    from utils.multiview.visual_hull import edge_distances, grid_axes, hull_on_grid
+    from utils.rendering.uv_atlas import make_atlas
 
     views, sharp = (read(size) for size in FIELD_SIZES)
     distances = edge_distances(views.masks)
@@ -205,14 +206,14 @@ def picture_reader(files, object_id, masks=None, remove_background=None):
     """`read` for a reconstructor: a function of a size that reads an object's six pictures once per size.
 
     Args:
-        files, object_id, masks, remove_background: see utils.six_views.read_framed_views.
+        files, object_id, masks, remove_background: see utils.views.six_views.read_framed_views.
     Returns:
         function of a size in pixels (None: as many as the largest picture has, up to LARGEST_PICTURE) that gives
         SixViews; its attribute `note` holds what the first reading had to say, or None.
     """
     from PIL import Image
 
-    from utils.six_views import read_framed_views
+    from utils.views.six_views import read_framed_views
 
     kept = {}
 
@@ -238,7 +239,7 @@ def reconstruct(geometry, texture, shape_images, color_images, atlas, texture_si
         geometry, texture: the two models on one device.
         shape_images, color_images: (6, 3, S, S) float32 tensors in [0, 1], the same pictures at the size that either
             model reads, in VIEW_NAMES order (any order gives the same result).
-        atlas: utils.template.Atlas of the geometry's template.
+        atlas: utils.rendering.uv_atlas.Atlas of the geometry's template.
         texture_size: edge of the texture in texels.
     Returns:
         vertices: (N, 3) float32 array; picture: (texture_size, texture_size, 3) uint8 array.
@@ -264,7 +265,7 @@ def reconstruct(geometry, texture, shape_images, color_images, atlas, texture_si
 
 def write_mesh(folder, object_id, shape, file_format):
     """Write a TexturedShape to `<folder>/<object_id>.obj` + .mtl + .png, or .glb; returns the mesh's path."""
-    from utils.mesh_io import write_glb, write_obj
+    from utils.mesh.mesh_io import write_glb, write_obj
 
     path = Path(folder) / f"{object_id}.{file_format}"
     {"obj": write_obj, "glb": write_glb}[file_format](path, *shape)
@@ -277,14 +278,14 @@ def write_preview(path, images, mesh):
     Args:
         path: .png file.
         images: (6, S, S, 3) float array in [0, 1].
-        mesh: utils.mesh_io.Mesh.
+        mesh: utils.mesh.mesh.Mesh.
     """
     import numpy as np
     from PIL import Image
 
-    from utils.files import replacing
-    from utils.render_views import over_white, render, render_views
-    from utils.views import camera_basis
+    from utils.io.files import replacing
+    from utils.rendering.cameras import camera_basis
+    from utils.rendering.rasterizer import over_white, render, render_views
 
     inputs = [np.asarray(Image.fromarray((image * 255).round().astype(np.uint8))
                          .resize((PREVIEW_SIZE, PREVIEW_SIZE), Image.Resampling.LANCZOS)) for image in images]
@@ -317,18 +318,18 @@ def main(argv):
 
     # Inputs first: a folder that cannot be used is said before anything heavy is loaded
     from load_data import find_view_sets
-    from utils.masks import background_remover
-    from utils.six_views import find_masks
+    from utils.views.masks import background_remover
+    from utils.views.six_views import find_masks
 
     sets, problems = find_view_sets(options.views or ROOT / EXAMPLES_DIR)
     for problem in problems:
         print(f"left out: {problem}")
     remove_background = background_remover() if options.remove_background else None
 
-    from utils.checkpoint import load_checkpoint
     from utils.device import lighter_inference, out_of_memory_advice, resolve_device
-    from utils.files import check_writable
-    from utils.mesh_io import textured_mesh
+    from utils.io.checkpoint import load_checkpoint
+    from utils.io.files import check_writable
+    from utils.mesh.mesh import textured_mesh
 
     device = resolve_device(options.device)
     geometry = options.geometry_checkpoint or choose_geometry(options.geometry)

@@ -1,6 +1,6 @@
 """Where pictures and meshes enter: finding objects, reporting what is broken, caching, splitting, batching.
 
-Pictures themselves are read by utils/six_views.py, in training and in inference alike.
+Pictures themselves are read by utils/views/six_views.py, in training and in inference alike.
 
     python load_data.py --obj_dir data/OBJs --images_dir data/input_images
 
@@ -17,15 +17,27 @@ from pathlib import Path
 import numpy as np
 
 from config import PATCH_SIZE, SAMPLE_DIR, VIEW_NAMES, Config, UserError, parse_config, run_script
-from utils.augment import AUGMENT_VERSION, augmented
-from utils.field_data import FIELD_VERSION, drawn_arrays, field_arrays, joined, turned
-from utils.file_index import read_index, remembered_key, write_index
-from utils.files import content_key, replacing
-from utils.mesh_io import mesh_dependencies, normalise, read_mesh, sample_surface
-from utils.six_views import FRAMED, UNLIKE, Problem, in_one_line, match_pictures, read_framed_views, view_problems
-from utils.six_views import SixViews, frame_views, is_framed, read_six_views  # noqa: F401 (offered here too)
-from utils.synthetic_shapes import synthetic_shape
-from utils.view_maps import MAP_SIZE
+from utils.io.file_index import read_index, remembered_key, write_index
+from utils.io.files import content_key, replacing
+from utils.mesh.mesh import normalise, sample_surface
+from utils.mesh.mesh_io import mesh_dependencies, read_mesh
+from utils.multiview.view_maps import MAP_SIZE
+from utils.training_data.augment import AUGMENT_VERSION, augmented
+from utils.training_data.field_samples import FIELD_VERSION, drawn_arrays, field_arrays, joined, turned
+from utils.training_data.synthetic_shapes import synthetic_shape
+from utils.views.six_views import (  # noqa: F401 (offered here too)
+    FRAMED,
+    UNLIKE,
+    Problem,
+    SixViews,
+    frame_views,
+    in_one_line,
+    is_framed,
+    match_pictures,
+    read_framed_views,
+    read_six_views,
+    view_problems,
+)
 
 SURFACE_VERSION, VIEWS_VERSION = 4, 6  # raise one when what its cache files hold changes meaning
 INDEX_NAME = "index.json"  # in the cache: which files have been read before
@@ -269,7 +281,7 @@ def cache_object(files, cache_dir, num_surface_samples, image_size, index=None):
         cache_dir: folder.
         num_surface_samples: points K on the surface.
         image_size: picture edge in pixels, rounded up by `picture_size`.
-        index: dict from utils.file_index.read_index, by which files that have not changed are known without being
+        index: dict from utils.io.file_index.read_index, by which files that have not changed are known without being
             read; it is added to.
     Returns:
         CachedObject.
@@ -476,7 +488,7 @@ class FieldDataset:
     An item is asked for by its index or by (index, variant), as in SixViewDataset. Variant 0 has the given pictures;
     any other is the mesh turned, or joined with others, or in its place a generated solid, drawn by the project's own
     renderer. Each is made when it is first asked for (about a second) and kept in the cache. An item is a dict: id str;
-    variant int; and as tensors the arrays of utils.field_data.field_arrays.
+    variant int; and as tensors the arrays of utils.training_data.field_samples.field_arrays.
 
     Args:
         cached: list of CachedObject.
@@ -513,7 +525,7 @@ def make_field_item(files, kind, rng):
         kind: "given": the object and its pictures; "turned", "joined": its mesh drawn anew; "solid": a generated one.
         rng: np.random.Generator.
     Returns:
-        dict of arrays from utils.field_data.field_arrays.
+        dict of arrays from utils.training_data.field_samples.field_arrays.
     Raises:
         UserError: a file has gone or broken since it was first read.
     """

@@ -38,11 +38,21 @@ def train(cfg):
     from tqdm import tqdm
 
     from load_data import prepare_objects, split_objects
-    from utils.checkpoint import load_checkpoint, load_weights, save_checkpoint, stored_weights
     from utils.device import make_accelerator
-    from utils.files import check_writable
-    from utils.training import (BestKeeper, RunLog, lr_at, make_optimizer, only_main_process_talks, seed_everything,
-                                running_mean, set_rate, stop_if_not_finite, stop_if_other_sizes)
+    from utils.io.checkpoint import load_checkpoint, load_weights, save_checkpoint, stored_weights
+    from utils.io.files import check_writable
+    from utils.training.best_checkpoint import BestKeeper
+    from utils.training.loop import (
+        lr_at,
+        make_optimizer,
+        only_main_process_talks,
+        running_mean,
+        seed_everything,
+        set_rate,
+        stop_if_not_finite,
+        stop_if_other_sizes,
+    )
+    from utils.training.run_log import RunLog
 
     # Device
     accelerator = make_accelerator(cfg.device, cfg.mixed_precision, cfg.gradient_accumulation_steps)
@@ -220,7 +230,13 @@ def points_stage(cfg, accelerator, train_objects, validation_objects):
     from models.encoder import cached_features, encode_dataset, load_encoder
     from models.geometry_model import GeometryModel
     from models.losses import geometry_loss
-    from utils.training import STATISTICS_OBJECTS, drawn_points, sample_generator, shuffled_views, uniform_draws
+    from utils.training.loop import (
+        STATISTICS_OBJECTS,
+        drawn_points,
+        sample_generator,
+        shuffled_views,
+        uniform_draws,
+    )
 
     device = accelerator.device
     encoder, image_size = load_encoder(cfg)
@@ -274,11 +290,11 @@ def points_stage(cfg, accelerator, train_objects, validation_objects):
 def field_stage(cfg, accelerator, train_objects, validation_objects):
     """Stage of the field: six named views to the occupancy of any point. Arguments and result as for points_stage."""
     from load_data import FieldDataset, make_loader
-    from models.cameras import moved_box, moved_points, random_colors, random_space, view_cameras
     from models.encoder import cached_tokens, load_encoder, weights_key
     from models.field_model import FieldModel, field_loss
-    from utils.training import drawn_points, sample_generator
-    from utils.view_maps import MAP_SIZE
+    from models.view_cameras import moved_box, moved_points, random_colors, random_space, view_cameras
+    from utils.multiview.view_maps import MAP_SIZE
+    from utils.training.loop import drawn_points, sample_generator
 
     encoder, token_size, token_folder, with_tokens = None, 0, None, {}
     if cfg.field_tokens:  # never trained: its tokens are kept, so the loop encodes each picture once
@@ -339,7 +355,7 @@ def fit_mean_shape(model, dataset, weights, cfg):
     import torch
 
     from models.losses import geometry_loss
-    from utils.training import drawn_points, lr_at, sample_generator, uniform_draws
+    from utils.training.loop import drawn_points, lr_at, sample_generator, uniform_draws
 
     bias, start = model.decoder.head.bias, model.decoder.start
     offsets = torch.zeros_like(start, requires_grad=True)

@@ -33,14 +33,25 @@ def train(cfg):
     from models.geometry_model import load_geometry_model
     from models.losses import color_loss, draw_colors, feature_distance, gather_points, sample_faces, smoothness_loss
     from models.texture_model import TextureModel
-    from utils.checkpoint import load_checkpoint, load_weights, save_checkpoint, stored_weights
     from utils.device import make_accelerator
-    from utils.files import check_writable
-    from utils.nearest import nearest_index
-    from utils.pixel_map import pixel_corners
-    from utils.training import (STATISTICS_OBJECTS, BestKeeper, RunLog, lr_at, make_optimizer, only_main_process_talks,
-                                sample_generator, seed_everything, set_rate, shuffled_views, stop_if_not_finite,
-                                uniform_draws)
+    from utils.io.checkpoint import load_checkpoint, load_weights, save_checkpoint, stored_weights
+    from utils.io.files import check_writable
+    from utils.mesh.nearest import nearest_index
+    from utils.rendering.pixel_map import pixel_corners
+    from utils.training.best_checkpoint import BestKeeper
+    from utils.training.loop import (
+        STATISTICS_OBJECTS,
+        lr_at,
+        make_optimizer,
+        only_main_process_talks,
+        sample_generator,
+        seed_everything,
+        set_rate,
+        shuffled_views,
+        stop_if_not_finite,
+        uniform_draws,
+    )
+    from utils.training.run_log import RunLog
 
     # Device
     accelerator = make_accelerator(cfg.device, cfg.mixed_precision, cfg.gradient_accumulation_steps)

@@ -62,7 +62,7 @@ def run_one(name, rounds, device_name="cpu"):
 def finish(rows, markdown=None):
     """Print the table, write it as Markdown if a file is named, and exit with 1 if a gate fails."""
     from benchmarks.measure import as_markdown, as_text
-    from utils.files import replacing
+    from utils.io.files import replacing
 
     print(as_text(rows))
     if markdown:

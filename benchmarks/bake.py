@@ -7,7 +7,8 @@ import tempfile
 import numpy as np
 
 from benchmarks.measure import compare, ratio_at_least
-from utils.template import sphere_template, template_atlas
+from utils.mesh.sphere_template import sphere_template
+from utils.rendering.uv_atlas import template_atlas
 
 
 def bake(vertices, faces, atlas, texture_size):

@@ -6,8 +6,9 @@ import numpy as np
 
 from benchmarks.bake import bake
 from benchmarks.measure import compare, ratio_at_least
-from utils.mesh_io import write_obj
-from utils.template import sphere_template, template_atlas
+from utils.mesh.mesh_io import write_obj
+from utils.mesh.sphere_template import sphere_template
+from utils.rendering.uv_atlas import template_atlas
 
 
 def export_trimesh(path, vertices, faces, uvs, texture):

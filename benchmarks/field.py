@@ -3,12 +3,12 @@ import numpy as np
 import torch
 
 from benchmarks.measure import Row, at_most, compare, ratio_at_least
-from models.cameras import view_cameras
 from models.field_model import MIDDLE, NEAR, REACH, FieldModel
-from utils.field_data import drawn_arrays
-from utils.mesh_io import textured_mesh
-from utils.synthetic_shoes import make_shoe
-from utils.views import VIEW_BASES, VIEW_EXTENT
+from models.view_cameras import view_cameras
+from utils.mesh.mesh import textured_mesh
+from utils.rendering.cameras import VIEW_BASES, VIEW_EXTENT
+from utils.training_data.field_samples import drawn_arrays
+from utils.training_data.synthetic_shoes import make_shoe
 
 
 def silu(x):

@@ -3,11 +3,11 @@ import numpy as np
 
 from benchmarks.measure import Row, at_most, compare
 from config import VIEW_NAMES
-from utils.mesh_io import textured_mesh
-from utils.render_views import render_views
-from utils.synthetic_shoes import make_shoe
-from utils.views import VIEW_BASES, to_pixels
-from utils.visual_hull import edge_distances, grid_axes, hull_box, hull_on_grid
+from utils.mesh.mesh import textured_mesh
+from utils.multiview.visual_hull import edge_distances, grid_axes, hull_box, hull_on_grid
+from utils.rendering.cameras import VIEW_BASES, to_pixels
+from utils.rendering.rasterizer import render_views
+from utils.training_data.synthetic_shoes import make_shoe
 
 
 def project_every_cell(distances, axes):

@@ -57,8 +57,8 @@ def main(argv):
 def find_sources(meshes, count, made):
     """Folders of `count` objects, each with an OBJ: the first of those in `meshes`, or made up below `made`."""
     if meshes is None:
-        from utils.synthetic_shoes import make_shoe
-        from utils.mesh_io import write_obj
+        from utils.mesh.mesh_io import write_obj
+        from utils.training_data.synthetic_shoes import make_shoe
 
         for seed in range(count):
             write_obj(made / f"shoe_{seed:06d}" / "model.obj", *make_shoe(seed)[:5])
@@ -152,7 +152,7 @@ def draw(path, counts, totals, size=(760, 520)):
     """
     from PIL import Image, ImageDraw
 
-    from utils.files import replacing
+    from utils.io.files import replacing
 
     left, right, top, bottom = 70, size[0] - 150, 20, size[1] - 50
     decades_x = (math.floor(math.log10(counts[0])), math.ceil(math.log10(counts[-1])) + (counts[0] == counts[-1]))

@@ -9,9 +9,15 @@ from benchmarks.measure import compare, ratio_at_least
 from config import Config
 from models.encoder import ImageEncoder
 from models.geometry_model import GeometryModel
-from models.losses import (edge_length_loss, geometry_loss, laplacian_loss, normal_consistency_loss, sample_faces,
-                           worst_mean)
-from utils.training import make_optimizer
+from models.losses import (
+    edge_length_loss,
+    geometry_loss,
+    laplacian_loss,
+    normal_consistency_loss,
+    sample_faces,
+    worst_mean,
+)
+from utils.training.loop import make_optimizer
 
 DINOV2_BASE = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12}
 

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from config import PATCH_SIZE, PRETRAINED_DIR, SCRATCH_ENCODER, Config, UserError
-from utils.checkpoint import load_checkpoint
-from utils.files import replacing
+from utils.io.checkpoint import load_checkpoint
+from utils.io.files import replacing
 
 # The statistics DINOv2 was trained with.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

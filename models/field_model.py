@@ -19,11 +19,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from config import UserError
-from models.cameras import Cameras, view_cameras
 from models.encoder import build_encoder, tokens_at
-from utils.checkpoint import load_checkpoint, load_weights
+from models.view_cameras import Cameras, view_cameras
 from utils.device import full_precision
-from utils.views import VIEW_EXTENT
+from utils.io.checkpoint import load_checkpoint, load_weights
+from utils.rendering.cameras import VIEW_EXTENT
 
 MEASURES = 13  # numbers per view of a point that are no colour: see `FieldModel.describe`
 PICTURE_WIDTHS, PICTURE_FEATURES = (16, 32, 64), 12  # of the 2D U-Net
@@ -148,7 +148,7 @@ class FieldModel(nn.Module):
         """Work out what all points of an object share.
 
         Args:
-            maps: (B, S, 7, H, H) float from utils.view_maps, in any order of the views.
+            maps: (B, S, 7, H, H) float from utils.multiview.view_maps, in any order of the views.
             cameras: Cameras of the same views in the same order.
             box: (B, 2, 3) float, the object's bounding box in the space of the points.
             tokens: (B, S, P, D) float, square grids of patch tokens of the same views, row by row; None: the encoder
@@ -316,7 +316,7 @@ def load_field_model(path):
     Args:
         path: .pth file written by `python train_geometry.py --geometry_decoder field`.
     Returns:
-        model: FieldModel on the CPU, in eval mode and without gradients; checkpoint: dict (see utils.checkpoint).
+        model: FieldModel on the CPU, in eval mode and without gradients; checkpoint: dict (see utils.io.checkpoint).
     Raises:
         UserError: the file is missing, damaged, of another kind or does not fit its sizes, or an encoder that it knows
             by name alone is not found.
@@ -341,7 +341,7 @@ def field_on_grid(model, maps, axes, hull):
 
     Args:
         model: FieldModel.
-        maps: (6, 7, H, H) float32 and axes, hull as in utils.field_mesh.enforce_silhouettes, all NumPy.
+        maps: (6, 7, H, H) float32 and axes, hull as in utils.multiview.field_cleanup.enforce_silhouettes, all NumPy.
     Returns:
         (X, Y, Z) float32, about the signed distance to the surface in lengths, positive in matter; outside the hull
         its distance.

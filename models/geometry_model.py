@@ -8,9 +8,9 @@ from torch import nn
 
 from models.aggregation import ViewAggregator
 from models.encoder import build_encoder
-from utils.checkpoint import load_checkpoint, load_weights
 from utils.device import full_precision
-from utils.template import sphere_template
+from utils.io.checkpoint import load_checkpoint, load_weights
+from utils.mesh.sphere_template import sphere_template
 
 # Half-axes of the ellipsoid that an untrained decoder predicts (width, height, length): small, and longer than wide
 # as shoes are, so no face starts without area and no vertex without its own neighbourhood.
@@ -103,7 +103,7 @@ def load_geometry_model(path):
     Args:
         path: .pth file written by train_geometry.py.
     Returns:
-        model: GeometryModel on the CPU, in eval mode and without gradients; checkpoint: dict (see utils.checkpoint).
+        model: GeometryModel on the CPU, in eval mode and without gradients; checkpoint: dict (see utils.io.checkpoint).
     Raises:
         UserError: the file is missing, damaged, of another kind or does not fit its sizes.
     """

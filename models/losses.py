@@ -6,7 +6,7 @@ whatever precision the network ran in.
 import torch
 import torch.nn.functional as F
 
-from utils.nearest import nearest_index
+from utils.mesh.nearest import nearest_index
 
 
 def gather_points(points, index):

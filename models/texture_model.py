@@ -10,8 +10,8 @@ from torch import nn
 
 from models.aggregation import ViewAggregator
 from models.encoder import build_encoder
-from utils.checkpoint import load_checkpoint, load_weights
 from utils.device import full_precision
+from utils.io.checkpoint import load_checkpoint, load_weights
 
 
 class TextureDecoder(nn.Module):
@@ -98,7 +98,7 @@ def load_texture_model(path):
     Args:
         path: .pth file written by train_texture.py.
     Returns:
-        model: TextureModel on the CPU, in eval mode and without gradients; checkpoint: dict (see utils.checkpoint).
+        model: TextureModel on the CPU, in eval mode and without gradients; checkpoint: dict (see utils.io.checkpoint).
     Raises:
         UserError: the file is missing, damaged, of another kind or does not fit its sizes.
     """

@@ -1,6 +1,7 @@
 """What several test files share: tiny shoes, a tiny configuration, and a clean slate between runs."""
 import os
 import sys
+from pathlib import Path
 
 # Before torch is imported: the tests are many small sums, which several threads only slow down.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -31,9 +32,18 @@ def forget_accelerate():
 
 
 @pytest.fixture(scope="session")
+def real_objects():
+    """Folder of real objects in the data layout (OBJs/, input_images/, objects.csv), named by MITO3D_REAL_OBJECTS."""
+    folder = Path(os.environ.get("MITO3D_REAL_OBJECTS", ""))
+    if not (folder / "objects.csv").is_file():
+        pytest.skip("MITO3D_REAL_OBJECTS names no folder of real objects")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def shoes(tmp_path_factory):
     """Folder with five synthetic shoes in the data layout."""
-    from utils.synthetic_shoes import write_shoes
+    from utils.training_data.synthetic_shoes import write_shoes
 
     folder = tmp_path_factory.mktemp("shoes")
     write_shoes(range(5), folder, image_size=64, texture_size=64)
@@ -60,7 +70,7 @@ def tiny_geometry(tmp_path_factory):
     from config import config_as_dict
     from models.encoder import load_encoder
     from models.geometry_model import GeometryModel
-    from utils.checkpoint import save_checkpoint, stored_weights
+    from utils.io.checkpoint import save_checkpoint, stored_weights
 
     torch.manual_seed(0)
     cfg = Config(**TINY)

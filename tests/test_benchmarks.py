@@ -9,8 +9,17 @@ import torch
 from PIL import Image
 
 from benchmarks import bake, chamfer, export, field, hull, item, measure, memory, render, scale, step
-from benchmarks.measure import (Row, as_markdown, as_text, at_least, at_most, compare, extra_memory_mb, in_child,
-                                ratio_at_least)
+from benchmarks.measure import (
+    Row,
+    as_markdown,
+    as_text,
+    at_least,
+    at_most,
+    compare,
+    extra_memory_mb,
+    in_child,
+    ratio_at_least,
+)
 
 table = importlib.import_module("benchmarks.__main__")
 CPU = torch.device("cpu")

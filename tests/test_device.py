@@ -5,8 +5,14 @@ import pytest
 import torch
 
 from config import Config, FastTrainingConfig, HighQualityConfig, MemoryEfficientConfig, UserError
-from utils.device import (full_precision, lighter_inference, lighter_training, make_accelerator, out_of_memory_advice,
-                          resolve_device)
+from utils.device import (
+    full_precision,
+    lighter_inference,
+    lighter_training,
+    make_accelerator,
+    out_of_memory_advice,
+    resolve_device,
+)
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ import evaluate
 from config import UserError
 from load_data import find_objects, split_objects
 from tests.conftest import as_options
-from utils import leaks, report, retrain, sheets
-from utils.mesh_io import plain_mesh
+from utils.evaluation import contact_sheet, near_duplicates, plots, report, retrain
+from utils.mesh.mesh import plain_mesh
 
 QUICK = ("--samples", 500, "--picture_size", 32, "--grid", 48, "--faces", 5000, "--device", "cpu")
 
@@ -69,7 +69,7 @@ def test_floor_is_perfect_and_the_shipped_model_is_not(result):
 
 
 def test_protocol_is_stated_with_the_content_of_the_checkpoints(result):
-    from utils.files import content_key
+    from utils.io.files import content_key
 
     key = content_key([evaluate.checkpoint_paths("model")[0]])
     for text in (result[1], (result[0] / "table.md").read_text()):
@@ -79,7 +79,7 @@ def test_protocol_is_stated_with_the_content_of_the_checkpoints(result):
 
 def test_contact_sheet_shows_as_many_objects_as_asked_for(result):
     with Image.open(result[0] / "contact_sheet.png") as image:
-        assert image.size == (12 * sheets.TILE, sheets.LABEL + 2 * (sheets.LABEL + sheets.TILE))
+        assert image.size == (12 * contact_sheet.TILE, contact_sheet.LABEL + 2 * (contact_sheet.LABEL + contact_sheet.TILE))
 
 
 def test_worst_objects_come_first_on_the_sheet(shoes):
@@ -179,8 +179,9 @@ def test_mean_color_paints_the_models_own_shape_and_predicts_it_once(shoes):
 
 def test_reconstructor_gives_what_inference_writes(shoes, tmp_path):
     """The same vertices as the mesh that inference.py writes for the same pictures."""
-    import inference
     import trimesh
+
+    import inference
 
     files = find_objects(shoes / "OBJs", shoes / "input_images")[0][0]
     options, _ = evaluate.parse_options(["--cache_dir", str(tmp_path), "--grid", "48"])
@@ -258,14 +259,14 @@ def test_a_turned_or_mirrored_copy_is_found_among_others():
     turn = np.float32([[0, 0, 1], [0, 1, 0], [-1, 0, 0]])
     held_out = {"turned": train["t7"] @ turn.T, "mirrored": train["t11"] * np.float32([-1, 1, 1]),
                 "both": (train["t13"] * np.float32([-1, 1, 1])) @ turn.T @ turn.T, "other": bumpy(1000)}
-    pairs = leaks.similar_shapes(train, held_out)
+    pairs = near_duplicates.similar_shapes(train, held_out)
     assert {(name, source) for _, name, source in pairs} == {("turned", "t7"), ("mirrored", "t11"), ("both", "t13")}
     assert max(pairs)[0] < 1e-5
-    assert leaks.similar_shapes({}, held_out) == leaks.similar_shapes(train, {}) == []
+    assert near_duplicates.similar_shapes({}, held_out) == near_duplicates.similar_shapes(train, {}) == []
 
 
 def test_symmetries_are_the_eight_that_keep_up_upright():
-    found = leaks.symmetries()
+    found = near_duplicates.symmetries()
     assert len({tuple(np.round(one).ravel()) for one in found}) == 8
     assert all(np.allclose(one @ one.T, np.eye(3)) and one[1, 1] == 1 for one in found)
     assert sorted(round(np.linalg.det(one)) for one in found) == [-1] * 4 + [1] * 4
@@ -278,7 +279,7 @@ def test_nearly_equal_pictures_are_found_by_what_is_drawn():
         picture[:, 6:10, 6:10] = rng.random((6, 4, 4, 3)) * 0.9
     noisy = pictures["t4"].copy()
     noisy[:, 6:10, 6:10] += 0.02
-    pairs = leaks.similar_pictures(pictures, {"same": noisy, "shifted": np.roll(pictures["t5"], 4, 2)})
+    pairs = near_duplicates.similar_pictures(pictures, {"same": noisy, "shifted": np.roll(pictures["t5"], 4, 2)})
     assert [(name, source) for _, name, source in pairs] == [("same", "t4")]
     assert pairs[0][0] == pytest.approx(0.02, abs=1e-3)  # white around it does not dilute the difference
 
@@ -369,7 +370,7 @@ def test_learning_curve_draws_and_tabulates_every_share(tmp_path, capsys):
     table = list(csv.DictReader(open(tmp_path / "learning_curve.csv")))
     assert [row["training_objects"] for row in table] == ["10", "30", "100"]
     assert float(table[1]["cd_l1_mean"]) == pytest.approx(0.202)
-    assert Image.open(tmp_path / "learning_curve.png").size == (3 * sheets.PANEL[0], sheets.PANEL[1])
+    assert Image.open(tmp_path / "learning_curve.png").size == (3 * plots.PANEL[0], plots.PANEL[1])
     assert "more scans would help" in capsys.readouterr().out
 
 

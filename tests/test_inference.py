@@ -18,10 +18,10 @@ import inference
 from config import VIEW_NAMES, UserError
 from models import texture_model
 from models.geometry_model import load_geometry_model
-from utils.mesh_io import read_mesh
-from utils.metrics import picture_scores
-from utils.render_views import render_views
-from utils.six_views import read_framed_views
+from utils.evaluation.metrics import picture_scores
+from utils.mesh.mesh_io import read_mesh
+from utils.rendering.rasterizer import render_views
+from utils.views.six_views import read_framed_views
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "data" / "examples"
@@ -275,9 +275,9 @@ def test_help_and_option_errors_load_no_torch():
 def test_shipped_weights_recognise_held_out_shoes_by_shape_and_colour():
     """Of 12 shoes that were not trained on, each reconstruction is nearest to its own shoe for most of them."""
     from models.losses import chamfer_distance
-    from utils.mesh_io import sample_surface, textured_mesh
-    from utils.render_views import over_white, render_views
-    from utils.synthetic_shoes import make_shoe
+    from utils.mesh.mesh import sample_surface, textured_mesh
+    from utils.rendering.rasterizer import over_white, render_views
+    from utils.training_data.synthetic_shoes import make_shoe
 
     geometry, texture, size = shipped_models()
     images, points, colors = [], [], []

@@ -11,14 +11,25 @@ from PIL import Image, ImageDraw
 
 import load_data
 from config import Config, UserError
-from load_data import (EpochSampler, SixViewDataset, cache_object, find_objects, find_view_sets, format_problems,
-                       load_cached, make_loader, picture_size, prepare_objects, read_framed_views, resolve_data,
-                       split_objects)
-from tests.test_six_views import RED, WHITE, draw_box, write_views
-from utils.mesh_io import GREY
+from load_data import (
+    EpochSampler,
+    SixViewDataset,
+    cache_object,
+    find_objects,
+    find_view_sets,
+    format_problems,
+    load_cached,
+    make_loader,
+    picture_size,
+    prepare_objects,
+    read_framed_views,
+    resolve_data,
+    split_objects,
+)
+from tests.views.test_six_views import RED, WHITE, draw_box, write_views
+from utils.mesh.mesh import GREY
 
 ROOT = Path(__file__).parents[1]
-REAL = ROOT.parent / "shared" / "real_objects"
 BOX_OBJ = "".join(f"v {x} {y} {z}\n" for x in (-0.5, 0.5) for y in (-0.25, 0.25) for z in (-1, 1)) + (
     "f 1 2 4 3\nf 5 7 8 6\nf 1 5 6 2\nf 3 4 8 7\nf 1 3 7 5\nf 2 6 8 4\n")
 
@@ -462,15 +473,13 @@ def test_script_reports_and_its_exit_code_says_whether_objects_were_left_out(tmp
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "nowhere" in done.stderr
 
 
-def test_real_objects_are_complete():
-    if not REAL.is_dir():
-        pytest.skip(f"no real objects beside the repository ({REAL.name})")
-    objects, problems = find_objects(REAL / "OBJs", REAL / "input_images")
+def test_real_objects_are_complete(real_objects):
+    objects, problems = find_objects(real_objects / "OBJs", real_objects / "input_images")
     assert len(objects) == 181 and problems == []
 
 
 def test_a_second_start_reads_no_mesh_and_no_picture_but_notices_a_changed_texture(tmp_path, monkeypatch):
-    from utils import file_index
+    from utils.io import file_index
 
     write_object(tmp_path, "box")
     texture = tmp_path / "OBJs" / "box" / "skin.png"

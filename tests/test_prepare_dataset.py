@@ -12,7 +12,8 @@ from scipy.spatial import cKDTree
 import utils.prepare_dataset
 from config import VIEW_NAMES, UserError
 from load_data import find_objects
-from utils.mesh_io import Mesh, colored_mesh, plain_mesh, read_mesh, sample_surface, textured_mesh
+from utils.mesh.mesh import Mesh, colored_mesh, plain_mesh, sample_surface, textured_mesh
+from utils.mesh.mesh_io import read_mesh
 from utils.prepare_dataset import clean_id, find_meshes, id_of_mesh, prepare_object, turn_matrix, write_mesh
 
 ROOT = Path(__file__).parents[1]

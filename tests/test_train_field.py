@@ -12,19 +12,19 @@ import pytest
 import torch
 
 import load_data
-import models.cameras
 import models.field_model
+import models.view_cameras
 import train_geometry
-import utils.field_data
-import utils.solid
-import utils.training
+import utils.training.loop
+import utils.training_data.field_samples
+import utils.training_data.occupancy
 from config import UserError
 from load_data import FieldDataset, prepare_objects
-from models.cameras import view_cameras
 from models.encoder import ImageEncoder
 from models.field_model import FieldModel, field_on_grid, load_field_model
+from models.view_cameras import view_cameras
 from tests.conftest import as_options
-from tests.test_encoder import tiny_backbone
+from tests.models.test_encoder import tiny_backbone
 from tests.test_train_geometry import assert_same_checkpoints, run_until, weights_of, without_times
 from tests.test_train_geometry import read_log as read_log_of
 
@@ -42,8 +42,8 @@ def field_cache(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def few_samples(monkeypatch):
     for name, count in (("SURFACE_SAMPLES", 5000), ("NEAR_POINTS", 1200), ("FREE_POINTS", 800)):
-        monkeypatch.setattr(utils.field_data, name, count)
-    monkeypatch.setattr(utils.solid, "DIRECTIONS", 12)
+        monkeypatch.setattr(utils.training_data.field_samples, name, count)
+    monkeypatch.setattr(utils.training_data.occupancy, "DIRECTIONS", 12)
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_the_last_score_is_that_of_the_checkpoint_that_was_written(field_config,
     model, checkpoint = load_field_model(tmp_path / "checkpoints" / "geometry_field_last.pth")
     cached = prepare_objects(cfg, quiet=True)[1]
     item = FieldDataset([cached[name] for name in checkpoint["validation_ids"]])[0]
-    chosen = torch.randperm(2000, generator=utils.training.sample_generator(0, "validation", item["id"]))[:200]
+    chosen = torch.randperm(2000, generator=utils.training.loop.sample_generator(0, "validation", item["id"]))[:200]
     output, hull = model(item["points"][None, chosen], item["maps"][None].float(), view_cameras(), item["box"][None])
     distances = item["distances"][chosen].float()
     entropy = torch.nn.functional.softplus(torch.where(distances > 0, -output[0], output[0]))
@@ -124,8 +124,8 @@ def test_points_box_and_distances_of_a_changed_space_still_belong_together(field
 @pytest.mark.parametrize("target, share", [("occupancy", 0.6), ("distance", 0.5)])
 def test_one_object_can_be_overfitted(target, share, field_config, tmp_path, monkeypatch):
     same_space = torch.eye(3)[None]
-    monkeypatch.setattr(models.cameras, "random_space", lambda box, generators, stretch: (same_space, view_cameras()))
-    monkeypatch.setattr(models.cameras, "random_colors", lambda maps, generators: maps)
+    monkeypatch.setattr(models.view_cameras, "random_space", lambda box, generators, stretch: (same_space, view_cameras()))
+    monkeypatch.setattr(models.view_cameras, "random_colors", lambda maps, generators: maps)
     cfg = field_config(num_epochs_stage1=80, validation_fraction=0.0, training_share=0.001, field_target=target,
                        field_points=2000, learning_rate_field=6e-3)
     train_geometry.train(cfg)

@@ -14,7 +14,7 @@ import torch
 import models.encoder
 import models.losses
 import train_geometry
-import utils.training
+import utils.training.loop
 from config import UserError
 from models.geometry_model import load_geometry_model
 from tests.conftest import as_options
@@ -39,7 +39,7 @@ def run_until(cfg, step, monkeypatch, train=train_geometry.train):
         def stop(total, parts, at, object_ids):
             if at >= step:
                 raise Interrupted
-        patch.setattr(utils.training, "stop_if_not_finite", stop)
+        patch.setattr(utils.training.loop, "stop_if_not_finite", stop)
         with pytest.raises(Interrupted):
             train(cfg)
 

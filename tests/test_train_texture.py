@@ -14,9 +14,16 @@ from config import PRETRAINED_DIR, VIEW_NAMES, UserError, config_as_dict
 from models.encoder import load_encoder
 from models.geometry_model import GeometryModel, load_geometry_model
 from models.texture_model import load_texture_model
-from tests.test_train_geometry import (assert_same_checkpoints, few_shoes, read_log, run_processes, run_until,
-                                       weights_of, without_times)
-from utils.checkpoint import save_checkpoint, stored_weights
+from tests.test_train_geometry import (
+    assert_same_checkpoints,
+    few_shoes,
+    read_log,
+    run_processes,
+    run_until,
+    weights_of,
+    without_times,
+)
+from utils.io.checkpoint import save_checkpoint, stored_weights
 
 
 @pytest.fixture

@@ -83,7 +83,7 @@ class Setup:
         import torch
 
         from models.losses import color_loss, gather_points, geometry_loss
-        from utils.nearest import nearest_index
+        from utils.mesh.nearest import nearest_index
 
         device, batch, geometry = self.device(), self.batch(), self.geometry()
         images, points = batch["images"].to(device), batch["points"].to(device)
@@ -100,7 +100,7 @@ class Setup:
 def check_imports(setup):
     """every package and module imports"""
     for name in ("numpy", "scipy", "torch", "transformers", "accelerate", "trimesh", "PIL", "xatlas", "tqdm", "load_data",
-                 "train_geometry", "train_texture", "inference", "models.losses", "utils.render_views"):
+                 "train_geometry", "train_texture", "inference", "models.losses", "utils.rendering.rasterizer"):
         try:
             importlib.import_module(name)
         except ImportError as error:
@@ -192,7 +192,7 @@ def check_texture_model(setup):
 
 def check_training_step(setup):
     """losses are finite and a few steps lower them"""
-    from utils.training import make_optimizer, set_rate
+    from utils.training.loop import make_optimizer, set_rate
 
     optimizers = [make_optimizer(model, 0.01, 1.0) for model in (setup.geometry(), setup.texture())]
     history = []
@@ -219,7 +219,7 @@ def check_checkpoints(setup):
     from config import config_as_dict
     from models.geometry_model import load_geometry_model
     from models.texture_model import load_texture_model
-    from utils.checkpoint import save_checkpoint, stored_weights
+    from utils.io.checkpoint import save_checkpoint, stored_weights
 
     images = setup.batch()["images"].to(setup.device())
     positions = torch.zeros(len(images), 5, 3, device=setup.device())

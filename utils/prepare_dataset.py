@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from config import IMAGE_EXTENSIONS, VIEW_NAMES, OptionParser, UserError, run_script
-from utils.files import content_key, replacing
-from utils.mesh_io import MESH_EXTENSIONS, mesh_dependencies, normalise, read_mesh
-from utils.render_views import render_views
+from utils.io.files import content_key, replacing
+from utils.mesh.mesh import normalise
+from utils.mesh.mesh_io import MESH_EXTENSIONS, mesh_dependencies, read_mesh
+from utils.rendering.rasterizer import render_views
 
 # File and folder names that say nothing about the object: the name of the folder above is used instead.
 GENERIC_NAMES = {"model", "models", "mesh", "meshes", "scene", "object", "obj", "glb", "textured", "textured_simple",
@@ -69,7 +70,7 @@ def write_mesh(path, mesh, made_from=""):
 
     Args:
         path: the .obj file; <name>.mtl and <name>_<number>.png are written beside it, and the OBJ last.
-        mesh: utils.mesh_io.Mesh.
+        mesh: utils.mesh.mesh.Mesh.
         made_from: hash for the OBJ's first line, see `_mark_of`.
     """
     from PIL import Image

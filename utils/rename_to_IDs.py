@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config import IMAGE_EXTENSIONS, VIEW_NAMES, OptionParser, UserError, run_script
-from utils.files import replacing
-from utils.mesh_io import MESH_EXTENSIONS, mesh_dependencies
+from utils.io.files import replacing
+from utils.mesh.mesh_io import MESH_EXTENSIONS, mesh_dependencies
 from utils.prepare_dataset import GENERIC_NAMES, clean_id, id_of_mesh, pictures_of
 
 VIEW_WORDS = {

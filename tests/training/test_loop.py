@@ -1,0 +1,211 @@
+"""What both loops share: rates by hand, randomness per object, the log, the keeper of the best."""
+import json
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from config import UserError
+from utils.training.best_checkpoint import BestKeeper
+from utils.training.loop import (
+    drawn_points,
+    lr_at,
+    make_optimizer,
+    sample_generator,
+    seed_everything,
+    set_rate,
+    shuffled_views,
+    stop_if_not_finite,
+    uniform_draws,
+)
+from utils.training.run_log import RunLog
+
+# ---- Learning rate
+
+
+def test_the_rate_rises_in_equal_steps_then_falls_on_a_cosine_to_a_hundredth():
+    rates = [lr_at(step, 100, 2.0, 0.1) for step in range(101)]
+    assert rates[:10] == pytest.approx([0.2 * (step + 1) for step in range(10)])
+    assert rates[10] == pytest.approx(2.0)
+    assert rates[55] == pytest.approx(2 * (0.01 + 0.99 / 2)), "half way down"
+    assert rates[10 + 30] == pytest.approx(2 * (0.01 + 0.99 * 0.75)), "cos 60 degrees is a half"
+    assert rates[100] == pytest.approx(0.02)
+    assert all(later < earlier for earlier, later in zip(rates[10:], rates[11:]))
+
+
+def test_the_rate_of_very_short_runs_is_sound():
+    assert lr_at(0, 1, 1.0, 0.05) == 1.0
+    assert lr_at(0, 2, 1.0, 0.0) == 1.0
+    assert lr_at(500, 100, 1.0, 0.1) == pytest.approx(0.01), "beyond the end it stays"
+    assert lr_at(49, 100, 1.0, 1.0) == pytest.approx(0.5)
+    assert all(0 < lr_at(step, total, 1.0, share) <= 1 for total in range(1, 6) for step in range(total)
+               for share in (0.0, 0.3, 1.0))
+
+
+# ---- Optimizer
+
+
+class TwoParts(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.encoder, self.head, self.norm = nn.Linear(2, 3), nn.Linear(3, 1), nn.LayerNorm(3)
+        self.head.bias.requires_grad_(False)
+
+
+def test_matrices_alone_decay_and_the_encoder_has_its_own_scale():
+    model = TwoParts()
+    optimizer = make_optimizer(model, 0.1, 0.25)
+    set_rate(optimizer, 2.0)
+    found = {id(parameter): (group["lr"], group["weight_decay"]) for group in optimizer.param_groups
+             for parameter in group["params"]}
+    assert found == {id(model.encoder.weight): (0.5, 0.1), id(model.encoder.bias): (0.5, 0.0),
+                     id(model.head.weight): (2.0, 0.1), id(model.norm.weight): (2.0, 0.0),
+                     id(model.norm.bias): (2.0, 0.0)}
+
+
+# ---- Randomness
+
+
+def test_a_generator_depends_on_seed_epoch_and_object_and_on_nothing_else():
+    def draw(*key):
+        return torch.rand(4, generator=sample_generator(*key)).tolist()
+
+    first = draw(0, 3, "shoe")
+    torch.manual_seed(5)
+    assert draw(0, 3, "shoe") == first
+    others = [draw(1, 3, "shoe"), draw(0, 4, "shoe"), draw(0, 3, "boot"), draw(0, "validation", "shoe"),
+              draw(0, 33, "shoe")]
+    assert all(other != first for other in others) and len(set(map(tuple, others))) == len(others)
+
+
+def test_a_sample_is_the_same_in_any_batch():
+    views, points = torch.rand(3, 6, 2), torch.rand(3, 50, 3)
+
+    def generators(names):
+        return [sample_generator(0, 1, name) for name in names]
+
+    together = (shuffled_views(views, generators("abc")), *drawn_points([points], 20, generators("abc")),
+                uniform_draws(7, 3, generators("abc")))
+    alone = (shuffled_views(views[1:2], generators("b")), *drawn_points([points[1:2]], 20, generators("b")),
+             uniform_draws(7, 3, generators("b")))
+    for whole, one in zip(together, alone):
+        assert torch.equal(whole[1:2], one)
+
+
+def test_views_are_shuffled_whole_and_differently_for_each_object():
+    views = torch.arange(6.0)[None, :, None].expand(40, 6, 4)
+    shuffled = shuffled_views(views, [sample_generator(0, 0, i) for i in range(40)])
+    assert (shuffled == shuffled[..., :1]).all(), "a view stays together"
+    assert torch.equal(shuffled[..., 0].sort(1).values, views[..., 0])
+    assert len({tuple(row.tolist()) for row in shuffled[..., 0]}) > 30
+    assert torch.equal(shuffled_views(list(views), [sample_generator(0, 0, i) for i in range(40)]), shuffled)
+
+
+def test_points_are_drawn_without_repetition_and_alike_from_arrays_that_belong_together():
+    points = torch.arange(100.0).view(1, 100, 1).expand(2, -1, 3)
+    first, second = drawn_points([points, -points], 30, [sample_generator(0, 0, i) for i in range(2)])
+    assert first.shape == (2, 30, 3) and torch.equal(first, -second)
+    assert all(len(row[:, 0].unique()) == 30 for row in first) and not torch.equal(first[0], first[1])
+    every, = drawn_points([points], 500, [sample_generator(0, 0, i) for i in range(2)])
+    assert torch.equal(every.sort(1).values, points)
+
+
+def test_uniform_draws_lie_below_one():
+    draws = uniform_draws(20000, 3, [sample_generator(0, 0, "a")])
+    assert draws.shape == (1, 20000, 3) and draws.dtype == torch.float32
+    assert 0 <= draws.min() and draws.max() < 1 and draws.mean().item() == pytest.approx(0.5, abs=0.01)
+
+
+def test_seeding_covers_python_numpy_and_torch():
+    import random
+
+    import numpy as np
+
+    drawn = []
+    for _ in range(2):
+        seed_everything(7)
+        drawn.append((random.random(), np.random.rand(), torch.rand(1).item()))
+    assert drawn[0] == drawn[1]
+
+
+# ---- Stopping
+
+
+def test_only_a_loss_that_is_not_finite_stops():
+    parts = {"chamfer": torch.tensor(0.5, requires_grad=True), "edge": torch.tensor(math.nan)}
+    stop_if_not_finite(torch.tensor(1.0), parts, 0, ["a"])
+    for value in (math.nan, math.inf, -math.inf):
+        with pytest.raises(UserError, match=r"is (nan|-?inf) at step 12 on left, right \(chamfer 0\.5, edge nan\)"):
+            stop_if_not_finite(torch.tensor(value), parts, 12, ["left", "right"])
+
+
+# ---- Log
+
+
+def lines(log):
+    return [json.loads(line) for line in log.path.read_text().splitlines()]
+
+
+def test_the_log_is_one_object_a_line_with_the_settings_beside_it(tmp_path):
+    log = RunLog(tmp_path / "logs", "geometry", {"seed": 3})
+    log.write(0, validation=0.5)
+    log.write(1, loss=0.25, seconds=1)
+    assert lines(log) == [{"epoch": 0, "validation": 0.5}, {"epoch": 1, "loss": 0.25, "seconds": 1}]
+    assert log.path == tmp_path / "logs" / "geometry.jsonl"
+    assert json.loads((tmp_path / "logs" / "geometry_config.json").read_text()) == {"seed": 3}
+
+
+def test_a_resumed_log_drops_what_comes_after_and_a_new_one_starts_over(tmp_path):
+    log = RunLog(tmp_path, "geometry", {})
+    for epoch in range(5):
+        log.write(epoch, loss=1.0)
+    resumed = RunLog(tmp_path, "geometry", {}, resumed_epoch=2)
+    resumed.write(3, loss=2.0)
+    assert [(line["epoch"], line["loss"]) for line in lines(resumed)] == [(0, 1), (1, 1), (2, 1), (3, 2)]
+    RunLog(tmp_path, "texture", {}, resumed_epoch=2)  # with nothing to keep
+    assert lines(RunLog(tmp_path, "geometry", {})) == []
+
+
+def test_a_resumed_log_survives_a_last_line_that_a_power_cut_left_half_written(tmp_path):
+    log = RunLog(tmp_path, "geometry", {})
+    log.write(1, loss=1.0)
+    with open(log.path, "a") as file:
+        file.write('{"epoch": 2, "lo')
+    assert [line["epoch"] for line in lines(RunLog(tmp_path, "geometry", {}, resumed_epoch=1))] == [1]
+
+
+def test_other_processes_write_nothing(tmp_path):
+    log = RunLog(tmp_path / "logs", "geometry", {}, active=False)
+    log.write(1, loss=1.0)
+    assert not (tmp_path / "logs").exists()
+
+
+# ---- Best
+
+
+def test_best_is_only_ever_improved(tmp_path):
+    keeper = BestKeeper(tmp_path / "best.pth", ["a"])
+    told = [keeper.improves(score) for score in (0.5, 0.6, 0.5, 0.4, math.nan, 0.41)]
+    assert told == [True, False, False, True, False, False]
+    assert keeper.score == 0.4
+
+
+def test_an_older_best_on_the_same_objects_has_to_be_beaten(tmp_path, capsys):
+    keeper = BestKeeper(tmp_path / "best.pth", ["a", "b"], {"validation_ids": ["a", "b"], "score": 0.3})
+    assert "0.30000" in capsys.readouterr().out
+    assert not keeper.improves(0.31) and keeper.improves(0.29)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("old", [{"validation_ids": ["c"], "score": 0.1}, {"validation_ids": ["a"], "score": None}])
+def test_an_older_best_that_cannot_be_compared_is_moved_aside_once(old, tmp_path):
+    path = tmp_path / "best.pth"
+    path.write_text("old")
+    keeper = BestKeeper(path, ["a"], old)
+    assert path.read_text() == "old", "not before there is something better to put there"
+    assert keeper.improves(0.9)
+    assert not path.exists() and (tmp_path / "best_previous.pth").read_text() == "old"
+    path.write_text("new")
+    assert keeper.improves(0.8)
+    assert path.read_text() == "new" and (tmp_path / "best_previous.pth").read_text() == "old"

@@ -1,0 +1,59 @@
+"""The drawn course of a run: figures come out where the axis says, and bad logs are named."""
+import json
+
+import numpy as np
+import pytest
+
+from config import UserError
+from utils.training import plot_log
+from utils.training.plot_log import LINES, MARGINS, SIZE, draw_curve, read_log, ticks_between
+
+
+def write_log(path, records):
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return path
+
+
+def rows_of(picture, color, column):
+    """Rows in which a column of the picture has a colour."""
+    return np.flatnonzero((np.asarray(picture)[:, column] == color).all(-1))
+
+
+def test_a_log_gives_both_curves_and_skips_epochs_without_a_score(tmp_path):
+    log = write_log(tmp_path / "a.jsonl", [{"epoch": 0, "validation": 0.5}, {"epoch": 1, "loss": 0.3},
+                                           {"epoch": 2, "loss": 0.2, "validation": 0.1}])
+    assert read_log(log) == {"loss": [(1, 0.3), (2, 0.2)], "validation": [(0, 0.5), (2, 0.1)]}
+
+
+def test_ticks_are_round_and_enclose_the_values():
+    assert ticks_between(0.0031, 0.042) == pytest.approx([0.002, 0.005, 0.01, 0.02, 0.05])
+    assert ticks_between(0.1, 0.1) == pytest.approx([0.1, 0.2])
+
+
+def test_a_falling_score_is_drawn_from_the_top_left_to_the_bottom_right():
+    picture = draw_curve({"loss": [], "validation": [(0, 1.0), (10, 0.01)]}, "a")
+    left, top, right, bottom = MARGINS[0], MARGINS[1], SIZE[0] - MARGINS[2], SIZE[1] - MARGINS[3]
+    color = dict(LINES)["validation"]
+    assert abs(rows_of(picture, color, left + 1).mean() - top) < 3
+    assert abs(rows_of(picture, color, right - 1).max() - bottom) < 3
+    middle = rows_of(picture, color, (left + right) // 2).mean()
+    assert abs(middle - (top + bottom) / 2) < 3, "0.1 lies half way between 1 and 0.01 on a logarithmic axis"
+
+
+@pytest.mark.parametrize("text, message", [("", "no epoch yet"), ("hello\n", "is no log"), ("[1]\n", "is no log"),
+                                           ('{"step": 1, "loss": 2}\n', "is no log")])
+def test_what_is_no_log_is_named(tmp_path, text, message):
+    path = tmp_path / "a.jsonl"
+    path.write_text(text)
+    with pytest.raises(UserError, match=message):
+        read_log(path)
+
+
+def test_the_command_writes_a_picture_and_a_missing_log_leaves_none(tmp_path, run_script_main):
+    from PIL import Image
+
+    log = write_log(tmp_path / "geometry.jsonl", [{"epoch": 0, "validation": 0.5}, {"epoch": 1, "loss": 0.3}])
+    code, out, _ = run_script_main(plot_log, log, tmp_path / "a.png")
+    assert code == 0 and "a.png" in out and Image.open(tmp_path / "a.png").size == SIZE
+    code, _, err = run_script_main(plot_log, tmp_path / "gone.jsonl", tmp_path / "b.png")
+    assert code == 2 and "gone.jsonl" in err and not (tmp_path / "b.png").exists()

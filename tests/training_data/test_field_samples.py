@@ -1,0 +1,137 @@
+"""What the field learns from: balls whose distances are known, and meshes turned and joined without loss."""
+import numpy as np
+import pytest
+import trimesh
+
+import utils.training_data.field_samples
+from tests.multiview.test_visual_hull import arms, solid_mesh
+from utils.mesh.mesh import plain_mesh, textured_mesh
+from utils.multiview.view_maps import MAP_SIZE
+from utils.training_data.field_samples import drawn_arrays, field_arrays, joined, turned, worn_masks
+
+
+@pytest.fixture
+def few_samples(monkeypatch):
+    for name, count in (("SURFACE_SAMPLES", 20_000), ("NEAR_POINTS", 3000), ("FREE_POINTS", 2000)):
+        monkeypatch.setattr(utils.training_data.field_samples, name, count)
+
+
+def ball_mesh():
+    return solid_mesh(trimesh.creation.icosphere(4, 1.0), (0.2, 0.6, 0.4))
+
+
+def textured(color):
+    """A triangle with a texture of one colour (0 to 255)."""
+    corners = np.array([[-1.0, -1, 0], [1, -1, 0], [0, 1, 0]])
+    return textured_mesh(corners, [[0, 1, 2]], np.zeros((3, 2)), [[0, 1, 2]], np.full((2, 2, 3), color, np.uint8))
+
+
+def sorted_edges(mesh):
+    corners = mesh.vertices[mesh.faces]
+    return np.sort(np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=-1).ravel())
+
+
+# ---- Arrays
+
+
+def test_points_of_a_ball_come_with_their_true_distances(few_samples):
+    arrays = drawn_arrays(ball_mesh(), np.random.default_rng(0))
+    assert {name: (array.shape, array.dtype.name) for name, array in arrays.items()} == {
+        "maps": ((6, 7, MAP_SIZE, MAP_SIZE), "float16"), "box": ((2, 3), "float32"),
+        "points": ((5000, 3), "float32"), "distances": ((5000,), "float16")}
+    truth = 1 - np.linalg.norm(arrays["points"], axis=1)
+    error = np.abs(arrays["distances"] - truth)
+    assert error.max() < 0.03 and error.mean() < 0.005
+    assert np.abs(arrays["box"] - [[-1] * 3, [1] * 3]).max() < 0.01
+
+
+def test_most_points_lie_about_the_surface_and_the_rest_evenly_in_the_hull(few_samples):
+    points = drawn_arrays(ball_mesh(), np.random.default_rng(0))["points"]
+    near, free = np.abs(1 - np.linalg.norm(points[:3000], axis=1)), points[3000:]
+    assert np.median(near) < 0.02 and np.quantile(near, 0.99) < 0.15
+    assert np.abs(free).max() < 1.01 and np.abs(free.mean(axis=0)).max() < 0.06
+    # The hull of a ball is what three cylinders share, of volume 8 (2 - sqrt 2)
+    assert (np.linalg.norm(free, axis=1) < 1).mean() == pytest.approx(4 / 3 * np.pi / (16 - 8 * 2 ** 0.5), abs=0.03)
+    for axis in range(3):
+        assert np.linalg.norm(np.delete(points, axis, axis=1), axis=1).max() < 1.02
+
+
+def test_equal_generators_give_equal_arrays(few_samples):
+    first, second = (drawn_arrays(ball_mesh(), np.random.default_rng(7)) for _ in range(2))
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_given_pictures_decide_the_maps_and_the_mesh_the_labels(few_samples):
+    images = np.ones((6, 2 * MAP_SIZE, 2 * MAP_SIZE, 3), np.float32)
+    masks = np.zeros(images.shape[:3], np.float32)
+    masks[:, 64:192, 64:192] = 1  # a cube of edge 1.1
+    images[masks > 0] = [0.5, 0.25, 0.75]
+    arrays = field_arrays(ball_mesh(), images, masks, np.random.default_rng(0))
+    assert arrays["box"] == pytest.approx(np.array([[-0.55] * 3, [0.55] * 3]), abs=1e-5)
+    assert np.abs(arrays["points"][3000:]).max() < 0.5501, "even points lie in the pictures' box"
+    assert (arrays["maps"][:, :3, 50, 50] == np.float16([0.5, 0.25, 0.75])).all()
+    assert np.abs(arrays["distances"] - (1 - np.linalg.norm(arrays["points"], axis=1))).max() < 0.03
+
+
+def test_worn_masks_are_a_little_wider_or_narrower_and_softer_and_a_speck_survives():
+    rows, columns = np.mgrid[:128, :128] + 0.5
+    disc = np.clip(40.5 - np.hypot(rows - 64, columns - 64), 0, 1).astype(np.float32)
+    speck = np.zeros_like(disc)
+    speck[60, 60] = 1
+    masks = np.stack([disc] * 5 + [speck])
+    radii = []
+    for seed in range(12):
+        worn = worn_masks(masks, np.random.default_rng(seed))
+        assert worn.shape == masks.shape and worn.min() >= 0 and worn.max() <= 1
+        assert (worn.reshape(6, -1).max(axis=1) >= 0.5).all()
+        radii.append(np.sqrt(worn[:5].sum(axis=(1, 2)) / np.pi) - 40)
+    radii = np.array(radii)
+    assert np.abs(radii).max() < 2 and radii.std() > 0.3, "pixels"
+    assert np.ptp(radii, axis=1).min() > 0.05, "each picture in its own way"
+
+
+# ---- Turned and joined
+
+
+def test_turned_meshes_keep_their_shape_and_are_normalised():
+    mesh = solid_mesh(arms())
+    edges = sorted_edges(mesh)
+    for seed in range(20):
+        other = turned(mesh, np.random.default_rng(seed))
+        low, high = other.vertices.min(axis=0), other.vertices.max(axis=0)
+        assert low + high == pytest.approx(np.zeros(3), abs=1e-9) and (high - low).max() == pytest.approx(2)
+        ratio = sorted_edges(other) / edges
+        assert ratio == pytest.approx(np.full(len(edges), ratio[0])), "turned and scaled, nothing else"
+        assert as_volume(other) == pytest.approx(as_volume(mesh) * ratio[0] ** 3), "and not mirrored"
+    assert mesh.vertices is not other.vertices and np.array_equal(sorted_edges(mesh), edges)
+
+
+def as_volume(mesh):
+    return trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).volume
+
+
+def test_some_turned_meshes_stand_and_some_lie():
+    tall = plain_mesh(*(lambda box: (box.vertices, box.faces))(trimesh.creation.box([0.2, 2.0, 0.2])))
+    heights = [np.ptp(turned(tall, np.random.default_rng(seed)).vertices[:, 1]) for seed in range(40)]
+    assert sum(height > 1.99 for height in heights) >= 12 and sum(height < 1 for height in heights) >= 3
+
+
+def test_joined_meshes_keep_all_faces_and_are_normalised():
+    parts = [ball_mesh(), solid_mesh(arms()), ball_mesh()]
+    for seed in range(6):
+        mesh = joined(parts, np.random.default_rng(seed))
+        assert len(mesh.vertices) == sum(len(part.vertices) for part in parts)
+        assert len(mesh.faces) == sum(len(part.faces) for part in parts) == len(mesh.corner_colors)
+        low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
+        assert low + high == pytest.approx(np.zeros(3), abs=1e-9) and (high - low).max() == pytest.approx(2)
+        pieces = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).split(only_watertight=False)
+        assert len(pieces) >= 3 and all(piece.volume > 0 for piece in pieces), "no part is turned inside out"
+
+
+def test_joined_meshes_keep_their_own_textures():
+    parts = [textured(10), solid_mesh(trimesh.creation.box(), (0.5, 0.5, 0.5)), textured(200)]
+    mesh = joined(parts, np.random.default_rng(0))
+    assert len(mesh.textures) == 2
+    assert mesh.face_texture.tolist() == [0] + [-1] * 12 + [1]
+    colors = mesh.colors_at([0, 5, 13], np.full((3, 3), 1 / 3))
+    assert colors == pytest.approx(np.array([[10 / 255] * 3, [0.5] * 3, [200 / 255] * 3]), abs=1e-5)

@@ -1,0 +1,194 @@
+"""What costs nothing: reconstructions without a network, beside which a network has to prove itself.
+
+Every baseline is a function of an object's files (anything with `id`, `mesh` and `images`, such as
+load_data.ObjectFiles) that gives a Mesh in the normalised frame. Those that need training objects are made by a
+function of them, and read their pictures once, through a cache of 64-pixel copies.
+"""
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from config import VIEW_NAMES, UserError
+from utils.evaluation.metrics import surface_scores, visible_samples
+from utils.io.files import content_key, replacing
+from utils.mesh.mesh import normalise, plain_mesh
+from utils.mesh.mesh_io import read_mesh
+from utils.multiview.visual_hull import edge_distances, hull_mesh, hull_on_grid
+from utils.views.six_views import read_framed_views
+
+THUMBNAIL_SIZE = 64  # pixels; enough to tell outlines apart, small enough to hold thousands
+THUMBNAIL_VERSION = 1  # raise when what a cached thumbnail holds changes meaning
+HULL_SIZE = 256  # pixels of the pictures that the visual hull is cut from
+MEAN_GRID = 48  # cells along each edge of the grid in which training shapes are averaged
+MEAN_LEVELS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)  # shares of training objects that hold a point; the best one is taken
+MEAN_JUDGES = 12  # training objects on which the level is chosen
+NUM_JUDGE_SAMPLES = 4000  # points on each of their surfaces
+LEVEL_THRESHOLD = "f_0.1"  # the score that chooses
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """Six small pictures of an object in VIEW_NAMES order: images (6, E, E, 3), masks (6, E, E), both uint8."""
+
+    images: np.ndarray
+    masks: np.ndarray
+
+    def mean_color(self):
+        """(3,) float64 sRGB in [0, 1], the mean over the masks."""
+        return mean_color_of(self.images / 255, self.masks / 255)
+
+
+def true_mesh(files):
+    """The reference itself in the normalised frame: with other samples it gives the floor of every score."""
+    mesh, _ = read_mesh(files.mesh)
+    mesh.vertices = normalise(mesh.vertices, mesh.faces)
+    return mesh
+
+
+def visual_hull(files):
+    """The visual hull of the six silhouettes, with the colours of the pictures."""
+    views, _ = read_framed_views(files.images, HULL_SIZE, files.id)
+    return hull_mesh(views)
+
+
+def in_mean_color(mesh, files):
+    """A mesh's shape painted in one colour: the mean of the object's six pictures over their masks."""
+    views, _ = read_framed_views(files.images, THUMBNAIL_SIZE, files.id)
+    return plain_mesh(mesh.vertices, mesh.faces, mean_color_of(views.images, views.masks))
+
+
+def mean_color_of(images, masks):
+    """Mean colour (3,) of images (..., 3) over white under masks (...), both float in [0, 1].
+
+    At outlines a pixel holds white as well as the object; that share is taken out, or thin things would come out pale.
+    """
+    drawn = masks > 0
+    total = (images[drawn] - (1 - masks[drawn])[:, None]).sum(0)
+    return np.clip(total / max(masks.sum(), 1e-9), 0, 1)
+
+
+# ---- Training objects -----------------------------------------------------------------------------------------
+
+
+def thumbnail(files, cache_dir):
+    """The framed pictures of an object at THUMBNAIL_SIZE, kept in a file named by the content of its pictures.
+
+    Args:
+        files: object's files.
+        cache_dir: folder.
+    Returns:
+        Thumbnail.
+    Raises:
+        UserError: a picture cannot be used, or the cache cannot be written.
+    """
+    try:
+        key = content_key([files.images[view] for view in VIEW_NAMES], "thumbnail", THUMBNAIL_VERSION, THUMBNAIL_SIZE)
+    except OSError as error:
+        raise UserError(f"{error.filename}: cannot be read ({error.strerror})") from None
+    path = Path(cache_dir) / f"{files.id[:100]}-thumbnail-{key}.npz"
+    try:
+        with np.load(path) as arrays:
+            return Thumbnail(arrays["images"], arrays["masks"])
+    except Exception:  # absent, or damaged: made again
+        pass
+    views, _ = read_framed_views(files.images, THUMBNAIL_SIZE, files.id)
+    made = Thumbnail(*(np.round(array * 255).astype(np.uint8) for array in (views.images, views.masks)))
+    with replacing(path) as temporary:
+        np.savez(temporary, images=made.images, masks=made.masks)
+    return made
+
+
+def thumbnails(objects, cache_dir):
+    """{id: Thumbnail} of those objects whose pictures can be used."""
+    from tqdm import tqdm
+
+    found = {}
+    for files in tqdm(objects, desc="reading training pictures", unit="object", leave=False, disable=None):
+        try:
+            found[files.id] = thumbnail(files, cache_dir)
+        except UserError:
+            continue  # training leaves such an object out as well
+    if not found:
+        raise UserError("none of the training objects has six pictures that can be used")
+    return found
+
+
+def nearest_object(objects, cache_dir):
+    """The baseline that retrieves: of all training objects the one whose six outlines fit the input's best.
+
+    Args:
+        objects: training objects' files, at least one.
+        cache_dir: folder of the thumbnails.
+    Returns:
+        function of an object's files: the Mesh, with its own colours, of the training object (never the object itself)
+        with the highest mean intersection over union of the six silhouettes.
+    """
+    known, by_id = thumbnails(objects, cache_dir), {files.id: files for files in objects}
+    ids = sorted(known)
+    packed = np.stack([_outline_bits(known[name]) for name in ids])
+
+    def retrieve(files):
+        overlaps = _mean_overlaps(_outline_bits(thumbnail(files, cache_dir)), packed)
+        overlaps[[name == files.id for name in ids]] = -1
+        if overlaps.max() < 0:
+            raise UserError(f"{files.id}: there is no other training object to retrieve")
+        return true_mesh(by_id[ids[int(overlaps.argmax())]])
+    return retrieve
+
+
+def _outline_bits(small):
+    """(6, E * E / 8) uint8, the six silhouettes as bits."""
+    return np.packbits(small.masks.reshape(6, -1) >= 128, axis=1)
+
+
+def _mean_overlaps(one, many):
+    """Mean intersection over union of six bit pictures (6, K) with each of (T, 6, K): (T,) float64."""
+    both = np.bitwise_count(one & many).sum(-1, dtype=np.int64)
+    either = np.bitwise_count(one | many).sum(-1, dtype=np.int64)
+    return (both / np.maximum(either, 1)).mean(-1)
+
+
+def mean_object(objects, cache_dir):
+    """The baseline that does not look at the pictures: the training set's mean shape in its mean colour.
+
+    The share of training objects whose visual hull holds a cell is averaged over all of them; the mean shape is
+    where that share passes a level, and the level is the one with the best F-score on training objects.
+
+    Args:
+        objects: training objects' files, at least one.
+        cache_dir: folder of the thumbnails.
+    Returns:
+        Mesh, closed.
+    """
+    known, by_id = thumbnails(objects, cache_dir), {files.id: files for files in objects}
+    axes = [(np.arange(MEAN_GRID) + 0.5) * 2 / MEAN_GRID - 1] * 3
+    share = sum((hull_on_grid(edge_distances(small.masks / 255), axes) > 0).astype(np.float32)
+                for small in known.values()) / len(known)
+    color = np.mean([small.mean_color() for small in known.values()], axis=0)
+    judges = [visible_samples(true_mesh(by_id[name]), NUM_JUDGE_SAMPLES, [0, number])
+              for number, name in enumerate(sorted(known)[::-(-len(known) // MEAN_JUDGES)])]
+
+    def fitness(mesh):
+        mine = visible_samples(mesh, NUM_JUDGE_SAMPLES, 0)
+        return np.mean([surface_scores(mine, truth)[LEVEL_THRESHOLD] for truth in judges])
+
+    candidates = [level_mesh(share, level, color) for level in MEAN_LEVELS if (share > level).any()]
+    return max(candidates or [level_mesh(share, share.max() / 2, color)], key=fitness)
+
+
+def level_mesh(field, level, color):
+    """The closed surface at which a field passes a level, by marching cubes (Lewiner et al. 2003).
+
+    Args:
+        field: (G, G, G) float, cells that fill [-1, 1] along x, y and z.
+        level: float below the field's largest value.
+        color: sRGB in [0, 1].
+    Returns:
+        Mesh.
+    """
+    from skimage.measure import marching_cubes
+
+    # A margin of empty cells closes what reaches the grid's edge.
+    vertices, faces, _, _ = marching_cubes(np.pad(field, 1), level)
+    return plain_mesh((vertices - 0.5) * 2 / len(field) - 1, faces, color)

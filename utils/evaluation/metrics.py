@@ -1,0 +1,227 @@
+"""How near a reconstruction is to its object: surfaces by samples, colours and outlines by pictures.
+
+Both meshes lie in the frame of the reference (its box centred, its longest edge 2), and nothing is aligned: a shape in
+the wrong place or of the wrong size is wrong. Surfaces that cannot be seen from outside do not count, on either side,
+so neither the lining of a scanned shoe nor the inner walls of a game model cost anything.
+"""
+from dataclasses import dataclass, replace
+from itertools import product
+
+import numpy as np
+
+from utils.mesh.mesh import sample_surface
+from utils.rendering.cameras import NOVEL_ANGLES_DEG, VIEW_EXTENT, camera_basis
+from utils.rendering.rasterizer import over_white, rasterize, render, render_views
+
+NUM_SAMPLES = 20000  # points on either surface
+THRESHOLDS = (0.02, 0.04, 0.1)  # lengths at which F-scores are taken: 1, 2 and 5 % of the longest edge
+DEPTH_SIZE = 512  # pixels; edge of the depth pictures that say what is visible
+GRAZING = 0.1  # |cos|; a face seen flatter than this (84 degrees) is judged from the other directions
+EQUAL_PSNR = 100.0  # dB; stands for pictures without any difference
+# From a grid cell to its 26 neighbours.
+DIRECTIONS = np.array([step for step in product((-1, 0, 1), repeat=3) if any(step)], float)
+
+
+@dataclass
+class Truth:
+    """What the reconstructions of one object are compared with, worked out once.
+
+    samples: from `visible_samples`; pictures and scale: from `judging_pictures` and `oblique_scale`.
+    num_samples, picture_size: what a reconstruction is to be judged with as well.
+    """
+
+    samples: tuple
+    pictures: dict
+    scale: float
+    num_samples: int
+    picture_size: int
+
+
+def make_truth(mesh, num_samples=NUM_SAMPLES, picture_size=256):
+    """The Truth of an object's own mesh, a utils.mesh.mesh.Mesh in the normalised frame."""
+    scale = oblique_scale(mesh)
+    return Truth(visible_samples(mesh, num_samples, [0, 0]), judging_pictures(mesh, picture_size, scale), scale,
+                 num_samples, picture_size)
+
+
+def judge(mesh, truth, perceptual=None):
+    """All scores of one reconstruction.
+
+    Args:
+        mesh: utils.mesh.mesh.Mesh in the normalised frame, coloured.
+        truth: Truth.
+        perceptual: from `lpips_distance`, or None.
+    Returns:
+        scores: {metric: float} as in `surface_scores`, and those of `picture_scores` with _novel and _input appended;
+        pictures: the reconstruction's own, as from `judging_pictures`.
+    """
+    # Other draws than the truth's: a surface judged against itself gives the floor, not zero.
+    scores = surface_scores(visible_samples(mesh, truth.num_samples, [0, 1]), truth.samples)
+    pictures = judging_pictures(mesh, truth.picture_size, truth.scale)
+    for cameras, drawn in pictures.items():
+        compared = picture_scores(drawn, truth.pictures[cameras], perceptual)
+        scores |= {f"{name}_{cameras}": value for name, value in compared.items()}
+    return scores, pictures
+
+
+def visible_samples(mesh, count, seed):
+    """Points spread evenly by area over the part of a surface that can be seen from outside.
+
+    Args:
+        mesh: utils.mesh.mesh.Mesh with at least one face that has area.
+        count: number of points aimed at; a little more or less where part of the surface is hidden.
+        seed: int or list of int.
+    Returns:
+        points (K, 3) and unit face normals (K, 3), float32.
+    """
+    rng, maps = np.random.default_rng(seed), depth_maps(mesh)
+    points, normals, _ = sample_surface(mesh, count, rng)
+    seen = is_visible(points, normals, maps)
+    if not seen.all():  # as dense on what is visible as if nothing were hidden
+        points, normals, _ = sample_surface(mesh, round(count / max(seen.mean(), 1 / count)), rng)
+        seen = is_visible(points, normals, maps)
+    return points[seen], normals[seen]
+
+
+def depth_maps(mesh):
+    """What a mesh looks like from the 26 directions.
+
+    Args:
+        mesh: utils.mesh.mesh.Mesh of any size and place.
+    Returns:
+        list of (basis (3, 3), centre (3,), scale, depth (DEPTH_SIZE, DEPTH_SIZE)): camera coordinates of a point p
+        are (basis @ p - centre) * scale, and fill the frame of a picture.
+    """
+    used, maps = mesh.vertices[np.unique(mesh.faces)], []
+    for x, y, z in DIRECTIONS:
+        basis = camera_basis(np.degrees(np.arctan2(x, z)), np.degrees(np.arctan2(y, np.hypot(x, z))))
+        camera = used @ basis.T
+        low, high = camera.min(0), camera.max(0)
+        centre, scale = (low + high) / 2, 2.1 / max((high - low)[:2].max(), 1e-9)
+        placed = (mesh.vertices @ basis.T - centre) * scale
+        maps.append((basis, centre, scale, rasterize(placed, mesh.faces, np.eye(3), DEPTH_SIZE).depth))
+    return maps
+
+
+def is_visible(points, normals, maps):
+    """Which points of a surface one of the 26 directions leaves unobstructed. Both sides of a face count.
+
+    A depth picture knows depths at pixel centres, so a point is moved along its own face to the centre of its pixel
+    and compared there: however steep its face, it then equals the first hit where nothing is before it.
+
+    Args:
+        points: (K, 3) float, on the surface.
+        normals: (K, 3) float, unit face normals there.
+        maps: from `depth_maps`.
+    Returns:
+        (K,) bool.
+    """
+    visible = np.zeros(len(points), bool)
+    pixel = 2 * VIEW_EXTENT / DEPTH_SIZE
+    for basis, centre, scale, depth in maps:
+        left = np.flatnonzero(~visible)
+        camera, normal = (points[left] @ basis.T - centre) * scale, normals[left] @ basis.T
+        faced = np.flatnonzero(np.abs(normal[:, 2]) >= GRAZING)
+        left, camera, normal = left[faced], camera[faced], normal[faced]
+        column = ((camera[:, 0] + VIEW_EXTENT) / pixel).astype(int).clip(0, DEPTH_SIZE - 1)
+        row = ((VIEW_EXTENT - camera[:, 1]) / pixel).astype(int).clip(0, DEPTH_SIZE - 1)
+        across = (column + 0.5) * pixel - VIEW_EXTENT - camera[:, 0]
+        up = VIEW_EXTENT - (row + 0.5) * pixel - camera[:, 1]
+        own = camera[:, 2] - (normal[:, 0] * across + normal[:, 1] * up) / normal[:, 2]
+        visible[left[own >= depth[row, column] - pixel / 2]] = True
+    return visible
+
+
+def surface_scores(prediction, reference):
+    """Distances between two sampled surfaces.
+
+    F-scores as in Knapitsch et al. 2017, "Tanks and Temples", eq. 4 and 5; normal consistency as in Mescheder et al.
+    2019, "Occupancy Networks", without regard to which way a face points.
+
+    Args:
+        prediction, reference: pairs of points (K, 3) and unit normals (K, 3) from `visible_samples`.
+    Returns:
+        dict of float: cd_l1 (half the sum of the two mean nearest distances, unsquared, lengths of the frame);
+        f_0.02, f_0.04, f_0.1 and normal, each in [0, 1], larger is better.
+    """
+    from scipy.spatial import cKDTree
+
+    (points, normals), (true_points, true_normals) = prediction, reference
+    forth, matched = cKDTree(true_points).query(points)
+    back, matched_back = cKDTree(points).query(true_points)
+    scores = {"cd_l1": float(forth.mean() + back.mean()) / 2}
+    for threshold in THRESHOLDS:
+        precision, recall = (forth <= threshold).mean(), (back <= threshold).mean()
+        scores[f"f_{threshold:g}"] = float(2 * precision * recall / max(precision + recall, 1e-12))
+    agreement = [np.abs(np.einsum("kj,kj->k", mine, other)).mean()
+                 for mine, other in ((normals, true_normals[matched]), (true_normals, normals[matched_back]))]
+    return scores | {"normal": float(np.mean(agreement))}
+
+
+def judging_pictures(mesh, size, scale):
+    """The unlit pictures on which outlines and colours are judged.
+
+    Args:
+        mesh: utils.mesh.mesh.Mesh in the normalised frame.
+        size: picture edge in pixels.
+        scale: by which the oblique pictures are made smaller, see `oblique_scale`.
+    Returns:
+        dict of (S, size, size, 4) uint8 RGBA: "novel" from the eight oblique cameras, "input" from the six views.
+    """
+    smaller = replace(mesh, vertices=mesh.vertices * scale)
+    return {"novel": np.stack([render(smaller, camera_basis(*angles), size) for angles in NOVEL_ANGLES_DEG]),
+            "input": np.stack(list(render_views(mesh, size).values()))}
+
+
+def oblique_scale(mesh):
+    """At most 1: what keeps a mesh, whose diagonal may be longer than the frame, inside every oblique picture."""
+    axes = np.concatenate([camera_basis(*angles)[:2] for angles in NOVEL_ANGLES_DEG])
+    used = mesh.vertices[np.unique(mesh.faces)]
+    return min(1.0, 0.97 * VIEW_EXTENT / max(np.abs(used @ axes.T).max(), 1e-9))
+
+
+def picture_scores(prediction, reference, perceptual=None):
+    """Compare two sets of pictures, camera by camera; every figure is the mean over the cameras.
+
+    Args:
+        prediction, reference: (S, H, W, 4) uint8 RGBA as from `judging_pictures`.
+        perceptual: function of two (H, W, 3) uint8 pictures, such as from `lpips_distance`, or None.
+    Returns:
+        dict of float: iou of the silhouettes (alpha of at least one half) in [0, 1]; psnr in dB over the union of the
+        two silhouettes, over white, EQUAL_PSNR at most; and lpips if `perceptual` is given.
+    """
+    scores = {"iou": [], "psnr": []} | ({"lpips": []} if perceptual else {})
+    for mine, true in zip(prediction, reference):
+        solid, true_solid = mine[..., 3] >= 128, true[..., 3] >= 128
+        union = solid | true_solid
+        scores["iou"].append((solid & true_solid).sum() / max(union.sum(), 1))
+        mine, true = over_white(mine), over_white(true)
+        scores["psnr"].append(psnr(mine[union], true[union]))
+        if perceptual:
+            scores["lpips"].append(perceptual(mine, true))
+    return {name: float(np.mean(values)) for name, values in scores.items()}
+
+
+def psnr(prediction, reference):
+    """Peak signal-to-noise ratio in dB of two uint8 arrays of one shape; EQUAL_PSNR if they are equal or empty."""
+    difference = (prediction.astype(np.float64) - reference) / 255
+    error = np.mean(difference**2) if difference.size else 0.0
+    return min(EQUAL_PSNR, -10 * np.log10(error)) if error > 0 else EQUAL_PSNR
+
+
+def lpips_distance():
+    """LPIPS (Zhang et al. 2018) as a function of two (H, W, 3) uint8 pictures; None where `lpips` is not installed."""
+    try:
+        import lpips
+    except ImportError:
+        return None
+    import torch
+
+    network = lpips.LPIPS(net="alex", verbose=False)
+
+    def distance(prediction, reference):
+        pair = [torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 127.5 - 1
+                for picture in (prediction, reference)]
+        with torch.inference_mode():
+            return float(network(*pair))
+    return distance

@@ -1,0 +1,135 @@
+"""Checkpoints: one dict of plain types and tensors, written whole, loaded as weights only and checked.
+
+    python -m utils.io.checkpoint checkpoints/geometry_best.pth shipped.pth --half
+
+writes a copy without the training state, for sharing (--half: weights as float16).
+"""
+from pathlib import Path
+
+import torch
+
+from config import VIEW_NAMES, OptionParser, UserError, run_script
+from utils.io.files import replacing
+
+FORMAT = 1
+COMMANDS = {"geometry": "python train_geometry.py", "texture": "python train_texture.py",
+            "field": "python train_geometry.py --geometry_decoder field"}
+# Settings that name places on the machine that trained; a copy for sharing is written without them.
+PATHS = ("obj_dir", "images_dir", "cache_dir", "checkpoint_dir", "log_dir", "geometry_checkpoint", "initial_weights")
+# What inference needs; everything else in a checkpoint serves resuming.
+FIELDS = ("format", "kind", "model_args", "weights", "view_names", "image_size", "config", "epoch", "score",
+          "validation_ids")
+
+
+def save_checkpoint(path, kind, *, model_args, weights, image_size, config, epoch, score, validation_ids,
+                    training_ids=(), **training):
+    """Write a checkpoint beside its target and rename it.
+
+    Args:
+        path: target file.
+        kind: "geometry", "field" or "texture".
+        model_args: dict of plain types from which the model is built again.
+        weights: dict of tensors.
+        image_size: picture edge in pixels.
+        config: dict of plain types.
+        epoch: epochs done.
+        score: validation score of these weights, lower is better, or None if never validated.
+        validation_ids: list of str, the objects the score was taken on.
+        training_ids: list of str, the objects trained on.
+        training: anything else for resuming (tensors and plain types).
+    """
+    data = {"format": FORMAT, "kind": kind, "model_args": model_args, "weights": weights,
+            "view_names": list(VIEW_NAMES), "image_size": image_size, "config": config, "epoch": epoch,
+            "score": score, "validation_ids": validation_ids, "training_ids": list(training_ids),
+            **training}
+    with replacing(path) as temporary:
+        torch.save(data, temporary)
+
+
+def load_checkpoint(path, kind):
+    """Read a checkpoint to the CPU and check that it is what the caller needs.
+
+    Args:
+        path: .pth file.
+        kind: "geometry", "field" or "texture", or a tuple of those that will do.
+    Returns:
+        dict with at least FIELDS.
+    Raises:
+        UserError: the file is missing, truncated, no checkpoint of this project, of the other kind, or for other views.
+    """
+    path, kinds = Path(path), (kind,) if isinstance(kind, str) else kind
+    command = COMMANDS[kinds[-1]]
+    if not path.is_file():
+        what = "is a folder, not a checkpoint" if path.is_dir() else "no such checkpoint"
+        raise UserError(f"{path}: {what}; make one with: {command}")
+    try:
+        data = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises half a dozen types for a damaged file
+        raise UserError(f"{path}: is damaged or no checkpoint ({type(error).__name__}); make one with: "
+                        f"{command}") from None
+    if not isinstance(data, dict) or data.get("format") != FORMAT or any(name not in data for name in FIELDS):
+        raise UserError(f"{path}: is no checkpoint of this version; make one with: {command}")
+    if data["kind"] not in kinds:
+        raise UserError(f"{path}: holds a {data['kind']} model where a {' or '.join(kinds)} model is needed")
+    if tuple(data["view_names"]) != VIEW_NAMES:
+        raise UserError(f"{path}: was trained on the views {data['view_names']}, not {list(VIEW_NAMES)}")
+    return data
+
+
+def load_weights(model, weights, path):
+    """Load a checkpoint's weights strictly; half precision is widened.
+
+    Args:
+        model: nn.Module.
+        weights: dict of tensors; those of an encoder that is kept by name are absent.
+        path: named in the error.
+    Raises:
+        UserError: a weight is missing, unknown, of another shape, or not finite.
+    """
+    broken = [name for name, value in weights.items() if not torch.isfinite(value).all()]
+    if broken:
+        raise UserError(f"{path}: weight {broken[0]} holds values that are not finite")
+    expected = {name: value for name, value in model.state_dict().items()}
+    if not _keeps_encoder(model):
+        expected = {name: value for name, value in expected.items() if not name.startswith("encoder.")}
+    if expected.keys() != weights.keys():
+        name = sorted(expected.keys() ^ weights.keys())[0]
+        raise UserError(f"{path}: weight {name} is {'missing' if name in expected else 'unknown'}; the file does not "
+                        f"fit its own sizes")
+    for name, value in expected.items():
+        if value.shape != weights[name].shape:
+            raise UserError(f"{path}: weight {name} has shape {tuple(weights[name].shape)}, the model needs "
+                            f"{tuple(value.shape)}")
+    model.load_state_dict(weights, strict=_keeps_encoder(model))
+
+
+def stored_weights(model):
+    """The state dict that goes into a checkpoint: without an encoder that is kept by name alone."""
+    return {name: value.detach().cpu() for name, value in model.state_dict().items()
+            if _keeps_encoder(model) or not name.startswith("encoder.")}
+
+
+def _keeps_encoder(model):
+    """Whether all of a model's weights are stored: False if it has an encoder that is kept by name alone."""
+    return not hasattr(model, "encoder") or model.encoder.stored
+
+
+def main(argv):
+    parser = OptionParser(description="Copy a checkpoint without its training state, for sharing.")
+    parser.add_argument("source")
+    parser.add_argument("target")
+    parser.add_argument("--half", action="store_true", help="store the weights as float16")
+    options = parser.parse_args(argv)
+    data = load_checkpoint(options.source, tuple(COMMANDS))
+    lean = {name: data[name] for name in FIELDS + ("training_ids",) if name in data}
+    lean["config"] = {name: value for name, value in lean["config"].items() if name not in PATHS}
+    if options.half:
+        lean["weights"] = {name: value.half() if value.is_floating_point() else value
+                           for name, value in lean["weights"].items()}
+    with replacing(options.target) as temporary:
+        torch.save(lean, temporary)
+    print(f"{options.target}: {Path(options.target).stat().st_size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    run_script(main)

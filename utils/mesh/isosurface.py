@@ -1,0 +1,31 @@
+"""From values on a grid to the closed surface where they are 0."""
+import numpy as np
+
+from utils.mesh.mesh_repair import main_parts_of_mesh, make_manifold
+
+
+def mesh_from_grid(field, axes, faces=None):
+    """The surface where a field is 0, by marching cubes (Lorensen and Cline 1987; Lewiner et al. 2003), closed.
+
+    Args:
+        field: (X, Y, Z) float32, positive in matter somewhere.
+        axes: three float arrays, coordinates of the grid's planes.
+        faces: most faces the mesh may have, by quadric decimation (Garland and Heckbert 1997); None keeps all.
+    Returns:
+        vertices: (V, 3) float64; faces: (F, 3) int64, counter-clockwise seen from outside.
+    """
+    from skimage.measure import marching_cubes
+
+    steps = np.array([axis[1] - axis[0] for axis in axes])
+    vertices, triangles, _, _ = marching_cubes(np.pad(field, 1, constant_values=-float(steps.max())), 0.0,
+                                               gradient_direction="ascent", allow_degenerate=False)
+    vertices = (vertices - 1) * steps + [axis[0] for axis in axes]
+    if faces is not None and len(triangles) > faces:
+        from fast_simplification import simplify
+
+        # A little below the budget: parting sheets may add faces
+        vertices, triangles = simplify(vertices.astype(np.float32), triangles.astype(np.int32),
+                                       target_count=int(0.999 * faces))
+        vertices, triangles = make_manifold(vertices.astype(np.float64), triangles.astype(np.int64))
+        vertices, triangles = main_parts_of_mesh(vertices, triangles)
+    return vertices.astype(np.float64), triangles.astype(np.int64)

@@ -1,0 +1,289 @@
+"""Reading any coloured mesh through trimesh, and writing OBJ + MTL + PNG or GLB.
+
+Every source of colour (texture, vertex colours, face colours, plain material) ends in one form, `Mesh`, so that
+sampling and drawing need to know nothing about file formats.
+"""
+import io
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from config import UserError
+from utils.io.files import replacing
+from utils.mesh.mesh import GREY, Mesh, plain_mesh
+
+MESH_EXTENSIONS = (".obj", ".glb", ".gltf", ".ply", ".off", ".stl")
+NO_MATERIAL = "no material"  # stands for the missing one in an OBJ
+
+
+def read_mesh(path):
+    """Read a mesh of any supported format with all its parts and colours.
+
+    Args:
+        path: .obj (with MTL and textures), .glb, .gltf, .ply, .off or .stl file.
+    Returns:
+        mesh: Mesh in the file's own coordinates, faces without area removed.
+        warnings: list of str, one for each MTL or texture that is missing, damaged or cannot be placed, naming it.
+    Raises:
+        UserError: the file cannot be read, has no faces, or has vertices that are not finite; it names the file.
+    """
+    import trimesh
+
+    path = Path(path)
+    text = _read_text(path) if path.suffix.lower() == ".obj" else ""
+    notes = _obj_warnings(path, text)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # Never with maintain_order: it gives each OBJ vertex one texture coordinate, which breaks every seam.
+            scene = _load_obj(path, text) if text else trimesh.load_scene(path, process=False)
+        # dump() applies each part's place in the scene; lines and point clouds are left out.
+        parts = [part for part in scene.dump() if isinstance(part, trimesh.Trimesh) and len(part.faces)]
+    except Exception as error:  # trimesh's readers raise whatever their parsing meets
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path}: cannot be read as a mesh ({reason})") from None
+    if not parts:
+        raise UserError(f"{path}: has no faces")
+    notes += [f"{path}: a texture has no usable texture coordinates and is left out ({name})"
+              for name in dict.fromkeys(part.visual.material.name for part in parts if _lacks_uvs(part))]
+    mesh = _join([_from_trimesh(part) for part in parts])
+    if mesh.faces.min() < 0 or mesh.faces.max() >= len(mesh.vertices):
+        raise UserError(f"{path}: a face names a vertex that does not exist")
+    if not np.isfinite(mesh.vertices[mesh.faces]).all():
+        raise UserError(f"{path}: has vertices that are not finite numbers (NaN or infinity)")
+    solid = np.linalg.norm(mesh.normals(), axis=1) > 0
+    if not solid.any():
+        raise UserError(f"{path}: all its faces have zero area")
+    keep = Mesh(mesh.vertices, mesh.faces[solid], mesh.corner_colors[solid], mesh.corner_uvs[solid],
+                mesh.face_texture[solid], mesh.textures)
+    return keep, notes
+
+
+def mesh_dependencies(path):
+    """The files that decide what `read_mesh` returns: an OBJ with its MTLs and textures; else the file alone."""
+    path = Path(path)
+    if path.suffix.lower() != ".obj":
+        return [path]
+    materials, pictures, _ = _obj_references(path, _read_text(path))
+    return [path] + [other for other in materials + pictures if other.is_file()]
+
+
+def write_obj(path, vertices, faces, uvs, face_uvs, texture):
+    """Write `<name>.obj`, `<name>.mtl` and `<name>.png` side by side; the OBJ names the MTL, the MTL the picture.
+
+    Args:
+        path: the .obj file.
+        vertices: (V, 3) float.
+        faces: (F, 3) int, indices into vertices.
+        uvs: (T, 2) float in [0, 1], (0, 0) at the picture's lower left.
+        face_uvs: (F, 3) int, indices into uvs.
+        texture: (H, W, 3) uint8 sRGB.
+    """
+    from PIL import Image
+
+    path = Path(path)
+    with replacing(path.with_suffix(".png")) as temporary:
+        Image.fromarray(texture).save(temporary)
+    with replacing(path.with_suffix(".mtl")) as temporary:
+        temporary.write_text(f"newmtl surface\nKa 0 0 0\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {path.stem}.png\n")
+    corners = np.stack([faces, face_uvs], axis=-1).reshape(len(faces), 6) + 1
+    lines = [f"mtllib {path.stem}.mtl\nusemtl surface\n"]
+    lines += ["v %.6f %.6f %.6f\n" % tuple(row) for row in np.asarray(vertices).tolist()]
+    lines += ["vt %.6f %.6f\n" % tuple(row) for row in np.asarray(uvs).tolist()]
+    lines += ["f %d/%d %d/%d %d/%d\n" % tuple(row) for row in corners.tolist()]
+    with replacing(path) as temporary:
+        temporary.write_text("".join(lines))
+
+
+def write_glb(path, vertices, faces, uvs, face_uvs, texture):
+    """Write one binary glTF file; arguments as in `write_obj`. Vertices are split where texture seams meet."""
+    import trimesh
+    from PIL import Image
+
+    # One glTF vertex for each distinct (position, texture coordinate) pair.
+    pairs, index = np.unique(np.stack([np.ravel(faces), np.ravel(face_uvs)], axis=1), axis=0, return_inverse=True)
+    material = trimesh.visual.material.PBRMaterial(
+        baseColorTexture=Image.fromarray(texture), metallicFactor=0.0, roughnessFactor=1.0)
+    mesh = trimesh.Trimesh(
+        np.asarray(vertices, np.float64)[pairs[:, 0]], index.reshape(-1, 3), process=False,
+        visual=trimesh.visual.TextureVisuals(uv=np.asarray(uvs, np.float64)[pairs[:, 1]], material=material))
+    with replacing(path) as temporary:
+        temporary.write_bytes(trimesh.exchange.gltf.export_glb(trimesh.Scene(mesh)))
+
+
+def _from_trimesh(part):
+    """One trimesh.Trimesh with whatever visual it has, as a Mesh."""
+    mesh = plain_mesh(part.vertices, part.faces)
+    visual = part.visual
+    if visual.kind == "texture":
+        color, image = _material_look(visual.material)
+        vertex_colors = visual.vertex_attributes.get("color", part.vertex_attributes.get("color", ()))
+        if image is not None and not _lacks_uvs(part):
+            mesh.corner_colors[:] = color
+            mesh.corner_uvs = np.nan_to_num(np.asarray(visual.uv, np.float32)[:, :2])[mesh.faces]
+            mesh.textures = [image]
+            mesh.face_texture[:] = 0
+        elif len(vertex_colors) == len(part.vertices):
+            mesh.corner_colors = _as_rgb(vertex_colors)[mesh.faces]
+        else:
+            mesh.corner_colors[:] = color
+    elif visual.kind == "vertex":
+        mesh.corner_colors = _as_rgb(visual.vertex_colors)[mesh.faces]
+    elif visual.kind == "face":
+        mesh.corner_colors = np.repeat(_as_rgb(visual.face_colors)[:, None], 3, axis=1)
+    return mesh
+
+
+def _lacks_uvs(part):
+    """Whether a trimesh.Trimesh has a texture but not one texture coordinate for each vertex."""
+    if part.visual.kind != "texture" or _picture(part.visual.material) is None:
+        return False
+    return part.visual.uv is None or len(part.visual.uv) != len(part.vertices)
+
+
+def _picture(material):
+    """The PIL colour picture of a trimesh material of either kind (glTF, OBJ), or None."""
+    image = getattr(material, "baseColorTexture", None)
+    return getattr(material, "image", None) if image is None else image
+
+
+def _material_look(material):
+    """A trimesh material's plain colour (sRGB, white where a texture carries the colour) and its picture or None."""
+    image = _picture(material)
+    factor = getattr(material, "baseColorFactor", None)
+    if factor is not None:  # glTF: linear light, multiplies the texture
+        color = _linear_to_srgb(_as_rgb(np.asarray(factor)))
+    elif image is not None:
+        color = np.ones(3, np.float32)  # OBJ: many exporters leave Kd dark beside a map, and viewers ignore it
+    elif "kd" in getattr(material, "kwargs", {}):
+        color = _as_rgb(np.asarray(material.main_color))
+    else:
+        color = np.full(3, GREY, np.float32)
+    return color, None if image is None else np.asarray(image.convert("RGB"), np.uint8)
+
+
+def _as_rgb(colors):
+    """Colours of any dtype and 3 or 4 channels as (..., 3) float32 in [0, 1]."""
+    colors = np.asarray(colors)
+    scale = np.iinfo(colors.dtype).max if colors.dtype.kind in "iu" else 1.0
+    return np.clip(colors[..., :3].astype(np.float32) / np.float32(scale), 0, 1)
+
+
+def _linear_to_srgb(linear):
+    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055).astype(np.float32)
+
+
+def _join(meshes):
+    """Several parts as one Mesh; equal texture pictures are kept once for each part that has them."""
+    vertex_start = np.cumsum([0] + [len(mesh.vertices) for mesh in meshes])
+    texture_start = np.cumsum([0] + [len(mesh.textures) for mesh in meshes])
+    return Mesh(
+        np.concatenate([mesh.vertices for mesh in meshes]),
+        np.concatenate([mesh.faces + start for mesh, start in zip(meshes, vertex_start)]),
+        np.concatenate([mesh.corner_colors for mesh in meshes]),
+        np.concatenate([mesh.corner_uvs for mesh in meshes]),
+        np.concatenate([np.where(mesh.face_texture < 0, -1, mesh.face_texture + start).astype(np.int32)
+                        for mesh, start in zip(meshes, texture_start)]),
+        [texture for mesh in meshes for texture in mesh.textures],
+    )
+
+
+def _load_obj(path, text):
+    """A trimesh scene of an OBJ's text, with what trimesh's reader misses put right before it reads.
+
+    trimesh opens one MTL, looks for pictures beside the OBJ only, paints what has no material with a grey picture,
+    and takes an index that counts backwards from the end of the file instead of from its own line.
+    """
+    import trimesh
+
+    materials, pictures, mtl_text = _obj_references(path, text)
+    text = re.sub(r"^mtllib.*$", "", text.replace("\\\n", " "), flags=re.MULTILINE)
+    text = re.sub(r"^([vf][^\n#]*)#.*$", r"\1", text, flags=re.MULTILINE)
+    if re.search(r"^f[^\n]*[ /](-|0[ /\n])", text, re.MULTILINE):
+        text = _absolute_indices(text)
+    # Every material that is used exists, if only as a name; definitions that follow replace it.
+    used = [NO_MATERIAL] + re.findall(r"^usemtl[ \t]+(.*?)[ \t]*$", text, re.MULTILINE)
+    assets = {str(picture): picture.read_bytes() for picture in pictures if _is_picture(picture)}
+    assets["materials"] = ("".join(f"newmtl {name}\n" for name in used) + mtl_text).encode()
+    text = f"mtllib materials\nusemtl {NO_MATERIAL}\n{text}"
+    return trimesh.load_scene(io.BytesIO(text.encode()), file_type="obj", resolver=assets, process=False)
+
+
+def _read_text(path):
+    """A text file with line ends as \\n; a UserError if it cannot be opened."""
+    try:
+        return path.read_text(encoding="utf-8-sig", errors="replace")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def _absolute_indices(text):
+    """An OBJ's text with face indices that count backwards (-1 is the latest) replaced by those from the start.
+
+    Raises:
+        ValueError: an index is 0, or counts back beyond the start.
+    """
+    counts, lines = {"v": 0, "vt": 0, "vn": 0}, text.splitlines()
+    for number, line in enumerate(lines):
+        words = line.split()
+        if words and words[0] in counts:
+            counts[words[0]] += 1
+        elif words and words[0] == "f":
+            corners = [[str(int(index) + 1 + counts[kind]) if index.startswith("-") else index
+                        for kind, index in zip(counts, word.split("/"))] for word in words[1:]]
+            if any(index and int(index) < 1 for corner in corners for index in corner):
+                raise ValueError(f"line {number + 1}: a face names a vertex that does not exist")
+            lines[number] = "f " + " ".join("/".join(corner) for corner in corners)
+    return "\n".join(lines)
+
+
+def _obj_references(path, text):
+    """What an OBJ's text refers to.
+
+    Returns:
+        materials: list of Path, the MTL files, which may not exist.
+        pictures: list of Path, the colour pictures those name, which may not exist.
+        mtl_text: str, all the MTLs in one, with the pictures' full paths.
+    """
+    materials, pictures, mtl_lines = [], [], []
+    for name in re.findall(r"\nmtllib[ \t]+(.*?)\s*$", "\n" + text, re.MULTILINE):  # ^ would try every line: 13 x slower
+        whole = path.parent / name  # one name with spaces, or several names
+        materials += [whole] if whole.is_file() else [path.parent / word for word in name.split()]
+    for material in materials:
+        for line in material.read_text(errors="replace").splitlines() if material.is_file() else []:
+            key, _, name = line.strip().partition(" ")
+            if key.lower() == "map_kd" and name.strip():
+                pictures.append(_picture_path(material.parent, name.strip()))
+                line = f"map_Kd {pictures[-1]}"
+            mtl_lines.append(line + "\n")
+    return materials, pictures, "".join(mtl_lines)
+
+
+def _picture_path(folder, name):
+    """Path of the picture that a map_Kd line names; options such as `-s 1 1 1` come before the name."""
+    name = name.replace("\\", "/")
+    return folder / (name.split()[-1] if name.startswith("-") else name)
+
+
+def _obj_warnings(path, text):
+    materials, pictures, _ = _obj_references(path, text)
+    notes = [f"{path}: its material file {other.name} is missing" for other in materials if not other.is_file()]
+    for picture in dict.fromkeys(pictures):
+        if not picture.is_file():
+            notes.append(f"{path}: its texture {picture.name} is missing")
+        elif not _is_picture(picture):
+            notes.append(f"{path}: its texture {picture.name} is not a picture, or a damaged one")
+    return notes
+
+
+def _is_picture(path):
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            image.load()
+        return True
+    except Exception:  # missing, or not decodable: Pillow raises whatever its decoders meet
+        return False

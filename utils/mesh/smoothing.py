@@ -1,0 +1,44 @@
+"""Vertex normals, neighbor means, and smoothing that does not shrink."""
+import numpy as np
+
+TAUBIN_ROUNDS, TAUBIN_STEPS = 10, (0.5, -0.53)  # towards the neighbours' mean and a little farther back
+
+
+def without_ripples(vertices, faces, reach):
+    """Vertices smoothed without shrinking (Taubin 1995, "A signal processing approach to fair surface design").
+
+    Args:
+        vertices: (V, 3) float64; faces: (F, 3) int64.
+        reach: (V,) float, lengths by which each vertex is moved at most.
+    Returns:
+        (V, 3) float64.
+    """
+    mean = mesh_links(faces, len(vertices))
+    smooth = vertices
+    for _ in range(TAUBIN_ROUNDS):
+        for step in TAUBIN_STEPS:
+            smooth = smooth + step * (mean @ smooth - smooth)
+    moved = smooth - vertices
+    return vertices + moved * np.minimum(1, reach / np.maximum(np.linalg.norm(moved, axis=1), 1e-12))[:, None]
+
+
+def mesh_links(faces, count):
+    """Sparse (count, count) matrix that takes values at the vertices of a closed mesh to the means of their neighbours'.
+
+    Args:
+        faces: (F, 3) int; count: vertices of the mesh.
+    """
+    from scipy.sparse import coo_matrix, diags
+
+    ends = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    links = coo_matrix((np.ones(len(ends)), ends.T), shape=(count, count)).tocsr()
+    return diags(1 / np.maximum(np.asarray(links.sum(axis=1)).ravel(), 1)) @ links  # closed: each edge comes both ways
+
+
+def vertex_normals(vertices, faces):
+    """(V, 3) unit normals at the vertices, the mean of the faces around weighted by area; zero where there are none."""
+    a, b, c = (vertices[faces[:, corner]] for corner in range(3))
+    across = np.cross(b - a, c - a)
+    normals = np.stack([np.bincount(faces.ravel(), np.repeat(across[:, axis], 3), len(vertices)) for axis in range(3)],
+                       axis=1)
+    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)

@@ -1,0 +1,113 @@
+"""From a field on a grid to the mesh that is delivered: silhouettes kept, closed, in one piece or few, of a chosen size.
+
+What the six pictures show is known, whatever the network thinks: no matter projects outside a mask, and some matter lies
+behind every pixel inside it.
+"""
+import numpy as np
+
+from config import VIEW_NAMES
+from utils.mesh.mesh_repair import SMALLEST_PART
+from utils.rendering.cameras import VIEW_BASES, VIEW_EXTENT
+from utils.rendering.image_sampling import on_axes, sample_pictures
+
+ROUNDS = 3  # over the three axes: what one axis adds may be cut off by another
+DEEPEST = 1.5  # grid steps at which a field's values are cut off, below and above 0
+THINNEST = 0.6  # of a grid step: what is kept on a line that the field emptied reaches this far above 0
+ON_HULL, PIXEL_RIPPLES = 0.25, 0.15  # pixels from the hull's surface; by which a vertex there may be moved
+PIT, DEEP = 5, 0.1  # grid steps; lengths from the surface beyond which a field's values make no difference to a pit
+
+
+def enforce_silhouettes(field, hull, distances, axes):
+    """Make a field agree with the six outlines: nothing outside them, something behind every pixel inside.
+
+    Where a line of sight inside a mask meets no matter, the field is raised along that whole line until its best place
+    just reaches the surface; near an outline by no more than the distance to it, so outlines stay where they are drawn.
+
+    Args:
+        field: (X, Y, Z) float32, about the signed distance in lengths, positive in matter.
+        hull: (X, Y, Z) float32 from utils.multiview.visual_hull.hull_on_grid.
+        distances: (6, H, H) from utils.multiview.visual_hull.edge_distances.
+        axes: three float arrays, coordinates of the grid's planes.
+    Returns:
+        (X, Y, Z) float32, at most `hull` everywhere.
+    """
+    step = max(axis[1] - axis[0] for axis in axes)
+    field = np.minimum(field, np.minimum(hull, DEEPEST * step))
+    outlines = {}
+    for distance, name in zip(distances, VIEW_NAMES):
+        along = int(np.abs(VIEW_BASES[name][2]).argmax())
+        outline = on_axes(distance, VIEW_BASES[name], axes)
+        outlines[along] = np.minimum(outlines.get(along, np.inf), outline)
+    for _ in range(ROUNDS):
+        for along, outline in outlines.items():
+            best = np.where(hull > 0, field, -np.inf).max(axis=along, keepdims=True)
+            best = np.where(np.isfinite(best), best, 0)
+            missing = np.where(outline > 0, np.minimum(outline, THINNEST * step) - best, 0).clip(min=0)
+            field = np.where(missing > 0, np.minimum(field + missing, np.maximum(hull, field)), field)
+    # A value far below 0 beside one just above it would leave less of that cell than the outline asks for
+    return np.maximum(field, -DEEPEST * step)
+
+
+def smoothed(field, hull, cells):
+    """A field averaged over its neighbourhood within the hull, by a Gaussian of `cells` grid steps: fewer ripples."""
+    from scipy.ndimage import gaussian_filter
+
+    inside = (hull > 0).astype(np.float32)
+    mean = gaussian_filter(field * inside, cells) / np.maximum(gaussian_filter(inside, cells), 1e-3)
+    return np.where(inside > 0, mean, field).astype(np.float32)
+
+
+def without_pits(field, hull):
+    """A field whose pits, cracks and tunnels of fewer than PIT grid steps are filled: closing in grey values (Serra 1982).
+
+    Args:
+        field, hull: (X, Y, Z) float32, positive in matter and inside the hull.
+    Returns:
+        (X, Y, Z) float32; outside the hull the field's own values.
+    """
+    from scipy.ndimage import grey_closing
+
+    bounded = np.where(hull > 0, np.clip(field, -DEEP, DEEP), -DEEP)  # the gap between surface and hull is no pit
+    closed = grey_closing(np.pad(bounded, PIT, constant_values=-DEEP), PIT)
+    inner = slice(PIT, -PIT)
+    return np.where(hull > 0, np.maximum(field, closed[inner, inner, inner]), field).astype(np.float32)
+
+
+def keep_main_parts(field):
+    """The field without loose specks and without closed voids, which no picture can show.
+
+    Args:
+        field: (X, Y, Z) float32, positive in matter.
+    Returns:
+        (X, Y, Z) float32.
+    """
+    from scipy import ndimage
+
+    field = field.copy()
+    parts, count = ndimage.label(field > 0)
+    if count > 1:
+        sizes = np.bincount(parts.ravel())
+        sizes[0] = 0
+        field[(sizes < SMALLEST_PART * sizes.max())[parts] & (field > 0)] *= -1
+    empty = np.pad(field <= 0, 1, constant_values=True)
+    voids, count = ndimage.label(empty)
+    if count > 1:
+        closed = (voids != voids[0, 0, 0]) & (voids > 0)
+        field[closed[1:-1, 1:-1, 1:-1]] = np.abs(field[closed[1:-1, 1:-1, 1:-1]]) + 1e-4
+    return field
+
+
+def may_move(vertices, distances):
+    """(V,) how far each vertex of a mesh in the hull may be moved, in lengths: not far where it lies on the hull's surface.
+
+    There the outlines say what is so, but for the ripples that their pixels leave.
+
+    Args:
+        vertices: (V, 3) float in the normalised frame.
+        distances: (6, H, H) from utils.multiview.visual_hull.edge_distances.
+    """
+    nearest = sample_pictures(distances[..., None], vertices)[..., 0].min(axis=0)
+    return np.where(nearest < ON_HULL * 2 * VIEW_EXTENT / distances.shape[-1],
+                    PIXEL_RIPPLES * 2 * VIEW_EXTENT / distances.shape[-1], np.inf)
+
+

@@ -1,0 +1,91 @@
+"""How a mesh's surface lies in a square texture, and which point of it each texel shows."""
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from config import UserError
+from utils.io.files import replacing
+from utils.mesh.sphere_template import sphere_template
+
+GUTTER_PX = 4  # texels painted beyond each chart's edge, so that viewers' filtering finds no background
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """How the template's surface lies in a square texture.
+
+    uvs: (T, 2) float32 in [0, 1], (0, 0) at the lower left.
+    face_uvs: (F, 3) int64, indices into uvs.
+    texels: (K,) int64, flat indices (row * size + column, row 0 at the top) of texels on the surface or in a gutter.
+    texel_faces: (K,) int64, the face each of them shows.
+    texel_weights: (K, 3) float32, barycentric place in that face (a gutter texel repeats its nearest surface texel).
+    """
+
+    uvs: np.ndarray
+    face_uvs: np.ndarray
+    texels: np.ndarray
+    texel_faces: np.ndarray
+    texel_weights: np.ndarray
+
+
+def template_atlas(num_points, texture_size, cache_dir=None):
+    """UV atlas of the sphere template by xatlas, and the surface point that each texel shows.
+
+    Args:
+        num_points: points of the template.
+        texture_size: texture edge in texels.
+        cache_dir: folder that keeps the result (about a second of work at 1024), or None.
+    Returns:
+        Atlas.
+    """
+    cached = Path(cache_dir) / f"atlas_{num_points}_{texture_size}.npz" if cache_dir else None
+    if cached and cached.is_file():
+        try:
+            with np.load(cached) as arrays:
+                return Atlas(**{name: arrays[name] for name in Atlas.__dataclass_fields__})
+        except Exception:  # a damaged cache file is made again
+            pass
+    template = sphere_template(num_points)
+    atlas = make_atlas(template.points, template.faces, texture_size)
+    if cached:
+        try:
+            with replacing(cached) as temporary:
+                np.savez(temporary, **vars(atlas))
+        except UserError:
+            pass  # a read-only folder costs the second of work again, no more
+    return atlas
+
+
+def make_atlas(vertices, faces, texture_size):
+    """UV atlas of any mesh by xatlas, and the surface point that each texel shows.
+
+    Args:
+        vertices: (V, 3) float; faces: (F, 3) int.
+        texture_size: texture edge in texels.
+    Returns:
+        Atlas; its face_uvs belong to `faces` row by row.
+    """
+    import xatlas
+    from scipy.ndimage import distance_transform_edt
+
+    from utils.rendering.cameras import VIEW_EXTENT
+    from utils.rendering.rasterizer import rasterize
+
+    unwrapped = xatlas.Atlas()
+    unwrapped.add_mesh(np.asarray(vertices, np.float32), np.asarray(faces, np.uint32))
+    pack = xatlas.PackOptions()
+    pack.resolution, pack.padding = texture_size, 2 * GUTTER_PX
+    unwrapped.generate(pack_options=pack)
+    _, face_uvs, uvs = unwrapped[0]
+    face_uvs = face_uvs.astype(np.int64)
+
+    # Texels are found by the renderer itself: the UV square becomes the picture of a front view.
+    flat = np.concatenate([(2 * uvs - 1) * VIEW_EXTENT, np.zeros((len(uvs), 1))], axis=1)
+    fragments = rasterize(flat, face_uvs, np.eye(3), texture_size)
+    covered = fragments.face_index >= 0
+    distance, (row, column) = distance_transform_edt(~covered, return_indices=True)
+    wanted = np.flatnonzero(distance <= GUTTER_PX)
+    source = (row * texture_size + column).ravel()[wanted]
+    return Atlas(uvs.astype(np.float32), face_uvs, wanted, fragments.face_index.ravel()[source].astype(np.int64),
+                 fragments.barycentric.reshape(-1, 3)[source])

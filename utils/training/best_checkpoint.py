@@ -1,0 +1,36 @@
+"""When `*_best.pth` is replaced: only by a better score on the same objects."""
+import math
+from pathlib import Path
+
+
+class BestKeeper:
+    """Decides when `*_best.pth` is replaced: only by a better score on the same validation objects.
+
+    Args:
+        path: the best checkpoint.
+        validation_ids: list of str, this run's validation objects.
+        old: dict of the checkpoint already at `path`, or None. If its score was taken on other objects the two cannot
+            be compared, and it is moved aside before the first save.
+        scored_by: str, what the score measures; where the old one's is another, they cannot be compared either.
+    """
+
+    def __init__(self, path, validation_ids, old=None, scored_by=None):
+        self.path = Path(path)
+        comparable = (old is not None and old["validation_ids"] == validation_ids and old["score"] is not None
+                      and old.get("scored_by", scored_by) == scored_by)
+        self.score = old["score"] if comparable else math.inf
+        self.move_aside = old is not None and not comparable
+        if comparable:
+            print(f"{self.path} scores {self.score:.5f} on these validation objects; only a better one replaces it")
+
+    def improves(self, score):
+        """Whether `score` (lower is better) beats everything before it; remembers it if so."""
+        if not score < self.score:
+            return False
+        self.score = score
+        if self.move_aside:
+            aside = self.path.with_name(f"{self.path.stem}_previous{self.path.suffix}")
+            self.path.replace(aside)
+            print(f"{self.path} was judged on other objects; kept as {aside}")
+            self.move_aside = False
+        return True

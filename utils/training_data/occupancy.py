@@ -1,0 +1,110 @@
+"""Which points of space are solid matter, for any mesh: watertight or torn, its faces turned any way.
+
+A point is free if a straight line from it leaves the object in one of many directions, else it is solid. The lines are
+not traced: each direction is an orthographic picture of depths, and a point in front of what its pixel sees is free.
+"""
+from dataclasses import dataclass
+
+import numpy as np
+
+from utils.mesh.mesh import sample_surface
+from utils.rendering.cameras import VIEW_EXTENT
+from utils.rendering.rasterizer import rasterize_both_sides
+
+DIRECTIONS = 66  # spread evenly over the sphere; opposite ones share a picture
+DEPTH_SIZE = 384  # pixels per edge of the depth pictures
+DEPTH_EXTENT = 1.75  # they cover [-1.75, 1.75]: half the diagonal of a cube of edge 2 is 1.73
+SHEET_THICKNESS = 0.012  # a face that is free at both sides encloses nothing: it is given this thickness
+OFF_SURFACE = 2e-3  # lengths from a surface sample at which each side of it is tried
+TANGENT_REACH = 0.03  # lengths within which the distance to a sample's tangent plane stands for that to the surface
+
+
+@dataclass
+class OuterSurface:
+    """Samples of the surface between solid and free space, and what decides between the two.
+
+    points, normals: (K, 3) float; normals point to the free side.
+    sheet: (K,) bool, free at both sides.
+    pictures: list of (basis (3, 3), depth (H, H)) from `depth_pictures`.
+    """
+
+    points: np.ndarray
+    normals: np.ndarray
+    sheet: np.ndarray
+    pictures: list
+
+
+def depth_pictures(vertices, faces):
+    """Depths of the outermost surface seen from DIRECTIONS directions.
+
+    Args:
+        vertices: (V, 3) float in the normalised frame; faces: (F, 3) int.
+    Returns:
+        list of basis (3, 3) (rows: image right, up, towards the camera) and depth (H, H) float32, larger is nearer.
+    """
+    half = DIRECTIONS // 2
+    height = (np.arange(half) + 0.5) / half  # Fibonacci lattice on the upper half of the sphere
+    angle, radius = np.arange(half) * np.pi * (3 - np.sqrt(5)), np.sqrt(1 - height**2)
+    pictures, shrink = [], VIEW_EXTENT / DEPTH_EXTENT
+    for toward in np.stack([radius * np.cos(angle), height, radius * np.sin(angle)], axis=1):
+        right = np.cross([0.0, 1.0, 0.0] if toward[1] < 0.9 else [1.0, 0.0, 0.0], toward)
+        right /= np.linalg.norm(right)
+        basis = np.stack([right, np.cross(toward, right), toward])
+        near, far = rasterize_both_sides(vertices * shrink, faces, basis, DEPTH_SIZE)
+        pictures += [(basis, near.depth / shrink), (basis * [[1], [1], [-1]], far.depth / shrink)]
+    return pictures
+
+
+def free_directions(points, pictures):
+    """Which directions leave the object from each point: points (K, 3) -> (K, DIRECTIONS) bool."""
+    free = np.empty((len(points), len(pictures)), bool)
+    scale = DEPTH_SIZE / (2 * DEPTH_EXTENT)
+    for number, (basis, depth) in enumerate(pictures):
+        right, up, toward = basis @ points.T
+        column = np.clip(DEPTH_SIZE / 2 - 0.5 + right * scale, 0, DEPTH_SIZE - 1.001).astype(np.int64)
+        row = np.clip(DEPTH_SIZE / 2 - 0.5 - up * scale, 0, DEPTH_SIZE - 1.001).astype(np.int64)
+        corner, flat = row * DEPTH_SIZE + column, depth.ravel()
+        # In front of all four pixels around it: half a pixel of a steep surface must not make a point free
+        nearest = np.maximum.reduce([flat[corner + step] for step in (0, 1, DEPTH_SIZE, DEPTH_SIZE + 1)])
+        free[:, number] = toward > nearest
+    return free
+
+
+def outer_surface(mesh, count, rng):
+    """Sample the part of a mesh's surface that some direction sees.
+
+    Args:
+        mesh: utils.mesh.mesh.Mesh in the normalised frame.
+        count: samples drawn by area; those inside the object are dropped.
+        rng: np.random.Generator.
+    Returns:
+        OuterSurface.
+    """
+    pictures = depth_pictures(mesh.vertices, mesh.faces)
+    points, normals, _ = sample_surface(mesh, count, rng)
+    points, normals = points.astype(np.float64), normals.astype(np.float64)
+    cosine = normals @ np.stack([basis[2] for basis, _ in pictures]).T
+    front = (free_directions(points + OFF_SURFACE * normals, pictures) & (cosine > 0.1)).any(axis=1)
+    back = (free_directions(points - OFF_SURFACE * normals, pictures) & (cosine < -0.1)).any(axis=1)
+    seen = front | back
+    normals[back & ~front] *= -1
+    return OuterSurface(points[seen], normals[seen], (front & back)[seen], pictures)
+
+
+def signed_distances(points, surface):
+    """Signed distance to the outer surface, positive in solid matter; a sheet counts as SHEET_THICKNESS thick.
+
+    Args:
+        points: (K, 3) float.
+        surface: OuterSurface with at least one sample.
+    Returns:
+        (K,) float32; exact to about the distance between samples, to far less near the surface.
+    """
+    from scipy.spatial import cKDTree
+
+    distance, index = cKDTree(surface.points).query(points)
+    above = np.abs(np.einsum("kj,kj->k", points - surface.points[index], surface.normals[index]))
+    distance = np.where(distance < TANGENT_REACH, above, distance)
+    solid = ~free_directions(points, surface.pictures).any(axis=1)
+    signed = np.where(solid, distance, -distance)
+    return np.where(surface.sheet[index] & ~solid, SHEET_THICKNESS / 2 - distance, signed).astype(np.float32)

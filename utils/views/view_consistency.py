@@ -1,0 +1,263 @@
+"""Whether six views can be of one object: boxes, mirrored outlines, and the likely mistakes that would explain them.
+
+Nothing here rejects pictures; it finds what to tell their owner.
+"""
+import itertools
+
+import numpy as np
+
+from config import VIEW_NAMES
+from utils.rendering.cameras import OPPOSITE_VIEWS, VIEW_BASES, VIEW_EXTENT
+
+TOLERANCE = 0.03  # share by which outlines and box edges may differ without a note
+UNLIKE = "the six views do not fit together"  # how notes begin to say so
+GRID = 64  # cells per edge of the box in which views are compared
+RIM = 12  # cells that count as the rim of an outline
+COLOR_WEIGHT = 0.5  # of a difference of colours in [0, 1], against a share of an outline
+CLEARLY = (0.012, 1.4)  # a mistake is named if it explains the views better by this much, and this many times as well
+EDGE_NAMES = ("width", "height", "depth")  # of the object's box along x, y, z
+
+# For each view the object's axis (0 x, 1 y, 2 z) that runs along the picture's width and height.
+VIEW_AXES = np.array([[int(np.abs(VIEW_BASES[view][row]).argmax()) for row in (0, 1)] for view in VIEW_NAMES])
+
+
+def _remedies():
+    """{words: {view: (the view whose picture it should take, quarter turns counter-clockwise)}}."""
+    pairs = [pair[:2] for pair in OPPOSITE_VIEWS]
+    pairs += [pair for pair in itertools.combinations(VIEW_NAMES, 2) if pair not in pairs]
+    remedies = {f"{one} and {other} look exchanged": {one: (other, 0), other: (one, 0)} for one, other in pairs}
+    for turns, words in ((1, "a quarter turn counter-clockwise"), (2, "half a turn"), (3, "a quarter turn clockwise")):
+        other_way = {1: "clockwise", 2: "half a turn", 3: "counter-clockwise"}[turns]
+        remedies[f"top looks turned ({words} mends it)"] = {"top": ("top", turns)}
+        remedies[f"bottom looks turned ({words} mends it)"] = {"bottom": ("bottom", turns)}
+        remedies[f"top and bottom look turned ({words} of top, and {other_way} of bottom, mends it)"] = {
+            "top": ("top", turns), "bottom": ("bottom", -turns % 4)}
+    return remedies
+
+
+REMEDIES = _remedies()
+
+
+# ---- Boxes ----------------------------------------------------------------------------------------------------
+
+
+def mask_boxes(masks):
+    """Centre (6, 2) and extent (6, 2) in pixels, column then row, of what each mask (6, H, W) covers."""
+    centers, extents = np.zeros((6, 2)), np.zeros((6, 2))
+    for i, mask in enumerate(masks):
+        for k in (0, 1):
+            cover = np.pad(mask.max(axis=k) / mask.max(), 1)  # relative: a hair-thin object never reaches full cover
+            hits = np.flatnonzero(cover >= 0.5)
+            first, last = hits[0], hits[-1]
+            # The share by which the outermost pixels are covered says where between pixels the edge lies.
+            low = first + 1 - cover[first] - cover[first - 1]
+            high = last + cover[last] + cover[last + 1]
+            centers[i, k], extents[i, k] = (low + high) / 2 - 1, max(high - low, 0.5)
+    return centers, extents
+
+
+def common_scale(extents):
+    """The one box that twelve measures in six scales fit best.
+
+    Each picture has a scale of its own (pixels per unit). The six masks give each edge of the object's box four
+    times, so six scales and three edges follow by least squares on the logarithms of the twelve extents.
+
+    Args:
+        extents: (6, 2) from `mask_boxes`.
+    Returns:
+        scales: (6,) pixels of each view per unit.
+        edges: (3,) of the box along x, y, z; the longest is 2.
+        mismatch: (6, 2) how far each measure is from the box, as a share of the longer extent of its view.
+    """
+    # Unknowns: log scale of six views, log edge of three axes. A measure is worth its pixels: one pixel of error
+    # is a large share of a short extent.
+    rows = np.zeros((13, 9))
+    rows[np.arange(12), np.repeat(np.arange(6), 2)] = 1
+    rows[np.arange(12), 6 + VIEW_AXES.ravel()] = 1
+    rows[12, 6:] = 1  # scales and edges are only known up to a common factor
+    target = np.append(np.log(extents.ravel()), 0)
+    weights = np.append(extents.ravel(), extents.max())
+    solution = np.linalg.lstsq(rows * weights[:, None], target * weights, rcond=None)[0]
+    mismatch = np.abs(np.exp((rows @ solution - target)[:12]) - 1).reshape(6, 2)
+    longest = np.exp(solution[6:].max()) / 2
+    return (np.exp(solution[:6]) * longest, np.exp(solution[6:]) / longest,
+            mismatch * extents / extents.max(1)[:, None])
+
+
+def unequal_edges(masks):
+    """Edges of the object's box that the views measure differently, by more than TOLERANCE and three pixels.
+
+    Args:
+        masks: (6, H, H) float in [0, 1], in the project's frame.
+    Returns:
+        list of (edge name, view that shows it longest, length, view that shows it shortest, length); lengths in units.
+    """
+    pixel = 2 * VIEW_EXTENT / masks.shape[-1]
+    lengths = mask_boxes(masks)[1] * pixel
+    found = []
+    for axis, name in enumerate(EDGE_NAMES):
+        views, places = np.nonzero(VIEW_AXES == axis)
+        measured = lengths[views, places]
+        most, least = measured.argmax(), measured.argmin()
+        if measured[most] - measured[least] > max(TOLERANCE * measured[most], 3 * pixel):
+            found.append((name, VIEW_NAMES[views[most]], float(measured[most]),
+                          VIEW_NAMES[views[least]], float(measured[least])))
+    return found
+
+
+# ---- Outlines -------------------------------------------------------------------------------------------------
+
+
+def silhouette_disagreement(masks):
+    """How far the outlines of opposite views are from mirroring each other, as those of one object do.
+
+    What lies within one pixel of the other outline does not count, so hair-thin parts may be a pixel off. It cannot be
+    told which of the two is wrong, and the two of a pair exchanged for each other still mirror each other.
+
+    Args:
+        masks: (6, H, H) float in [0, 1], in the project's frame.
+    Returns:
+        {(view, opposite view): (share of their common area, 0 to 1, that belongs to one of them alone,
+        share of its picture that the view covers, the same of the opposite view)}.
+    """
+    from scipy import ndimage
+
+    shares = {}
+    for view, other, axis in OPPOSITE_VIEWS:
+        pair = [masks[VIEW_NAMES.index(name)] for name in (view, other)]
+        # Relative, as in `mask_boxes`: a hair-thin object never reaches full cover.
+        one, two = (mask >= 0.5 * mask.max() for mask in (pair[0], np.flip(pair[1], axis)))
+        near_one, near_two = (ndimage.binary_dilation(mask, np.ones((3, 3))) for mask in (one, two))
+        alone = (one & ~near_two | two & ~near_one).sum() / (one | two).sum()
+        shares[view, other] = (float(alone), float(one.mean()), float(two.mean()))
+    return shares
+
+
+# ---- Likely mistakes ------------------------------------------------------------------------------------------
+
+
+def likely_mistake(images, masks):
+    """The mistake of naming or turning views that explains the pictures clearly better than taking them as named.
+
+    Outlines alone leave much open: those of a shoe with left and right exchanged could be of a shoe too. Where two
+    faces of the box meet, though, both views show the same edge of the object, in the same colours.
+
+    Args:
+        images: (6, H, H, 3) float32 in [0, 1], over white.
+        masks: (6, H, H) float32 in [0, 1].
+    Returns:
+        None, or (words, misfit as named, misfit with the mistake mended); `_misfit` says what they measure, and the
+        words hold up to three mistakes that explain the views equally well.
+    """
+    centers, extents = mask_boxes(masks)
+    cells = [_on_its_box(*view) for view in zip(images, masks, centers, extents)]
+    known = {}  # rims of a picture in a role: most remedies share most of them
+    named = _misfit(cells, extents, {}, known)
+    misfits = {words: _misfit(cells, extents, remedy, known) for words, remedy in REMEDIES.items()}
+    ranked = sorted(misfits, key=misfits.get)
+    best = misfits[ranked[0]]
+    if named - best < CLEARLY[0] or named < CLEARLY[1] * best:
+        return None
+    equal = [words for words in ranked[:3] if misfits[words] - best < 0.1 * (named - best)]
+    return ", or ".join(equal), named, best
+
+
+def _on_its_box(image, mask, center, extent):
+    """What lies in a mask's box, stretched over GRID x GRID cells: (GRID, GRID, 4), colour and coverage in [0, 1]."""
+    from PIL import Image
+
+    low, high = (center - extent / 2).clip(0), (center + extent / 2).clip(max=mask.shape[0])
+    layers = np.concatenate([(image - 1 + mask[..., None]), mask[..., None]], axis=2).astype(np.float32)
+    layers = np.stack([np.asarray(Image.fromarray(layers[..., k]).resize(
+        (GRID, GRID), Image.Resampling.BOX, box=(*low, *high))) for k in range(4)], axis=-1)
+    layers[..., :3] = (layers[..., :3] / layers[..., 3:].clip(1e-3)).clip(0, 1)
+    return layers
+
+
+def _misfit(cells, extents, remedy, known):
+    """How badly six views explain each other after a remedy, 0 for perfectly.
+
+    The sum of three means: the share of a silhouette that the hull of all six does not cover; the mismatch of
+    `common_scale`; and, weighted, the difference of colours along the edges where two views meet.
+    """
+    taken = {view: remedy.get(view, (view, 0)) for view in VIEW_NAMES}
+    sources = [(VIEW_NAMES.index(source), turns) for source, turns in taken.values()]
+    for role, source in enumerate(sources):
+        if (role, source) not in known:
+            known[role, source] = _outline_and_rims(np.rot90(cells[source[0]], source[1]), role)
+    outlines, rims = zip(*(known[role, source] for role, source in enumerate(sources)))
+    turned = np.array([extents[index][::-1] if turns % 2 else extents[index] for index, turns in sources])
+    differences = [np.abs(rims[i][face_j][0] - rims[j][face_i][0])[rims[i][face_j][1] & rims[j][face_i][1]]
+                   for i, face_i, j, face_j in _MEETING]
+    color = np.mean([difference.mean() if difference.size else 0 for difference in differences])
+    return float(_uncovered(outlines) + common_scale(turned)[2].max(1).mean() + COLOR_WEIGHT * color)
+
+
+def _uncovered(outlines):
+    """Mean share of six silhouettes that no point of their common hull explains.
+
+    Along each axis the hull's section is what both views allow. A point (x, y) of the front view is explained if
+    some z lies in the side view's section at y and in the top view's at x: a product of matrices.
+    """
+    from scipy import ndimage
+
+    dilated = [ndimage.binary_dilation(outline, np.ones((3, 3))).astype(np.float32) for outline in outlines]
+    xy, zy, xz = (dilated[i] * dilated[i + 1] for i in (0, 2, 4))  # a cell of tolerance everywhere
+    allowed = (xy * (xz @ zy) > 0, zy * (xz.T @ xy) > 0, xz * (xy @ zy.T) > 0)
+    return np.mean([1 - (allowed[i // 2] & outline).sum() / max(1, outline.sum())
+                    for i, outline in enumerate(outlines)])
+
+
+# The side of the box, (axis, end), that each view looks at.
+_FACES = [(int(np.abs(VIEW_BASES[view][2]).argmax()), int(VIEW_BASES[view][2].sum() > 0)) for view in VIEW_NAMES]
+# The twelve edges of the box, each as two views and the faces they look at.
+_MEETING = [(i, _FACES[i], j, _FACES[j]) for i in range(6) for j in range(i + 1, 6) if _FACES[i][0] != _FACES[j][0]]
+
+
+def _outline_and_rims(cells, role):
+    """One view's outline along growing x, y, z, and the colours along its four rims.
+
+    Args:
+        cells: (GRID, GRID, 4) from `_on_its_box`.
+        role: index of the view as which it is taken.
+    Returns:
+        outline: (GRID, GRID) bool, [x, y], [z, y] or [x, z].
+        rims: {(axis, end): (colours (GRID, 3) along the other axis, (GRID,) bool where there are any)}.
+    """
+    right, up = VIEW_BASES[VIEW_NAMES[role]][:2]
+    cells = np.swapaxes(cells, 0, 1)[:: 1 if right.sum() > 0 else -1, :: -1 if up.sum() > 0 else 1]
+    outline, rims = cells[..., 3] >= 0.5, {}
+    for place, axis in enumerate(VIEW_AXES[role]):
+        lines = cells if place == 1 else np.swapaxes(cells, 0, 1)
+        for end in (0, 1):
+            line = lines[:, ::-1] if end else lines
+            near = line[..., 3] >= 0.5
+            near &= np.cumsum(near, axis=1) <= RIM
+            count = near.sum(1)
+            rims[int(axis), end] = ((line[..., :3] * near[..., None]).sum(1) / count.clip(1)[:, None], count > 0)
+    return outline, rims
+
+
+# ---- In words -------------------------------------------------------------------------------------------------
+
+
+def agreement_note(images, masks):
+    """What does not fit together in six views, for their owner.
+
+    Args:
+        images: (6, H, H, 3) float32 in [0, 1], over white; masks: (6, H, H) float32; both in the project's frame.
+    Returns:
+        str that begins with UNLIKE, or None.
+    """
+    clauses = [f"{view} and {other} do not mirror each other: they differ in {100 * alone:.0f} % of their area (they "
+               f"cover {100 * one:.1f} and {100 * two:.1f} % of their pictures)"
+               for (view, other), (alone, one, two) in silhouette_disagreement(masks).items() if alone > TOLERANCE]
+    clauses += [f"the object's {edge} is {most:.2f} in the {longest} view and {least:.2f} in the {shortest} view"
+                for edge, longest, most, shortest, least in unequal_edges(masks)]
+    mistake = likely_mistake(images, masks)
+    if mistake:
+        words, named, mended = mistake
+        clauses.append(f"{words}: the views' misfit is {named:.3f} as they are and {mended:.3f} with that mended")
+    elif clauses:
+        clauses.append("usually a view is turned, mirrored, cut off, taken from close by, or of another object")
+    return f"{UNLIKE}: {'; '.join(clauses)}" if clauses else None
