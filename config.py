@@ -74,9 +74,9 @@ class Config:
     learning_rate_stage1: float = 5e-5  # peak; linear warm-up, then cosine
     lambda_chamfer: float = 1.0  # squared distances, both directions
     lambda_coverage: float = 0.02  # distance of the worst-covered 5 % of the true surface
-    lambda_laplacian: float = 1.0  # vertices pulled to the mean of their neighbours: fewer spikes
+    lambda_laplacian: float = 1.0  # vertices pulled to the mean of their neighbors: fewer spikes
     lambda_edge: float = 0.003  # spread of edge lengths: fewer slivers
-    lambda_normal: float = 0.02  # bending between neighbouring faces
+    lambda_normal: float = 0.02  # bending between neighboring faces
 
     # Field (stage 1 with --geometry_decoder field)
     field_grid: int = 24  # cells per edge of the volume that sees the object as a whole; 0 leaves it out
@@ -92,7 +92,7 @@ class Config:
 
     # Texture (stage 2)
     geometry_checkpoint: str = ""  # empty: checkpoints/geometry_best.pth if you trained one, else the shipped one
-    texture_hidden: int = 256  # width of the colour MLP
+    texture_hidden: int = 256  # width of the color MLP
     texture_layers: int = 4  # its hidden layers
     texture_frequencies: int = 6  # octaves of the sine encoding of a position
     batch_size_stage2: int = 1  # objects per step and process
@@ -100,9 +100,9 @@ class Config:
     learning_rate_stage2: float = 1e-4  # peak; linear warm-up, then cosine
     lambda_l1l2: float = 1.0  # |difference| + squared difference of sRGB in [0, 1]
     lambda_perceptual: float = 0.1  # distance of DINOv2 features of drawn and true views
-    lambda_smooth: float = 0.02  # colour difference along mesh edges
+    lambda_smooth: float = 0.02  # color difference along mesh edges
 
-    # Optimisation (both stages)
+    # Optimization (both stages)
     weight_decay: float = 0.01  # AdamW, on matrices only
     warmup_fraction: float = 0.05  # share of all steps spent warming up
     average_weights: float = 0.0  # share of their running mean kept per step, which is judged and kept as best; stage 1

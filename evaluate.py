@@ -38,7 +38,7 @@ def parse_options(argv):
     parser.add_argument("--seed", type=int, help="of the split (default: as the checkpoint was trained)")
     parser.add_argument("--validation_fraction", type=float, help="share held out (default: as for --seed)")
     parser.add_argument("--samples", type=int, default=20000, help="points on either surface (default 20000)")
-    parser.add_argument("--picture_size", type=int, default=256, help="pixels of the judging pictures (default 256)")
+    parser.add_argument("--padded_image_size", type=int, default=256, help="pixels of the judging pictures (default 256)")
     parser.add_argument("--sheet_rows", type=int, default=12, help="worst objects on the contact sheet (default 12)")
     parser.add_argument("--grid", type=int, default=128, help="cells along the longest edge for a field (default 128)")
     parser.add_argument("--faces", type=int, default=20000, help="most faces of a field's mesh (default 20000)")
@@ -48,7 +48,7 @@ def parse_options(argv):
     parser.add_argument("--device", default="auto", help="auto (cuda, then mps, then cpu), cuda, cuda:N, mps or cpu")
     parser.add_argument("--cache_dir", default=str(ROOT / "data" / "cache"), help="small copies of pictures, UV atlas")
     options = parser.parse_args(argv)
-    for name, low, high in (("samples", 100, 1 << 22), ("picture_size", 32, 2048), ("sheet_rows", 0, 200),
+    for name, low, high in (("samples", 100, 1 << 22), ("padded_image_size", 32, 2048), ("sheet_rows", 0, 200),
                             ("grid", 16, 512), ("faces", 100, 10**7), ("seed", 0, 1 << 62),
                             ("validation_fraction", 0, 0.9), ("folds", 0, 1000)):
         value = getattr(options, name)
@@ -80,16 +80,16 @@ def reconstructor(paths, device, options):
         device: torch.device.
         options: of this script; grid, faces and cache_dir are used.
     Returns:
-        function of {view name: path} and an object's id that gives a utils.mesh.mesh.Mesh in the normalised frame.
+        function of {view name: path} and an object's id that gives a utils.mesh.mesh.Mesh in the normalized frame.
     Raises:
         UserError: a checkpoint is missing or wrong (here), or a picture is (from the function).
     """
-    from inference import load_reconstructor, picture_reader
+    from inference import image_reader, load_reconstructor
     from utils.mesh.mesh import textured_mesh
 
     run = load_reconstructor(paths[0], paths[1] if len(paths) > 1 else None, device, texture_size=TEXTURE_SIZE,
                              grid=options.grid, num_faces=options.faces, cache_dir=options.cache_dir)
-    return lambda files, object_id: textured_mesh(*run(picture_reader(files, object_id)))
+    return lambda files, object_id: textured_mesh(*run(image_reader(files, object_id)))
 
 
 def checkpoint_paths(name, texture_checkpoint=None):
@@ -174,12 +174,12 @@ def evaluate_objects(objects, methods, options, rows, sheet):
     from tqdm import tqdm
 
     from utils.evaluation.baselines import true_mesh
-    from utils.evaluation.metrics import judge, lpips_distance, make_truth
+    from utils.evaluation.metrics import evaluate_mesh, lpips_distance, make_ground_truth
 
     perceptual, left_out = lpips_distance(), 0
     for files in tqdm(objects, desc="judging", unit="object", leave=False, disable=None):
         try:
-            truth = make_truth(true_mesh(files), options.samples, options.picture_size)
+            truth = make_ground_truth(true_mesh(files), options.samples, options.padded_image_size)
         except UserError as error:
             print(f"left out: {error}")
             left_out += 1
@@ -198,7 +198,7 @@ def evaluate_objects(objects, methods, options, rows, sheet):
                 print(f"left out: {name} on {files.id}: the mesh is empty or has vertices that are not finite")
                 left_out += 1
                 continue
-            scores[name], pictures = judge(mesh, truth, perceptual)
+            scores[name], pictures = evaluate_mesh(mesh, truth, perceptual)
             drawn[name] = pictures["novel"]
             rows.append({"id": files.id, "method": name, "seconds": seconds} | scores[name])
         shown = next(iter(methods))
@@ -226,11 +226,11 @@ def _keep_worst(sheet, files, shown, scores, drawn, truth, count):
 def report(rows, sheet, protocol, output):
     """Print the tables and write every file of the results folder."""
     from utils.evaluation.contact_sheet import write_sheet
-    from utils.evaluation.report import compare_with_hull, report_text, summarise, write_results
+    from utils.evaluation.report import compare_with_hull, report_text, summarize, write_results
 
     if not rows:
         raise UserError("no object could be judged (see above)")
-    summary, comparison = summarise(rows), compare_with_hull(rows)
+    summary, comparison = summarize(rows), compare_with_hull(rows)
     print("\n" + report_text(summary, comparison, protocol))
     write_results(output, rows, summary, comparison, protocol)
     if sheet:
@@ -248,20 +248,20 @@ def protocol_lines(options, count, what, checkpoints):
         checkpoints: list of Path.
     """
     from utils.evaluation.metrics import THRESHOLDS
-    from utils.io.files import content_key
+    from utils.io.files import content_hash
 
     thresholds = ", ".join(f"{value:g}" for value in THRESHOLDS)
     return [
         f"objects: {count}, {what}",
-        "frame: the reference's box centred at the origin, its longest edge 2; predictions compared as they are, "
+        "frame: the reference's box centerd at the origin, its longest edge 2; predictions compared as they are, "
         "no alignment",
         f"surfaces: {options.samples} samples on either by area, seeded; a sample counts if one of the 26 directions "
-        "to a grid cell's neighbours leaves the object unobstructed; cd_l1 is half the sum of both mean nearest "
+        "to a grid cell's neighbors leaves the object unobstructed; cd_l1 is half the sum of both mean nearest "
         f"distances; F-scores at {thresholds}",
-        f"pictures: unlit, {options.picture_size} px; novel: 8 oblique cameras (azimuth 22.5 + 45 i, elevation +30 and "
+        f"pictures: unlit, {options.padded_image_size} px; novel: 8 oblique cameras (azimuth 22.5 + 45 i, elevation +30 and "
         "-20 in turn); input: the six views; PSNR in dB over the union of both silhouettes, over white",
         "95 %: bootstrap interval of the mean over objects, 2000 draws, seed 0",
-    ] + [f"checkpoint: {path.relative_to(ROOT) if path.is_relative_to(ROOT) else path}, content {content_key([path])}"
+    ] + [f"checkpoint: {path.relative_to(ROOT) if path.is_relative_to(ROOT) else path}, content {content_hash([path])}"
          for path in dict.fromkeys(checkpoints)]
 
 
@@ -347,18 +347,18 @@ def check_leaks(train_objects, held_out_objects, cache_dir):
                 continue
             points[files.id] = load_cached(entry)["points"]
         for name, small in thumbnails(side, cache_dir).items():
-            pictures[name] = near_duplicates.small_pictures(small.images)
+            pictures[name] = near_duplicates.small_images(small.images)
         sides.append([files.id for files in side])
 
     def split(values):
         return [{name: values[name] for name in side if name in values} for side in sides]
 
     found = [("meshes", near_duplicates.SHAPE_DISTANCE, near_duplicates.similar_shapes(*split(points))),
-             ("pictures", near_duplicates.PICTURE_DISTANCE, near_duplicates.similar_pictures(*split(pictures)))]
+             ("pictures", near_duplicates.IMAGE_DISTANCE, near_duplicates.similar_images(*split(pictures)))]
     for what, threshold, pairs in found:
         print(f"{len(pairs)} pairs of held-out and training {what} nearer than {threshold} (" + (
             "cd_l1, over quarter turns and mirror images" if what == "meshes" else
-            f"colour difference of {THUMBNAIL_SIZE // 4} px pictures, sRGB in [0, 1]") + ")")
+            f"color difference of {THUMBNAIL_SIZE // 4} px pictures, sRGB in [0, 1]") + ")")
         for distance, held_out, train in pairs:
             print(f"  {distance:.4f}  held out {held_out}  training {train}")
     return sum(len(pairs) for _, _, pairs in found)
@@ -379,7 +379,7 @@ def common_options(options):
 def run_folds(objects, options, passed):
     """k-fold: every object is judged by a model that did not see it; returns how many were left out."""
     from utils.device import resolve_device
-    from utils.evaluation.retrain import check_training_options, train_once
+    from utils.evaluation.retrain import check_training_options, run_training
     from utils.io.checkpoint import load_checkpoint
 
     check_training_options(passed)
@@ -387,7 +387,7 @@ def run_folds(objects, options, passed):
     rows, sheet, left_out, checkpoints = [], [], 0, []
     for fold in range(options.folds):
         folder = Path(options.output) / f"fold_{fold}"
-        paths = train_once(folder, common + ["--num_folds", str(options.folds), "--fold", str(fold)])
+        paths = run_training(folder, common + ["--num_folds", str(options.folds), "--fold", str(fold)])
         held_out = set(load_checkpoint(paths[0], KINDS)["validation_ids"])
         train = [files for name, files in objects.items() if name not in held_out]
         learned = {"model": reconstructor(paths, resolve_device(options.device), options)}
@@ -408,7 +408,7 @@ def run_learning_curve(objects, options, passed):
     """
     from utils.device import resolve_device
     from utils.evaluation.report import write_learning_curve
-    from utils.evaluation.retrain import check_training_options, train_once
+    from utils.evaluation.retrain import check_training_options, run_training
     from utils.io.checkpoint import load_checkpoint
 
     cfg, common = check_training_options(passed), common_options(options) + passed
@@ -416,7 +416,7 @@ def run_learning_curve(objects, options, passed):
     for share in SHARES:
         epochs = [f"--{name}={round(getattr(cfg, name) / share)}"
                   for name in ("num_epochs_stage1", "num_epochs_stage2", "validate_every")]
-        paths = train_once(Path(options.output) / f"share_{share:.0%}".rstrip("%"),
+        paths = run_training(Path(options.output) / f"share_{share:.0%}".rstrip("%"),
                            common + epochs + ["--training_share", str(share)])
         checkpoint = load_checkpoint(paths[0], KINDS)
         held_out, name = checkpoint["validation_ids"], f"{share:.0%} of training"

@@ -19,9 +19,9 @@ PREVIEW_SIZE = 256  # pixels per picture of the preview; what the field reads to
 GRID, FACES = 128, 20000  # of a field's mesh, unless asked otherwise
 SMOOTHING = 0.7  # grid steps; standard deviation of the Gaussian over a field
 KINDS = {"points": "geometry", "field": "field"}  # of the checkpoints of the two decoders
-LARGEST_PICTURE = 1024  # pixels; colours are taken from pictures of at most this size
-FIELD_SIZES = (PREVIEW_SIZE, None)  # of the pictures that a field reads: for its shape, and for its colours
-TEXELS_AT_ONCE = 1 << 17  # bounds the memory of colouring, whatever the texture size
+LARGEST_IMAGE = 1024  # pixels; colors are taken from pictures of at most this size
+FIELD_SIZES = (PREVIEW_SIZE, None)  # of the pictures that a field reads: for its shape, and for its colors
+TEXELS_AT_ONCE = 1 << 17  # bounds the memory of coloring, whatever the texture size
 
 
 def parse_options(argv):
@@ -63,7 +63,7 @@ def parse_options(argv):
 class TexturedShape(NamedTuple):
     """A mesh as it is written.
 
-    vertices (N, 3) float in the normalised frame; faces (F, 3) int; uvs (T, 2) float32 in [0, 1]; face_uvs (F, 3) int,
+    vertices (N, 3) float in the normalized frame; faces (F, 3) int; uvs (T, 2) float32 in [0, 1]; face_uvs (F, 3) int,
     indices into uvs; picture (H, W, 3) uint8.
     """
 
@@ -80,7 +80,7 @@ def load_reconstructor(geometry_checkpoint, texture_checkpoint, device, *, textu
 
     Args:
         geometry_checkpoint: path.
-        texture_checkpoint: path, or None for your own best, else the shipped one; a field, which takes its colours from
+        texture_checkpoint: path, or None for your own best, else the shipped one; a field, which takes its colors from
             the pictures, has none.
         device: torch.device.
         texture_size: texels per edge of the texture.
@@ -89,7 +89,7 @@ def load_reconstructor(geometry_checkpoint, texture_checkpoint, device, *, textu
         cache_dir: folder that keeps the point decoder's UV atlas, or None.
     Returns:
         function of `read` that gives a TexturedShape; read(size) gives SixViews of `size` pixels, read(None) of as many
-        as the pictures have, up to LARGEST_PICTURE. Its attribute `sizes` holds the sizes that it will ask for.
+        as the pictures have, up to LARGEST_IMAGE. Its attribute `sizes` holds the sizes that it will ask for.
     Raises:
         UserError: a checkpoint is missing or wrong.
     """
@@ -99,7 +99,7 @@ def load_reconstructor(geometry_checkpoint, texture_checkpoint, device, *, textu
         from models.field_model import load_field_model
 
         if texture_checkpoint:
-            raise UserError(f"{texture_checkpoint}: a field takes its colours from the pictures; leave "
+            raise UserError(f"{texture_checkpoint}: a field takes its colors from the pictures; leave "
                             "--texture_checkpoint out, or choose --geometry points")
         field = load_field_model(geometry_checkpoint)[0].to(device)
 
@@ -168,28 +168,34 @@ def reconstruct_field(model, read, grid, num_faces, texture_size):
 
     from models.field_model import field_on_grid
     from utils.mesh.isosurface import mesh_from_grid
-    from utils.mesh.smoothing import vertex_normals, without_ripples
-    from utils.multiview.field_cleanup import enforce_silhouettes, keep_main_parts, may_move, smoothed, without_pits
-    from utils.multiview.photo_consistency import agree_with_pictures
+    from utils.mesh.smoothing import taubin_smooth, vertex_normals
+    from utils.multiview.field_cleanup import (
+        close_pits,
+        enforce_silhouettes,
+        masked_gaussian,
+        max_displacement,
+        remove_small_components,
+    )
+    from utils.multiview.photo_consistency import refine_by_photo_consistency
     from utils.multiview.texture_projection import project_colors
     from utils.multiview.view_maps import view_maps
-    from utils.multiview.visual_hull import edge_distances, grid_axes, hull_on_grid
+    from utils.multiview.visual_hull import grid_axes, hull_on_grid, silhouette_sdf
     from utils.rendering.uv_atlas import make_atlas
 
     views, sharp = (read(size) for size in FIELD_SIZES)
-    distances = edge_distances(views.masks)
+    distances = silhouette_sdf(views.masks)
     maps, box = view_maps(views.images, views.masks, distances)
     axes = grid_axes(box, grid)
     hull = hull_on_grid(distances, axes)
     if not (hull > 0).any():
         raise UserError(f"{views.id}: the six outlines have no body in common; is each picture under its right name?")
-    field = without_pits(smoothed(field_on_grid(model, maps, axes, hull), hull, SMOOTHING), hull)
-    field = keep_main_parts(enforce_silhouettes(field, hull, distances, axes))
+    field = close_pits(masked_gaussian(field_on_grid(model, maps, axes, hull), hull, SMOOTHING), hull)
+    field = remove_small_components(enforce_silhouettes(field, hull, distances, axes))
     vertices, faces = mesh_from_grid(field, axes, num_faces)
-    vertices = without_ripples(vertices, faces, may_move(vertices, distances))
-    vertices = agree_with_pictures(vertices, faces, views.images, views.masks, distances)
-    still = np.isfinite(may_move(vertices, distances))  # the outlines' ripples are out already
-    vertices = without_ripples(vertices, faces, np.where(still, 0, np.inf))
+    vertices = taubin_smooth(vertices, faces, max_displacement(vertices, distances))
+    vertices = refine_by_photo_consistency(vertices, faces, views.images, views.masks, distances)
+    still = np.isfinite(max_displacement(vertices, distances))  # the outlines' ripples are out already
+    vertices = taubin_smooth(vertices, faces, np.where(still, 0, np.inf))
 
     atlas = make_atlas(vertices, faces, texture_size)
     corners, weights = faces[atlas.texel_faces], atlas.texel_weights[..., None]
@@ -202,13 +208,13 @@ def reconstruct_field(model, read, grid, num_faces, texture_size):
                          picture.reshape(texture_size, texture_size, 3))
 
 
-def picture_reader(files, object_id, masks=None, remove_background=None):
+def image_reader(files, object_id, masks=None, remove_background=None):
     """`read` for a reconstructor: a function of a size that reads an object's six pictures once per size.
 
     Args:
         files, object_id, masks, remove_background: see utils.views.six_views.read_framed_views.
     Returns:
-        function of a size in pixels (None: as many as the largest picture has, up to LARGEST_PICTURE) that gives
+        function of a size in pixels (None: as many as the largest picture has, up to LARGEST_IMAGE) that gives
         SixViews; its attribute `note` holds what the first reading had to say, or None.
     """
     from PIL import Image
@@ -222,7 +228,7 @@ def picture_reader(files, object_id, masks=None, remove_background=None):
             size = PREVIEW_SIZE
             for path in files.values():
                 with Image.open(path) as picture:
-                    size = max(size, min(max(picture.size), LARGEST_PICTURE))
+                    size = max(size, min(max(picture.size), LARGEST_IMAGE))
         if size not in kept:
             views, note = read_framed_views(files, size, object_id, masks, remove_background)
             read.note = note if not kept else read.note
@@ -258,7 +264,7 @@ def reconstruct(geometry, texture, shape_images, color_images, atlas, texture_si
             for index, weight in zip(corners.split(TEXELS_AT_ONCE), weights.split(TEXELS_AT_ONCE))])
     picture = np.empty((texture_size * texture_size, 3), np.uint8)
     colors = (colors.cpu().numpy() * 255).round().astype(np.uint8)
-    picture[:] = colors.mean(0).round()  # texels that no face shows: the mean colour, for far-off mip levels
+    picture[:] = colors.mean(0).round()  # texels that no face shows: the mean color, for far-off mip levels
     picture[atlas.texels] = colors
     return vertices.cpu().numpy(), picture.reshape(texture_size, texture_size, 3)
 
@@ -283,7 +289,7 @@ def write_preview(path, images, mesh):
     import numpy as np
     from PIL import Image
 
-    from utils.io.files import replacing
+    from utils.io.files import atomic_write
     from utils.rendering.cameras import camera_basis
     from utils.rendering.rasterizer import over_white, render, render_views
 
@@ -296,7 +302,7 @@ def write_preview(path, images, mesh):
         smaller = replace(mesh, vertices=mesh.vertices * min(1.0, 1.05 / reach))
         oblique.append(over_white(render(smaller, basis, PREVIEW_SIZE)))
     sheet = np.concatenate([np.concatenate(inputs + oblique[:1], axis=1), np.concatenate(views + oblique[1:], axis=1)])
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         Image.fromarray(sheet).save(temporary)
 
 
@@ -341,9 +347,9 @@ def main(argv):
     print(f"model: {geometry}, device: {device}, ready in {time.perf_counter() - started:.1f} s")
 
     def read_ahead(object_id):
-        """Read an object's pictures; returns `read`, see `picture_reader`."""
+        """Read an object's pictures; returns `read`, see `image_reader`."""
         masks = find_masks(options.mask_dir, object_id, alone=len(sets) == 1) if options.mask_dir else None
-        read = picture_reader(sets[object_id], object_id, masks, remove_background)
+        read = image_reader(sets[object_id], object_id, masks, remove_background)
         for size in (PREVIEW_SIZE, *run.sizes):
             read(size)
         return read

@@ -17,13 +17,19 @@ from pathlib import Path
 import numpy as np
 
 from config import PATCH_SIZE, SAMPLE_DIR, VIEW_NAMES, Config, UserError, parse_config, run_script
-from utils.io.file_index import read_index, remembered_key, write_index
-from utils.io.files import content_key, replacing
-from utils.mesh.mesh import normalise, sample_surface
+from utils.io.file_index import cached_hash, read_index, write_index
+from utils.io.files import atomic_write, content_hash
+from utils.mesh.mesh import normalize, sample_surface
 from utils.mesh.mesh_io import mesh_dependencies, read_mesh
 from utils.multiview.view_maps import MAP_SIZE
 from utils.training_data.augment import AUGMENT_VERSION, augmented
-from utils.training_data.field_samples import FIELD_VERSION, drawn_arrays, field_arrays, joined, turned
+from utils.training_data.field_samples import (
+    FIELD_VERSION,
+    composite,
+    field_arrays,
+    random_rotation,
+    render_field_arrays,
+)
 from utils.training_data.synthetic_shapes import synthetic_shape
 from utils.views.six_views import (  # noqa: F401 (offered here too)
     FRAMED,
@@ -33,7 +39,7 @@ from utils.views.six_views import (  # noqa: F401 (offered here too)
     frame_views,
     in_one_line,
     is_framed,
-    match_pictures,
+    match_images,
     read_framed_views,
     read_six_views,
     view_problems,
@@ -75,7 +81,7 @@ class UnusableObject(UserError):
     """A mesh or picture of one object cannot be used: training goes on without the object."""
 
 
-def picture_size(image_size):
+def padded_image_size(image_size):
     """`image_size` in pixels, rounded up to a multiple of the encoder's patch edge (512 -> 518)."""
     return -(-image_size // PATCH_SIZE) * PATCH_SIZE
 
@@ -98,7 +104,7 @@ def find_view_sets(folder):
     found, problems, strays = {}, [], []
     subfolders = sorted(path for path in folder.iterdir() if _is_visible_folder(path)) if folder.is_dir() else []
     for place in [folder] + subfolders:
-        groups, unknown = match_pictures(place)
+        groups, unknown = match_images(place)
         strays += [(object_id or place.resolve().name, hint) for object_id, hint in unknown]
         for object_id, views in groups.items():
             name = object_id or place.resolve().name
@@ -137,7 +143,7 @@ def find_objects(obj_dir, images_dir):
     for path, what in ((obj_dir, "meshes"), (images_dir, "pictures")):
         if not path.is_dir():
             raise UserError(f"{path}: no such folder of {what}; {_layout(obj_dir, images_dir)}")
-    groups, strays = match_pictures(images_dir)
+    groups, strays = match_images(images_dir)
     nameless = groups.pop("", {})
     problems = [Problem(object_id, "unknown view name", hint) for object_id, hint in strays]
     problems += [Problem("", "picture without id", f"{path.name}: expected <id>_{path.name}")
@@ -280,7 +286,7 @@ def cache_object(files, cache_dir, num_surface_samples, image_size, index=None):
         files: ObjectFiles.
         cache_dir: folder.
         num_surface_samples: points K on the surface.
-        image_size: picture edge in pixels, rounded up by `picture_size`.
+        image_size: picture edge in pixels, rounded up by `padded_image_size`.
         index: dict from utils.io.file_index.read_index, by which files that have not changed are known without being
             read; it is added to.
     Returns:
@@ -289,18 +295,18 @@ def cache_object(files, cache_dir, num_surface_samples, image_size, index=None):
         UnusableObject: the mesh or a picture cannot be used.
         UserError: the cache cannot be written.
     """
-    size, pictures = picture_size(image_size), [files.images[view] for view in VIEW_NAMES]
+    size, pictures = padded_image_size(image_size), [files.images[view] for view in VIEW_NAMES]
     index = {} if index is None else index
     try:
-        mesh_key = remembered_key(index, files.mesh, lambda: mesh_dependencies(files.mesh))
-        pictures_key = remembered_key(index, pictures[0], lambda: pictures)
+        mesh_key = cached_hash(index, files.mesh, lambda: mesh_dependencies(files.mesh))
+        images_key = cached_hash(index, pictures[0], lambda: pictures)
     except OSError as error:
         raise UnusableObject(f"{error.filename}: cannot be read ({error.strerror})") from None
     except UserError as error:
         raise UnusableObject(str(error)) from None
     # Mesh samples and pictures apart: another picture size does not sample the mesh again.
-    surface_key = content_key([], mesh_key, SURFACE_VERSION, num_surface_samples)
-    views_key = content_key([], pictures_key, VIEWS_VERSION, size, VIEW_NAMES)
+    surface_key = content_hash([], mesh_key, SURFACE_VERSION, num_surface_samples)
+    views_key = content_hash([], images_key, VIEWS_VERSION, size, VIEW_NAMES)
     surface = Path(cache_dir) / f"{files.id[:100]}-surface-{surface_key}.bin"
     views = Path(cache_dir) / f"{files.id[:100]}-views-{views_key}.npz"
     try:
@@ -355,16 +361,16 @@ def _read_arrays(entry, pictures, check):
 
 
 def _store_surface(path, mesh_path, count, key):
-    """Sample a mesh into one (3, K, 3) float32 array: points, normals, colours; returns the mesh's warnings.
+    """Sample a mesh into one (3, K, 3) float32 array: points, normals, colors; returns the mesh's warnings.
 
     Bare numbers are read in a sixth of the time of an archive; what to check them by lies beside them.
     """
     mesh, warnings = read_mesh(mesh_path)
-    mesh.vertices = normalise(mesh.vertices, mesh.faces)
+    mesh.vertices = normalize(mesh.vertices, mesh.faces)
     surface = np.stack(sample_surface(mesh, count, np.random.default_rng(int(key, 16)))).astype(np.float32)
-    with replacing(path.with_suffix(".json")) as temporary:
+    with atomic_write(path.with_suffix(".json")) as temporary:
         temporary.write_text(json.dumps({"crc32": zlib.crc32(surface), "warnings": list(warnings)}))
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         surface.tofile(temporary)
     return warnings
 
@@ -380,7 +386,7 @@ def _surface_record(path):
 def _store_views(path, files, size):
     """Read six pictures into a cache file; returns what there is to say of them, or ""."""
     views, note = read_framed_views(files.images, size, files.id)
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         np.savez(temporary, images=np.round(views.images * 255).astype(np.uint8),
                  masks=np.round(views.masks * 255).astype(np.uint8), note=np.array(note or ""))
     return note or ""
@@ -440,7 +446,7 @@ class SixViewDataset:
     An item is asked for by its index, or by (index, variant): variant 0 is the object as it is, any other number
     the augmentation of that number, the same whenever it is asked for. It is a dict: id str; variant int; images
     (6, 3, S, S) float32 in [0, 1] over white and masks (6, S, S) float32, both in VIEW_NAMES order; points, normals
-    and colors (K, 3) float32 of the true surface in the normalised frame.
+    and colors (K, 3) float32 of the true surface in the normalized frame.
 
     Args:
         cached: list of CachedObject, all of one image size and sample count.
@@ -474,12 +480,12 @@ class SixViewDataset:
         """(id, variant) of the item that `key`, (index, variant), asks for."""
         return self.cached[key[0]].id, key[1]
 
-    def pictures_key(self, key):
+    def images_key(self, key):
         """str that names the pictures of item `key`, (index, variant), by their content."""
         entry, variant = self.cached[key[0]], key[1]
         # How far a stretched object is scaled depends on its surface samples too.
         change = (AUGMENT_VERSION, variant, self.turns, entry.surface.name) if variant else ()
-        return f"{entry.id[:100]}-{variant}-{content_key([], entry.views.name, *change)}"
+        return f"{entry.id[:100]}-{variant}-{content_hash([], entry.views.name, *change)}"
 
 
 class FieldDataset:
@@ -507,12 +513,12 @@ class FieldDataset:
         entry, rng = self.cached[index], variant_rng(self.cached[index].id, variant)
         kind = rng.choice(("turned", "joined", "solid"), p=VARIANT_SHARES) if variant else "given"
         parts = [entry] + [self.cached[other] for other in rng.choice(len(self.cached), 2)[:2 * (kind == "joined")]]
-        name = content_key([], FIELD_VERSION, kind, entry.views.name, *(part.surface.name for part in parts))
+        name = content_hash([], FIELD_VERSION, kind, entry.views.name, *(part.surface.name for part in parts))
         path = entry.cache_dir / f"{entry.id[:100]}-field-{variant}-{name}.npz"
         arrays = _read_field(path)
         if arrays is None:
             arrays = make_field_item([part.files for part in parts], kind, rng)
-            with replacing(path) as temporary:
+            with atomic_write(path) as temporary:
                 np.savez(temporary, **arrays)
         return {name: torch.from_numpy(array) for name, array in arrays.items()} | {"id": entry.id, "variant": variant}
 
@@ -531,14 +537,14 @@ def make_field_item(files, kind, rng):
     """
     if kind == "solid":
         solids = [synthetic_shape(rng) for _ in range(rng.choice((1, 2, 3), p=(0.7, 0.2, 0.1)))]
-        return drawn_arrays(joined(solids, rng) if len(solids) > 1 else solids[0], rng)
+        return render_field_arrays(composite(solids, rng) if len(solids) > 1 else solids[0], rng)
     meshes = [read_mesh(each.mesh)[0] for each in files]
     for mesh in meshes:
-        mesh.vertices = normalise(mesh.vertices, mesh.faces)
+        mesh.vertices = normalize(mesh.vertices, mesh.faces)
     if kind == "given":
         views, _ = read_framed_views(files[0].images, 2 * MAP_SIZE, files[0].id)
         return field_arrays(meshes[0], views.images, views.masks, rng)
-    return drawn_arrays(turned(meshes[0], rng) if kind == "turned" else joined(meshes[:rng.integers(2, 4)], rng), rng)
+    return render_field_arrays(random_rotation(meshes[0], rng) if kind == "turned" else composite(meshes[:rng.integers(2, 4)], rng), rng)
 
 
 def _read_field(path):

@@ -41,22 +41,22 @@ def train(cfg):
     from utils.device import make_accelerator
     from utils.io.checkpoint import load_checkpoint, load_weights, save_checkpoint, stored_weights
     from utils.io.files import check_writable
-    from utils.training.best_checkpoint import BestKeeper
+    from utils.training.best_checkpoint import BestCheckpoint
     from utils.training.loop import (
-        lr_at,
+        check_architecture,
+        check_finite,
+        learning_rate_at,
         make_optimizer,
-        only_main_process_talks,
         running_mean,
         seed_everything,
-        set_rate,
-        stop_if_not_finite,
-        stop_if_other_sizes,
+        set_learning_rate,
+        silence_other_ranks,
     )
     from utils.training.run_log import RunLog
 
     # Device
     accelerator = make_accelerator(cfg.device, cfg.mixed_precision, cfg.gradient_accumulation_steps)
-    only_main_process_talks(accelerator)
+    silence_other_ranks(accelerator)
     for folder in (cfg.checkpoint_dir, cfg.log_dir):
         check_writable(folder)
     print(f"device: {accelerator.device}, processes: {accelerator.num_processes}, precision: {cfg.mixed_precision}")
@@ -79,7 +79,7 @@ def train(cfg):
     first_epoch, step, start_score = 0, 0, None
     if cfg.resume:
         saved = load_checkpoint(last_path, stage.kind)
-        stop_if_other_sizes(saved["model_args"], model.model_args(), last_path)
+        check_architecture(saved["model_args"], model.model_args(), last_path)
         if saved.get("average") and not cfg.average_weights:
             raise UserError(f"{last_path}: holds a running mean of the weights, which would be lost; go on with "
                             f"--average_weights {saved['config']['average_weights']:g}")
@@ -89,11 +89,11 @@ def train(cfg):
         print(f"resumed from {last_path}: {first_epoch} epochs done")
     elif cfg.initial_weights:
         given = load_checkpoint(cfg.initial_weights, stage.kind)
-        stop_if_other_sizes(given["model_args"], model.model_args(), cfg.initial_weights)
+        check_architecture(given["model_args"], model.model_args(), cfg.initial_weights)
         load_weights(model, given["weights"], cfg.initial_weights)
         print(f"begins with the weights of {cfg.initial_weights}")
     old_best = load_checkpoint(best_path, stage.kind) if best_path.is_file() else None
-    keeper = BestKeeper(best_path, validation_ids, old_best, stage.scored_by)
+    keeper = BestCheckpoint(best_path, validation_ids, old_best, stage.scored_by)
     log = RunLog(cfg.log_dir, stage.name, config_as_dict(cfg), first_epoch if cfg.resume else None,
                  accelerator.is_main_process)
 
@@ -147,10 +147,10 @@ def train(cfg):
                    disable=None if log.active else True)  # None: a bar on a terminal, none in a file
         for batch in bar:
             with accelerator.accumulate(model):
-                rate = lr_at(step, total_steps, stage.rate, cfg.warmup_fraction)
-                set_rate(optimizer, rate)
+                rate = learning_rate_at(step, total_steps, stage.rate, cfg.warmup_fraction)
+                set_learning_rate(optimizer, rate)
                 total, parts = stage.losses(model, batch, epoch)
-                stop_if_not_finite(total, parts, step, batch["id"])
+                check_finite(total, parts, step, batch["id"])
                 accelerator.backward(total)
                 if accelerator.sync_gradients:
                     accelerator.clip_grad_norm_(model.parameters(), cfg.gradient_clip)
@@ -232,10 +232,10 @@ def points_stage(cfg, accelerator, train_objects, validation_objects):
     from models.losses import geometry_loss
     from utils.training.loop import (
         STATISTICS_OBJECTS,
-        drawn_points,
         sample_generator,
         shuffled_views,
-        uniform_draws,
+        subsample_points,
+        uniform_noise,
     )
 
     device = accelerator.device
@@ -275,8 +275,8 @@ def points_stage(cfg, accelerator, train_objects, validation_objects):
         keys = zip(batch["id"], batch["variant"].tolist())
         views = [pooled[key] for key in keys] if frozen else batch["images"].cpu()
         views = shuffled_views(views, generators).to(device)
-        points, = drawn_points([batch["points"].cpu()], cfg.num_loss_samples, generators)
-        draws = uniform_draws(cfg.num_loss_samples, 3, generators).to(device)
+        points, = subsample_points([batch["points"].cpu()], cfg.num_loss_samples, generators)
+        draws = uniform_noise(cfg.num_loss_samples, 3, generators).to(device)
         vertices = network(None, pooled=views) if frozen else network(views)
         return geometry_loss(vertices, accelerator.unwrap_model(network).template, points.to(device), draws, weights)
 
@@ -292,9 +292,9 @@ def field_stage(cfg, accelerator, train_objects, validation_objects):
     from load_data import FieldDataset, make_loader
     from models.encoder import cached_tokens, load_encoder, weights_key
     from models.field_model import FieldModel, field_loss
-    from models.view_cameras import moved_box, moved_points, random_colors, random_space, view_cameras
+    from models.view_cameras import augment_space, random_colors, transform_box, transform_points, view_cameras
     from utils.multiview.view_maps import MAP_SIZE
-    from utils.training.loop import drawn_points, sample_generator
+    from utils.training.loop import sample_generator, subsample_points
 
     encoder, token_size, token_folder, with_tokens = None, 0, None, {}
     if cfg.field_tokens:  # never trained: its tokens are kept, so the loop encodes each picture once
@@ -316,17 +316,17 @@ def field_stage(cfg, accelerator, train_objects, validation_objects):
     def losses(network, batch, epoch):
         """Loss of one batch; what is random in it depends on the seed, the epoch and each object's id alone."""
         generators = [sample_generator(cfg.seed, epoch, object_id) for object_id in batch["id"]]
-        points, distances = drawn_points([batch["points"].cpu(), batch["distances"].cpu().float().unsqueeze(-1)],
+        points, distances = subsample_points([batch["points"].cpu(), batch["distances"].cpu().float().unsqueeze(-1)],
                                          cfg.field_points, generators)
         points, distances = points.to(accelerator.device), distances.squeeze(-1).to(accelerator.device)
         maps, box = batch["maps"].to(accelerator.device).float(), batch["box"].to(accelerator.device)
         cameras, tokens = view_cameras(len(maps), maps.device), None
         if encoder:
-            # Of the pictures as they are: another space has other cameras alone, and other colours do not reach them
+            # Of the pictures as they are: another space has other cameras alone, and other colors do not reach them
             tokens = cached_tokens(encoder, maps[:, :, :3], token_size, token_folder).to(maps.device)
         if epoch != "validation":
-            matrix, cameras = random_space(box, generators, cfg.field_stretch)
-            points, box = moved_points(points, matrix), moved_box(box, matrix)
+            matrix, cameras = augment_space(box, generators, cfg.field_stretch)
+            points, box = transform_points(points, matrix), transform_box(box, matrix)
             distances = distances * matrix.det().abs().pow(1 / 3)[:, None]  # about right for a stretched object
             maps = random_colors(maps, generators)
         output, hull = network(points, maps, cameras, box, tokens)
@@ -355,7 +355,7 @@ def fit_mean_shape(model, dataset, weights, cfg):
     import torch
 
     from models.losses import geometry_loss
-    from utils.training.loop import drawn_points, lr_at, sample_generator, uniform_draws
+    from utils.training.loop import learning_rate_at, sample_generator, subsample_points, uniform_noise
 
     bias, start = model.decoder.head.bias, model.decoder.start
     offsets = torch.zeros_like(start, requires_grad=True)
@@ -365,11 +365,11 @@ def fit_mean_shape(model, dataset, weights, cfg):
                       for i in range(MEAN_SHAPE_OBJECTS)]
         chosen = [int(torch.randint(len(dataset), (), generator=generator)) for generator in generators]
         points = torch.stack([dataset[index]["points"] for index in chosen])
-        points, = drawn_points([points], cfg.num_loss_samples, generators)
-        draws = uniform_draws(cfg.num_loss_samples, 3, generators).to(start.device)
+        points, = subsample_points([points], cfg.num_loss_samples, generators)
+        draws = uniform_noise(cfg.num_loss_samples, 3, generators).to(start.device)
         vertices = (start + offsets).expand(len(chosen), -1, -1)
         total, _ = geometry_loss(vertices, model.template, points.to(start.device), draws, weights)
-        optimizer.param_groups[0]["lr"] = lr_at(step, MEAN_SHAPE_STEPS, MEAN_SHAPE_RATE, 0.05)
+        optimizer.param_groups[0]["lr"] = learning_rate_at(step, MEAN_SHAPE_STEPS, MEAN_SHAPE_RATE, 0.05)
         optimizer.zero_grad()
         total.backward()
         optimizer.step()

@@ -1,10 +1,10 @@
-"""Stage 2: learn to colour the meshes that stage 1 predicts.
+"""Stage 2: learn to color the meshes that stage 1 predicts.
 
     python train_texture.py                                     # after train_geometry.py, on the same data
     python train_texture.py --preset fast --num_epochs_stage2 2
     python train_texture.py --resume                            # go on from checkpoints/texture_last.pth
 
-The geometry model is frozen: a point of its predicted surface is to have the colour of the nearest point of the true
+The geometry model is frozen: a point of its predicted surface is to have the color of the nearest point of the true
 one. Writes checkpoints/texture_best.pth, texture_last.pth, and logs/texture.jsonl.
 """
 import time
@@ -20,7 +20,7 @@ def train(cfg):
     Args:
         cfg: Config.
     Returns:
-        dict of validation colour losses: `start` (untrained), `best`, `last`; None without validation objects.
+        dict of validation color losses: `start` (untrained), `best`, `last`; None without validation objects.
     Raises:
         UserError: data, geometry checkpoint, device are not as needed, or the loss is no longer finite.
     """
@@ -38,24 +38,24 @@ def train(cfg):
     from utils.io.files import check_writable
     from utils.mesh.nearest import nearest_index
     from utils.rendering.pixel_map import pixel_corners
-    from utils.training.best_checkpoint import BestKeeper
+    from utils.training.best_checkpoint import BestCheckpoint
     from utils.training.loop import (
         STATISTICS_OBJECTS,
-        lr_at,
+        check_finite,
+        learning_rate_at,
         make_optimizer,
-        only_main_process_talks,
         sample_generator,
         seed_everything,
-        set_rate,
+        set_learning_rate,
         shuffled_views,
-        stop_if_not_finite,
-        uniform_draws,
+        silence_other_ranks,
+        uniform_noise,
     )
     from utils.training.run_log import RunLog
 
     # Device
     accelerator = make_accelerator(cfg.device, cfg.mixed_precision, cfg.gradient_accumulation_steps)
-    only_main_process_talks(accelerator)
+    silence_other_ranks(accelerator)
     device = accelerator.device
     for folder in (cfg.checkpoint_dir, cfg.log_dir):
         check_writable(folder)
@@ -109,7 +109,7 @@ def train(cfg):
         first_epoch, step, start_score = saved["epoch"], saved["step"], saved["start_score"]
         print(f"resumed from {last_path}: {first_epoch} epochs done")
     old_best = load_checkpoint(best_path, "texture") if best_path.is_file() else None
-    keeper = BestKeeper(best_path, validation_ids, old_best)
+    keeper = BestCheckpoint(best_path, validation_ids, old_best)
     log = RunLog(cfg.log_dir, "texture", config_as_dict(cfg), first_epoch if cfg.resume else None,
                  accelerator.is_main_process)
 
@@ -145,7 +145,7 @@ def train(cfg):
             shapes[key] = vertices.cpu()
         return vertices.cpu()
 
-    on_vertices = bool(cfg.lambda_smooth or cfg.lambda_perceptual)  # what these two losses need colours at
+    on_vertices = bool(cfg.lambda_smooth or cfg.lambda_perceptual)  # what these two losses need colors at
 
     def forward_losses(network, batch, epoch, perceptual):
         """Loss of one batch; what is random in it depends on the seed, the epoch and each object's id alone."""
@@ -154,7 +154,7 @@ def train(cfg):
         images = batch["images"].to(device) if "images" in batch else [None] * len(keys)
         with torch.no_grad():
             vertices = torch.stack([shape_of(key, views) for key, views in zip(keys, images)]).to(device)
-            draws = uniform_draws(cfg.num_loss_samples, 3, generators).to(device)
+            draws = uniform_noise(cfg.num_loss_samples, 3, generators).to(device)
             positions = sample_faces(vertices, template["faces"], draws)
             if on_vertices:
                 positions = torch.cat([vertices, positions], dim=1)
@@ -179,7 +179,7 @@ def train(cfg):
         return sum(getattr(cfg, f"lambda_{name}") * part for name, part in parts.items()), parts
 
     def validate():
-        """Mean colour loss on the held-out objects, with the same draws every time; None if there are none."""
+        """Mean color loss on the held-out objects, with the same draws every time; None if there are none."""
         model.eval()
         total = torch.zeros(2, device=device)
         with torch.no_grad():
@@ -211,10 +211,10 @@ def train(cfg):
                    disable=None if log.active else True)  # None: a bar on a terminal, none in a file
         for batch in bar:
             with accelerator.accumulate(model):
-                rate = lr_at(step, total_steps, cfg.learning_rate_stage2, cfg.warmup_fraction)
-                set_rate(optimizer, rate)
+                rate = learning_rate_at(step, total_steps, cfg.learning_rate_stage2, cfg.warmup_fraction)
+                set_learning_rate(optimizer, rate)
                 total, parts = forward_losses(model, batch, epoch, perceptual=cfg.lambda_perceptual > 0)
-                stop_if_not_finite(total, parts, step, batch["id"])
+                check_finite(total, parts, step, batch["id"])
                 accelerator.backward(total)
                 if accelerator.sync_gradients:
                     accelerator.clip_grad_norm_(model.parameters(), cfg.gradient_clip)
@@ -255,7 +255,7 @@ def train(cfg):
 
 
 def find_geometry(cfg):
-    """The geometry checkpoint to colour: the one named, else your own best, else the shipped one.
+    """The geometry checkpoint to color: the one named, else your own best, else the shipped one.
 
     Args:
         cfg: Config.

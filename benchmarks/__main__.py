@@ -12,7 +12,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-# One thread for both sides, and before NumPy is loaded: on shared cores more threads measure the neighbours.
+# One thread for both sides, and before NumPy is loaded: on shared cores more threads measure the neighbors.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
 
@@ -62,11 +62,11 @@ def run_one(name, rounds, device_name="cpu"):
 def finish(rows, markdown=None):
     """Print the table, write it as Markdown if a file is named, and exit with 1 if a gate fails."""
     from benchmarks.measure import as_markdown, as_text
-    from utils.io.files import replacing
+    from utils.io.files import atomic_write
 
     print(as_text(rows))
     if markdown:
-        with replacing(Path(markdown)) as temporary:
+        with atomic_write(Path(markdown)) as temporary:
             temporary.write_text(as_markdown(rows), encoding="utf-8")
     failed = [row.what for row in rows if row.passes() is False]
     if failed:

@@ -1,6 +1,6 @@
 """Texture of a predicted mesh from the kept atlas and texel map, beside working out both for every mesh.
 
-Colours come from a function of position that costs nothing: what a network would take is the same on both sides.
+Colors come from a function of position that costs nothing: what a network would take is the same on both sides.
 """
 import tempfile
 
@@ -12,7 +12,7 @@ from utils.rendering.uv_atlas import template_atlas
 
 
 def bake(vertices, faces, atlas, texture_size):
-    """A (texture_size, texture_size, 3) uint8 picture whose colour is the position of the surface it shows."""
+    """A (texture_size, texture_size, 3) uint8 picture whose color is the position of the surface it shows."""
     positions = np.einsum("kcd,kc->kd", vertices[faces[atlas.texel_faces]], atlas.texel_weights)
     picture = np.full((texture_size**2, 3), 128, np.uint8)
     picture[atlas.texels] = ((positions + 1) * 127.5).astype(np.uint8)

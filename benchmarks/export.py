@@ -23,7 +23,7 @@ def export_trimesh(path, vertices, faces, uvs, texture):
 
 
 def run(rounds, num_points=4096, texture_size=1024):
-    """One row: the template with a texture baked from a smooth function of position, as a network's colours are."""
+    """One row: the template with a texture baked from a smooth function of position, as a network's colors are."""
     template, atlas = sphere_template(num_points), template_atlas(num_points, texture_size)
     texture = bake(template.points, template.faces, atlas, texture_size)
     split = np.empty(len(atlas.uvs), np.int64)  # the vertex that each texture coordinate belongs to

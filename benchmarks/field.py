@@ -3,11 +3,11 @@ import numpy as np
 import torch
 
 from benchmarks.measure import Row, at_most, compare, ratio_at_least
-from models.field_model import MIDDLE, NEAR, REACH, FieldModel
+from models.field_model import TANH_SCALE_COARSE, TANH_SCALE_FINE, TRUNCATION, FieldModel
 from models.view_cameras import view_cameras
 from utils.mesh.mesh import textured_mesh
 from utils.rendering.cameras import VIEW_BASES, VIEW_EXTENT
-from utils.training_data.field_samples import drawn_arrays
+from utils.training_data.field_samples import render_field_arrays
 from utils.training_data.synthetic_shoes import make_shoe
 
 
@@ -44,8 +44,8 @@ def obvious_field(model, maps, box, volume, points):
     values, depths = np.stack(values), np.stack(depths)                        # (6, K, 7), (6, K)
     edge, entry, leave = values[..., 4], values[..., 5] - depths, values[..., 6] + depths
     share = np.clip(entry / np.maximum(entry + leave, 1e-3), -0.2, 1.2)
-    measures = [values[..., 3], np.clip(edge, -REACH, REACH) / REACH, np.tanh(edge / NEAR), entry,
-                np.tanh(entry / NEAR), np.tanh(entry / MIDDLE), leave, np.tanh(leave / NEAR), np.tanh(leave / MIDDLE),
+    measures = [values[..., 3], np.clip(edge, -TRUNCATION, TRUNCATION) / TRUNCATION, np.tanh(edge / TANH_SCALE_FINE), entry,
+                np.tanh(entry / TANH_SCALE_FINE), np.tanh(entry / TANH_SCALE_COARSE), leave, np.tanh(leave / TANH_SCALE_FINE), np.tanh(leave / TANH_SCALE_COARSE),
                 share]
     toward = np.broadcast_to(np.stack([basis[2] for basis in VIEW_BASES.values()])[:, None], (*edge.shape, 3))
     color = values[..., :3] - 0.5
@@ -54,18 +54,18 @@ def obvious_field(model, maps, box, volume, points):
     place = (points - middle) / half
     cells = ((place / (1 + 2 / model.grid_size) + 1) * model.grid_size - 1) / 2
     known = [features.max(0), features.mean(0), place, np.broadcast_to(half, place.shape),
-             np.clip(hull, -REACH, REACH)[:, None] / REACH, read_linearly(volume, list(cells.T))]
+             np.clip(hull, -TRUNCATION, TRUNCATION)[:, None] / TRUNCATION, read_linearly(volume, list(cells.T))]
     return 5 * layers(model.head, np.concatenate(known, axis=1))[:, 0]
 
 
 def run(rounds, num_points=1 << 18):
     """Rows of time, with weights of the default sizes, and of the largest difference in logits."""
-    shoe = drawn_arrays(textured_mesh(*make_shoe(0)[:5]), np.random.default_rng(0))
+    shoe = render_field_arrays(textured_mesh(*make_shoe(0)[:5]), np.random.default_rng(0))
     maps, box = shoe["maps"].astype(np.float32), shoe["box"]
     torch.manual_seed(0)
     model = FieldModel(grid_size=24, volume_widths=(32, 64, 128), pictures=False).eval().requires_grad_(False)
     with torch.inference_mode():
-        scene = model.prepare(torch.from_numpy(maps)[None], view_cameras(1), torch.from_numpy(box)[None])
+        scene = model.encode(torch.from_numpy(maps)[None], view_cameras(1), torch.from_numpy(box)[None])
     points = np.random.default_rng(1).uniform(box[0], box[1], (num_points, 3)).astype(np.float32)
     plain = [array.astype(np.float32) for array in (scene.maps[0].numpy(), box, scene.volume[0].numpy(), points)]
 

@@ -4,7 +4,7 @@ import numpy as np
 from benchmarks.measure import Row, at_most, compare
 from config import VIEW_NAMES
 from utils.mesh.mesh import textured_mesh
-from utils.multiview.visual_hull import edge_distances, grid_axes, hull_box, hull_on_grid
+from utils.multiview.visual_hull import grid_axes, hull_box, hull_on_grid, silhouette_sdf
 from utils.rendering.cameras import VIEW_BASES, to_pixels
 from utils.rendering.rasterizer import render_views
 from utils.training_data.synthetic_shoes import make_shoe
@@ -27,11 +27,11 @@ def run(rounds, resolution=128, size=256):
     """Rows of time and of the largest difference, in lengths."""
     views = render_views(textured_mesh(*make_shoe(0)[:5]), size)
     masks = np.stack([views[name][..., 3] for name in VIEW_NAMES]) / 255
-    distances = edge_distances(masks)
+    distances = silhouette_sdf(masks)
     axes = grid_axes(hull_box(distances), resolution)
     difference = np.abs(hull_on_grid(distances, axes) - project_every_cell(distances, axes)).max()
     cells = " x ".join(str(len(axis)) for axis in axes)
     return [compare(f"silhouette hull on {cells} cells, masks of {size} px",
-                    lambda: hull_on_grid(edge_distances(masks), axes),
-                    lambda: project_every_cell(edge_distances(masks), axes), rounds, beside="every cell projected"),
+                    lambda: hull_on_grid(silhouette_sdf(masks), axes),
+                    lambda: project_every_cell(silhouette_sdf(masks), axes), rounds, beside="every cell projected"),
             Row("its largest difference, in lengths", float(difference), None, "", at_most(1e-5))]

@@ -14,7 +14,7 @@ from load_data import SixViewDataset, cache_object, find_objects
 
 
 def from_files(files, num_points, image_size):
-    """The obvious way: trimesh's loader and sampler with colours, then Pillow; the same arrays as in the cache."""
+    """The obvious way: trimesh's loader and sampler with colors, then Pillow; the same arrays as in the cache."""
     from PIL import Image
 
     pictures = [np.asarray(Image.open(files.images[view]).resize((image_size, image_size))) for view in VIEW_NAMES]
@@ -22,7 +22,7 @@ def from_files(files, num_points, image_size):
 
 
 def sampled(path, num_points):
-    """Points, normals and colours of a mesh file by trimesh."""
+    """Points, normals and colors of a mesh file by trimesh."""
     import trimesh
 
     mesh = trimesh.load(path)
@@ -40,7 +40,7 @@ def run(rounds, num_points=16384, image_size=224, texture_size=256):
         files = find_objects(folder / "OBJs", folder / "input_images")[0][0]
         cached = [cache_object(files, folder / "cache", num_points, image_size)]
         surface, whole = SixViewDataset(cached, pictures=False), SixViewDataset(cached)
-        return [compare(f"dataset item from the cache, {num_points} coloured points", lambda: surface[0],
+        return [compare(f"dataset item from the cache, {num_points} colored points", lambda: surface[0],
                         lambda: sampled(files.mesh, num_points), rounds, ratio_at_least(50), beside="trimesh"),
                 compare(f"the same with six pictures of {image_size} px", lambda: whole[0],
                         lambda: from_files(files, num_points, image_size), rounds, beside="trimesh and Pillow")]

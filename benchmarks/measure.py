@@ -1,7 +1,7 @@
 """Timing two ways of doing one thing against each other, and the table that says whether ours is good enough.
 
 Both ways run in one process and take turns (A B, then B A), so that a busy machine slows both. What counts is CPU
-time, which neighbours on a shared machine hardly change; on CUDA it is the device's own clock.
+time, which neighbors on a shared machine hardly change; on CUDA it is the device's own clock.
 """
 import ctypes
 import statistics

@@ -9,7 +9,7 @@ from utils.rendering.cameras import VIEW_BASES, VIEW_EXTENT
 from utils.rendering.rasterizer import over_white, render_views
 from utils.training_data.synthetic_shoes import make_shoe
 
-SAME = 2  # of 255: colours that differ by no more are equal
+SAME = 2  # of 255: colors that differ by no more are equal
 
 
 def fine_shoe(cuts, texture_size=1024):
@@ -27,14 +27,14 @@ def fine_shoe(cuts, texture_size=1024):
 
 
 def embree_views(mesh, size):
-    """Six (size, size, 3) uint8 pictures over white: one ray a pixel, colours read as ours are."""
+    """Six (size, size, 3) uint8 pictures over white: one ray a pixel, colors read as ours are."""
     import embreex.rtcore_scene
     from embreex.mesh_construction import TriangleMesh
 
     scene = embreex.rtcore_scene.EmbreeScene()
     TriangleMesh(scene, mesh.vertices[mesh.faces].astype(np.float32))
-    centre = (np.arange(size) + 0.5) * (2 * VIEW_EXTENT / size) - VIEW_EXTENT
-    x, y = (part.reshape(-1, 1) for part in np.meshgrid(centre, -centre))
+    center = (np.arange(size) + 0.5) * (2 * VIEW_EXTENT / size) - VIEW_EXTENT
+    x, y = (part.reshape(-1, 1) for part in np.meshgrid(center, -center))
     pictures = {}
     for name, basis in VIEW_BASES.items():
         origins = (x * basis[0] + y * basis[1] + 4 * basis[2]).astype(np.float32)

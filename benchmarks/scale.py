@@ -152,7 +152,7 @@ def draw(path, counts, totals, size=(760, 520)):
     """
     from PIL import Image, ImageDraw
 
-    from utils.io.files import replacing
+    from utils.io.files import atomic_write
 
     left, right, top, bottom = 70, size[0] - 150, 20, size[1] - 50
     decades_x = (math.floor(math.log10(counts[0])), math.ceil(math.log10(counts[-1])) + (counts[0] == counts[-1]))
@@ -181,7 +181,7 @@ def draw(path, counts, totals, size=(760, 520)):
             pen.ellipse([x - 4, y - 4, x + 4, y + 4], fill=color)
         pen.text((points[-1][0] + 10, points[-1][1]), stage, fill=color, anchor="lm")
     pen.text(((left + right) / 2, size[1] - 8), "objects", fill="black", anchor="mb")
-    with replacing(Path(path)) as temporary:
+    with atomic_write(Path(path)) as temporary:
         picture.save(temporary)
 
 

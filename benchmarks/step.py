@@ -1,7 +1,7 @@
 """A training step of stage 1 with a frozen DINOv2-base, beside the step as it is usually written.
 
 Ours reads each picture's features from memory, finds nearest points without a table of all pairs and has a fused
-optimizer. The usual way encodes the six pictures one by one on every step. Both minimise the same loss.
+optimizer. The usual way encodes the six pictures one by one on every step. Both minimize the same loss.
 """
 import torch
 

@@ -1,7 +1,7 @@
 """The image encoder: any DINOv2 of transformers, six views in one batch (Oquab et al. 2023, "DINOv2").
 
 Attention runs through PyTorch's scaled_dot_product_attention. The encoder owns its normalisation, so callers hand it
-plain pictures in [0, 1] and cannot normalise twice.
+plain pictures in [0, 1] and cannot normalize twice.
 """
 import copy
 import hashlib
@@ -16,7 +16,7 @@ from torch import nn
 
 from config import PATCH_SIZE, PRETRAINED_DIR, SCRATCH_ENCODER, Config, UserError
 from utils.io.checkpoint import load_checkpoint
-from utils.io.files import replacing
+from utils.io.files import atomic_write
 
 # The statistics DINOv2 was trained with.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -193,7 +193,7 @@ def cached_features(encoder, dataset, variants, cache_dir, accelerator):
     from tqdm import tqdm
 
     folder = Path(cache_dir) / "features" / weights_key(encoder)
-    paths = {(index, variant): folder / f"{dataset.pictures_key((index, variant))}.npy"
+    paths = {(index, variant): folder / f"{dataset.images_key((index, variant))}.npy"
              for index in range(len(dataset)) for variant in range(variants)}
     pooled = {key: _read_features(path) for key, path in paths.items()}
     accelerator.wait_for_everyone()  # all have looked before one writes, so all agree on what is missing
@@ -205,7 +205,7 @@ def cached_features(encoder, dataset, variants, cache_dir, accelerator):
         keys = own_share[begin:begin + together]
         pooled_views, _ = encoder(torch.stack([dataset[key]["images"] for key in keys]).to(accelerator.device))
         for key, features in zip(keys, pooled_views.float().cpu().numpy()):
-            with replacing(paths[key]) as temporary:
+            with atomic_write(paths[key]) as temporary:
                 np.save(temporary, features)
     accelerator.wait_for_everyone()
     pooled |= {key: _read_features(paths[key]) for key in missing}
@@ -252,7 +252,7 @@ def cached_tokens(encoder, pictures, size, folder):
         known = _read_features(path)
         if known is None:
             known = tokens_at(encoder, views[None].to(encoder.mean.device), size)[0].cpu()
-            with replacing(path) as temporary:
+            with atomic_write(path) as temporary:
                 np.save(temporary, known.numpy())
         tokens.append(known)
     return torch.stack(tokens)

@@ -1,13 +1,13 @@
 """Stage 1 by named views: six pictures with their cameras to the occupancy of any point of space.
 
-A point inside the visual hull is described once per view by what that view knows of it: colour and coverage where it
+A point inside the visual hull is described once per view by what that view knows of it: color and coverage where it
 projects, the distance to the outline there, and how far along the line of sight the hull was entered and will be left;
 if asked for, also by what a frozen DINOv2 says of the patch there (Oquab et al. 2023, "DINOv2").
 
 A shared MLP and DeepSets pooling (Zaheer et al. 2017) make one feature of the six, so the order of the (picture, camera)
 pairs cannot matter. The same description on a coarse grid that fills the object's box goes through a 3D U-Net (Ronneberger
 et al. 2015; Cicek et al. 2016), which sees the object as a whole; a last MLP decides from both (as in Peng et al. 2020,
-"Convolutional Occupancy Networks"). Every length is measured along a line of sight or in a picture, so little has to be
+"Convolutional Occupancy Networks"). Every length is features along a line of sight or in a picture, so little has to be
 learned and a hundred objects teach it.
 """
 import math
@@ -25,29 +25,29 @@ from utils.device import full_precision
 from utils.io.checkpoint import load_checkpoint, load_weights
 from utils.rendering.cameras import VIEW_EXTENT
 
-MEASURES = 13  # numbers per view of a point that are no colour: see `FieldModel.describe`
-PICTURE_WIDTHS, PICTURE_FEATURES = (16, 32, 64), 12  # of the 2D U-Net
+NUM_GEOMETRIC_FEATURES = 13  # numbers per view of a point that are no color: see `FieldModel.per_view_features`
+IMAGE_UNET_WIDTHS, IMAGE_UNET_FEATURES = (16, 32, 64), 12  # of the 2D U-Net
 TOKEN_FEATURES = 16  # numbers to which a patch token is reduced
 CELL_WIDTH, VOLUME_FEATURES = 32, 16  # of a cell's description per view, and of what the 3D U-Net says of it
-NEAR, MIDDLE = 0.05, 0.25  # lengths; distances are also given squeezed to these ranges, to be read finely near 0
-COLOR_SIZE = 48  # pixels per edge of the pictures from which points take their colours
-REACH = 0.3  # lengths; distances to an outline are cut off here
-UNSURE, LEAST_WEIGHT = 0.02, 0.2  # lengths, share
+TANH_SCALE_FINE, TANH_SCALE_COARSE = 0.05, 0.25  # lengths; distances are also given squeezed to these ranges, to be read finely near 0
+COLOR_SIZE = 48  # pixels per edge of the pictures from which points take their colors
+TRUNCATION = 0.3  # lengths; distances to an outline are cut off here
+AMBIGUITY_BAND, MIN_WEIGHT = 0.02, 0.2  # lengths, share
 HULL_MARGIN = 0.01  # lengths beyond the hull within which points are still learned from
 LOGIT_SCALE, DISTANCE_SCALE = 5.0, 0.1  # outputs start small: logits, lengths
 POINTS_AT_ONCE = 1 << 16  # bounds the memory of a fine grid
-SURE = 0.06  # lengths from the surface, by the field's own account, beyond which a grid is not refined
+REFINE_BAND = 0.06  # lengths from the surface, by the field's own account, beyond which a grid is not refined
 LOGIT_LENGTH = 0.02  # lengths per unit of logit where a logit stands for a distance to the surface
 
 
-class Scene(NamedTuple):
-    """What is worked out once per object: maps (B, S, C, H, H) with blurred colours, cameras, box (B, 2, 3), features of
+class EncodedObject(NamedTuple):
+    """What is worked out once per object: maps (B, S, C, H, H) with blurred colors, cameras, box (B, 2, 3), features of
     the pictures (B, S, E, h, h) or None, of the volume (B, W, G, G, G), of the patch tokens (B, S, T, p, p) or None."""
 
     maps: torch.Tensor
     cameras: Cameras
     box: torch.Tensor
-    picture_features: torch.Tensor
+    image_features: torch.Tensor
     volume: torch.Tensor
     token_features: torch.Tensor = None
 
@@ -105,7 +105,7 @@ class FieldModel(nn.Module):
         pictures: a 2D U-Net over each picture's maps adds features to the measures.
         view_width: width of the shared MLP.
         head_width: width of the last MLP.
-        use_color: False hides the pictures' content, so only silhouettes are measured.
+        use_color: False hides the pictures' content, so only silhouettes are features.
         target: "occupancy" or "distance", what the output stands for.
         token_width: D, width of the patch tokens that join the measures; 0 leaves them out.
         token_size: pixels per edge of the pictures from which `encoder` makes them.
@@ -123,8 +123,8 @@ class FieldModel(nn.Module):
                       "view_width": view_width, "head_width": head_width, "use_color": use_color, "target": target,
                       "token_width": token_width, "token_size": token_size}
         self.grid_size, self.use_color, self.target, self.token_size = grid_size, use_color, target, token_size
-        self.pictures = UNet(2, 10 if use_color else 7, PICTURE_WIDTHS, PICTURE_FEATURES) if pictures else None
-        per_view = MEASURES + 6 * use_color + PICTURE_FEATURES * pictures + TOKEN_FEATURES * bool(token_width)
+        self.pictures = UNet(2, 10 if use_color else 7, IMAGE_UNET_WIDTHS, IMAGE_UNET_FEATURES) if pictures else None
+        per_view = NUM_GEOMETRIC_FEATURES + 6 * use_color + IMAGE_UNET_FEATURES * pictures + TOKEN_FEATURES * bool(token_width)
         self.per_view = nn.Sequential(nn.Linear(per_view, view_width), nn.SiLU(),
                                       nn.Linear(view_width, view_width), nn.SiLU())
         if grid_size:
@@ -139,12 +139,12 @@ class FieldModel(nn.Module):
             self.encoder = encoder
 
     def forward(self, points, maps, cameras, box, tokens=None):
-        """points (B, K, 3), what `prepare` takes -> two (B, K): see `query`."""
-        scene = self.prepare(maps, cameras, box, tokens)
+        """points (B, K, 3), what `encode` takes -> two (B, K): see `query`."""
+        scene = self.encode(maps, cameras, box, tokens)
         with full_precision(points):
             return self.query(points, scene)
 
-    def prepare(self, maps, cameras, box, tokens=None):
+    def encode(self, maps, cameras, box, tokens=None):
         """Work out what all points of an object share.
 
         Args:
@@ -152,28 +152,28 @@ class FieldModel(nn.Module):
             cameras: Cameras of the same views in the same order.
             box: (B, 2, 3) float, the object's bounding box in the space of the points.
             tokens: (B, S, P, D) float, square grids of patch tokens of the same views, row by row; None: the encoder
-                makes them from the maps' colours, if the model takes any.
+                makes them from the maps' colors, if the model takes any.
         Returns:
-            Scene.
+            EncodedObject.
         """
         # Lettering tells nothing of depth, but would be embossed
-        scene = Scene(_blurred(maps, COLOR_SIZE, channels=3), cameras, box, None, None)
+        scene = EncodedObject(_blurred(maps, COLOR_SIZE, channels=3), cameras, box, None, None)
         if self.pictures:
-            scene = scene._replace(picture_features=self._picture_features(maps, cameras))
+            scene = scene._replace(image_features=self._image_features(maps, cameras))
         if self.token_features:
             tokens = tokens_at(self.encoder, maps[:, :, :3], self.token_size) if tokens is None else tokens
             scene = scene._replace(token_features=self._token_maps(tokens))
         if self.grid_size:
             count = self.grid_size
-            centres = (torch.arange(count, device=maps.device) + 0.5) * 2 / count - 1
-            place = torch.stack(torch.meshgrid(centres, centres, centres, indexing="ij"), dim=-1)
+            centers = (torch.arange(count, device=maps.device) + 0.5) * 2 / count - 1
+            place = torch.stack(torch.meshgrid(centers, centers, centers, indexing="ij"), dim=-1)
             place = place.reshape(1, -1, 3).expand(len(maps), -1, -1)               # (B, G^3, 3)
             middle, half = box.mean(dim=1, keepdim=True), (box[:, 1:] - box[:, :1]) / 2
             with full_precision(maps):                                              # bf16 would round lengths
                 blurred = scene._replace(maps=_blurred(maps, count, channels=4))
-                measured, hull = self.describe(middle + place * half * self._margin(), blurred)
-                around = _whereabouts(place, half, hull)
-            cells = torch.cat([_pooled(self.per_cell(measured)), around], dim=-1)   # (B, G^3, 71)
+                features, hull = self.per_view_features(middle + place * half * self._margin(), blurred)
+                around = _box_coordinates(place, half, hull)
+            cells = torch.cat([_pooled(self.per_cell(features)), around], dim=-1)   # (B, G^3, 71)
             scene = scene._replace(volume=self.volume(cells.transpose(1, 2).unflatten(2, (count,) * 3)).float())
         return scene
 
@@ -182,16 +182,16 @@ class FieldModel(nn.Module):
 
         Args:
             points: (B, K, 3) float32.
-            scene: Scene from `prepare`.
+            scene: EncodedObject from `encode`.
         Returns:
             output: (B, K) float32, positive in solid matter: logits of occupancy, or for the target "distance" lengths.
             hull: (B, K) float32, signed distance to the visual hull, positive inside. Points outside get an output too;
             that they are free is for the caller to know.
         """
-        measured, hull = self.describe(points, scene)
+        features, hull = self.per_view_features(points, scene)
         middle, half = scene.box.mean(dim=1, keepdim=True), (scene.box[:, 1:] - scene.box[:, :1]) / 2
         place = (points - middle) / half
-        parts = [_pooled(self.per_view(measured)), _whereabouts(place, half, hull)]
+        parts = [_pooled(self.per_view(features)), _box_coordinates(place, half, hull)]
         if self.grid_size:
             spot = (place / self._margin()).flip(-1)[:, :, None, None]              # grid_sample wants z, y, x
             volume = F.grid_sample(scene.volume, spot, padding_mode="border", align_corners=False)
@@ -199,16 +199,16 @@ class FieldModel(nn.Module):
         scale = LOGIT_SCALE if self.target == "occupancy" else DISTANCE_SCALE
         return self.head(torch.cat(parts, dim=-1)).squeeze(-1).float() * scale, hull
 
-    def describe(self, points, scene):
+    def per_view_features(self, points, scene):
         """What each view knows of each point.
 
         Args:
             points: (B, K, 3) float32.
-            scene: Scene; its volume is not used.
+            scene: EncodedObject; its volume is not used.
         Returns:
-            measured: (B, S, K, M): coverage; distance to the outline, in lengths and finely; depth below the hull's
+            features: (B, S, K, M): coverage; distance to the outline, in lengths and finely; depth below the hull's
                 entry and above its exit, each in lengths and in two fine scales; share of the chord; direction to the
-                camera; colour and its difference from the views' mean; the picture's features; its patch
+                camera; color and its difference from the views' mean; the picture's features; its patch
                 tokens' features.
             hull: (B, K), signed distance to the visual hull, positive inside.
         """
@@ -220,26 +220,26 @@ class FieldModel(nn.Module):
         edge = values[..., 4] * across
         entry, leave = ((values[..., 5] - projected[..., 2]) * along, (values[..., 6] + projected[..., 2]) * along)
         share = (entry / (entry + leave).clamp(min=1e-3)).clamp(-0.2, 1.2)
-        measures = [values[..., 3], edge.clamp(-REACH, REACH) / REACH, torch.tanh(edge / NEAR),
-                    entry, torch.tanh(entry / NEAR), torch.tanh(entry / MIDDLE),
-                    leave, torch.tanh(leave / NEAR), torch.tanh(leave / MIDDLE), share]
+        measures = [values[..., 3], edge.clamp(-TRUNCATION, TRUNCATION) / TRUNCATION, torch.tanh(edge / TANH_SCALE_FINE),
+                    entry, torch.tanh(entry / TANH_SCALE_FINE), torch.tanh(entry / TANH_SCALE_COARSE),
+                    leave, torch.tanh(leave / TANH_SCALE_FINE), torch.tanh(leave / TANH_SCALE_COARSE), share]
         toward = cameras.toward[:, :, None].expand(-1, -1, points.shape[1], -1)
         parts = [torch.stack(measures, dim=-1), toward]
         if self.use_color:
             color = values[..., :3] - 0.5
             parts += [color, color - color.mean(dim=1, keepdim=True)]
         if self.pictures:
-            parts.append(_read_maps(scene.picture_features, projected))
+            parts.append(_read_maps(scene.image_features, projected))
         if self.token_features:
             parts.append(_read_maps(scene.token_features, projected))
         return torch.cat(parts, dim=-1), edge.amin(dim=1)
 
-    def _picture_features(self, maps, cameras):
+    def _image_features(self, maps, cameras):
         """(B, S, 12, H / 2, H / 2) features of each picture, which is seen with its hull but without the others."""
         along = cameras.scale[:, :, 2, None, None]
         alpha, edge, entry, leave = maps[:, :, 3], maps[:, :, 4], maps[:, :, 5], maps[:, :, 6]
         upward = cameras.toward[:, :, 1, None, None].expand_as(alpha)
-        seen = [alpha, edge.clamp(-REACH, REACH) / REACH, torch.tanh(edge / NEAR), entry * along * alpha,
+        seen = [alpha, edge.clamp(-TRUNCATION, TRUNCATION) / TRUNCATION, torch.tanh(edge / TANH_SCALE_FINE), entry * along * alpha,
                 leave * along * alpha, (entry + leave) * along, upward]
         seen = torch.stack(seen, dim=2)
         if self.use_color:
@@ -253,7 +253,7 @@ class FieldModel(nn.Module):
         return features.transpose(2, 3).unflatten(3, (math.isqrt(tokens.shape[2]),) * 2)
 
     def _margin(self):
-        """The volume is this much longer than the box, so that the box's faces lie between cell centres."""
+        """The volume is this much longer than the box, so that the box's faces lie between cell centers."""
         return 1 + 2 / self.grid_size
 
     def model_args(self):
@@ -283,9 +283,9 @@ def _pooled(features):
     return torch.cat([largest, features.mean(dim=1)], dim=-1)
 
 
-def _whereabouts(place, half, hull):
+def _box_coordinates(place, half, hull):
     """(B, K, 7): place in the box in [-1, 1], the box's half edges, and the distance to the hull."""
-    return torch.cat([place, half.expand_as(place), hull.clamp(-REACH, REACH).unsqueeze(-1) / REACH], dim=-1)
+    return torch.cat([place, half.expand_as(place), hull.clamp(-TRUNCATION, TRUNCATION).unsqueeze(-1) / TRUNCATION], dim=-1)
 
 
 def field_loss(output, distances, hull, target):
@@ -295,7 +295,7 @@ def field_loss(output, distances, hull, target):
         output: (B, K) from the model.
         distances: (B, K) true signed distances, positive in solid matter.
         hull: (B, K) signed distances to the visual hull; points outside it are known to be free and do not count.
-        target: "occupancy" (binary cross entropy; points nearer to the surface than UNSURE count less, for at some depth
+        target: "occupancy" (binary cross entropy; points nearer to the surface than AMBIGUITY_BAND count less, for at some depth
             there is nothing to tell its two sides apart by) or "distance" (|difference| of distances cut off at
             DISTANCE_SCALE, in units of it).
     Returns:
@@ -303,7 +303,7 @@ def field_loss(output, distances, hull, target):
     """
     output, distances, weight = output.float(), distances.float(), (hull > -HULL_MARGIN).float()
     if target == "occupancy":
-        weight = weight * (distances.abs() / UNSURE).clamp(LEAST_WEIGHT, 1)
+        weight = weight * (distances.abs() / AMBIGUITY_BAND).clamp(MIN_WEIGHT, 1)
         each = F.binary_cross_entropy_with_logits(output, (distances > 0).float(), reduction="none")
     else:
         each = (output - distances.clamp(-DISTANCE_SCALE, DISTANCE_SCALE)).abs() / DISTANCE_SCALE
@@ -349,7 +349,7 @@ def field_on_grid(model, maps, axes, hull):
     device = next(model.parameters()).device
     corners = np.array([[axis[0] + axis[1], axis[-1] + axis[-2]] for axis in axes]).T / 2  # half a cell inside the grid
     box = torch.tensor(corners[None], dtype=torch.float32, device=device)
-    scene = model.prepare(torch.from_numpy(maps)[None].to(device), view_cameras(1, device), box)
+    scene = model.encode(torch.from_numpy(maps)[None].to(device), view_cameras(1, device), box)
     scale = LOGIT_LENGTH if model.target == "occupancy" else 1.0
 
     def answer(wanted):
@@ -373,7 +373,7 @@ def field_on_grid(model, maps, axes, hull):
         least = np.minimum(least.take(low, axis), least.take(high, axis))
         most = np.maximum(most.take(low, axis), most.take(high, axis))
         mean = (mean.take(low, axis) + mean.take(high, axis)) / 2
-    sure = (least > SURE) | (most < -SURE)
+    sure = (least > REFINE_BAND) | (most < -REFINE_BAND)
     field = np.where(sure, mean, field)
     open_ones = inside & np.isnan(field)
     field[open_ones] = answer(open_ones)

@@ -1,7 +1,7 @@
 """Stage 1: six pictures to the vertices of a closed mesh.
 
 Encoder, DeepSets over the views, and an MLP that moves the points of a sphere: connectivity is fixed, so every
-prediction is a closed mesh with known neighbours, and the order of the pictures cannot matter.
+prediction is a closed mesh with known neighbors, and the order of the pictures cannot matter.
 """
 import torch
 from torch import nn
@@ -13,7 +13,7 @@ from utils.io.checkpoint import load_checkpoint, load_weights
 from utils.mesh.sphere_template import sphere_template
 
 # Half-axes of the ellipsoid that an untrained decoder predicts (width, height, length): small, and longer than wide
-# as shoes are, so no face starts without area and no vertex without its own neighbourhood.
+# as shoes are, so no face starts without area and no vertex without its own neighborhood.
 START_RADII = (0.3, 0.3, 0.6)
 
 
@@ -42,7 +42,7 @@ class PointCloudDecoder(nn.Module):
         self.register_buffer("start", start, persistent=False)  # (N, 3)
 
     def forward(self, feature):
-        """feature (B, feature_dim) -> (B, N, 3) vertices in the normalised frame."""
+        """feature (B, feature_dim) -> (B, N, 3) vertices in the normalized frame."""
         offsets = self.head(self.mlp(feature)).view(-1, self.num_points, 3)    # (B, N, 3)
         return self.start + offsets                                            # (B, N, 3)
 
@@ -86,7 +86,7 @@ class GeometryModel(nn.Module):
             images: (B, S, 3, H, W) float in [0, 1], views in any order; not looked at if `pooled` is given.
             pooled: (B, S, D) features of the views if the frozen encoder has seen them before, else None.
         Returns:
-            (B, N, 3) float32, vertices in the normalised frame.
+            (B, N, 3) float32, vertices in the normalized frame.
         """
         feature = self.features(images, pooled)               # (B, aggregate_dim)
         with full_precision(feature):                         # 8 bits of bf16 would round vertices to 0.004

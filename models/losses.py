@@ -1,6 +1,6 @@
 """Losses as pure functions of tensors: no device, no config, no logging.
 
-Lengths are in the normalised frame (longest edge 2), colours are sRGB in [0, 1]. Everything is computed in float32,
+Lengths are in the normalized frame (longest edge 2), colors are sRGB in [0, 1]. Everything is computed in float32,
 whatever precision the network ran in.
 """
 import torch
@@ -60,12 +60,12 @@ def worst_mean(squared, worst=0.05):
 
 
 def laplacian_loss(vertices, edges):
-    """Mean squared offset of a vertex from the mean of its neighbours (uniform Laplacian, Desbrun et al. 1999).
+    """Mean squared offset of a vertex from the mean of its neighbors (uniform Laplacian, Desbrun et al. 1999).
 
     Args:
         vertices: (B, N, 3); edges: (E, 2) int64, each edge once, every vertex on at least one.
     Returns:
-        scalar. 0 where every vertex is the mean of its neighbours.
+        scalar. 0 where every vertex is the mean of its neighbors.
     """
     vertices = vertices.float()
     first, second = edges.T
@@ -93,10 +93,10 @@ def normal_consistency_loss(vertices, faces, edge_faces):
     Args:
         vertices: (B, N, 3); faces: (F, 3) int64; edge_faces: (E, 2) int64.
     Returns:
-        scalar in [0, 2]. 0 for a plane; a face without area counts as at right angles to its neighbours.
+        scalar in [0, 2]. 0 for a plane; a face without area counts as at right angles to its neighbors.
     """
     a, b, c = (vertices.float()[:, faces[:, i]] for i in range(3))
-    # The cross product of small faces is near 1e-6, so it is normalised without normalize()'s floor of 1e-12 biting.
+    # The cross product of small faces is near 1e-6, so it is normalized without normalize()'s floor of 1e-12 biting.
     normals = F.normalize(torch.linalg.cross(b - a, c - a), dim=-1, eps=1e-20)
     return (1 - (normals[:, edge_faces[:, 0]] * normals[:, edge_faces[:, 1]]).sum(-1)).mean()
 
@@ -124,7 +124,7 @@ def sample_faces(vertices, faces, draws):
 
 
 def geometry_loss(vertices, template, true_points, draws, weights):
-    """Everything stage 1 minimises.
+    """Everything stage 1 minimizes.
 
     Args:
         vertices: (B, N, 3) predicted.
@@ -156,19 +156,19 @@ def geometry_loss(vertices, template, true_points, draws, weights):
 
 
 def color_loss(pred, true):
-    """L1 + L2 between colours: mean |difference| + mean squared difference; (..., 3) each, sRGB in [0, 1]."""
+    """L1 + L2 between colors: mean |difference| + mean squared difference; (..., 3) each, sRGB in [0, 1]."""
     difference = pred.float() - true.float()
     return difference.abs().mean() + difference.square().mean()
 
 
 def smoothness_loss(colors, edges):
-    """Mean absolute colour difference along mesh edges: colors (B, N, 3), edges (E, 2) int64."""
+    """Mean absolute color difference along mesh edges: colors (B, N, 3), edges (E, 2) int64."""
     colors = colors.float()
     return (colors[:, edges[:, 0]] - colors[:, edges[:, 1]]).abs().mean()
 
 
 def draw_colors(colors, pixel_vertices, pixel_weights):
-    """Pictures of coloured vertices through a fixed rasterisation; differentiable in the colours.
+    """Pictures of colored vertices through a fixed rasterization; differentiable in the colors.
 
     Args:
         colors: (B, N, 3).

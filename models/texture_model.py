@@ -1,4 +1,4 @@
-"""Stage 2: six pictures and any 3D position to the colour there.
+"""Stage 2: six pictures and any 3D position to the color there.
 
 The decoder is a function of position, not of vertex number: it is trained on vertices and on points between them, and
 inference asks it at every texel.
@@ -38,7 +38,7 @@ class TextureDecoder(nn.Module):
         self.register_buffer("octaves", math.pi * 2.0 ** torch.arange(num_frequencies), persistent=False)
 
     def forward(self, positions, feature):
-        """positions (B, N, 3) in the normalised frame, feature (B, feature_dim) -> (B, N, 3) sRGB in [0, 1]."""
+        """positions (B, N, 3) in the normalized frame, feature (B, feature_dim) -> (B, N, 3) sRGB in [0, 1]."""
         angles = (positions.unsqueeze(-1) * self.octaves).flatten(2)                       # (B, N, 3 octaves)
         hidden = torch.cat([positions, angles.sin(), angles.cos()], dim=-1)                # (B, N, 3 + 6 octaves)
         for point_layer, feature_layer, norm in zip(self.point_layers, self.feature_layers, self.norms):
@@ -47,10 +47,10 @@ class TextureDecoder(nn.Module):
 
 
 class TextureModel(nn.Module):
-    """Encoder, view aggregation and colour decoder.
+    """Encoder, view aggregation and color decoder.
 
     It has its own encoder and aggregation, which start as copies of the geometry model's: a feature trained for shape
-    alone forgets colour.
+    alone forgets color.
 
     Args:
         encoder: module with `feature_dim` whose forward gives pooled (B, S, D) and patch tokens.
@@ -74,11 +74,11 @@ class TextureModel(nn.Module):
             return self.aggregator(pooled.float())            # (B, aggregate_dim)
 
     def forward(self, images, positions, pooled=None):
-        """Colours at any positions.
+        """Colors at any positions.
 
         Args:
             images: (B, S, 3, H, W) float in [0, 1], views in any order; not looked at if `pooled` is given.
-            positions: (B, N, 3) float in the normalised frame.
+            positions: (B, N, 3) float in the normalized frame.
             pooled: (B, S, D) features of the views if the frozen encoder has seen them before, else None.
         Returns:
             (B, N, 3) float32 sRGB in [0, 1].

@@ -33,13 +33,13 @@ def view_cameras(batch=1, device=None):
     return Cameras(bases, torch.ones_like(bases[..., 0]), bases[:, :, 2])
 
 
-def random_space(box, generators, stretch):
-    """A new space for each sample: turned about +y by quarter turns, mirrored, stretched, and normalised again.
+def augment_space(box, generators, stretch):
+    """A new space for each sample: turned about +y by quarter turns, mirrored, stretched, and normalized again.
 
     Args:
-        box: (B, 2, 3) float32, the samples' boxes, centred at the origin but for fractions of a pixel.
+        box: (B, 2, 3) float32, the samples' boxes, centerd at the origin but for fractions of a pixel.
         generators: one CPU torch.Generator per sample.
-        stretch: standard deviation of the logarithm of the factor along each axis, before normalising.
+        stretch: standard deviation of the logarithm of the factor along each axis, before normalizing.
     Returns:
         matrix: (B, 3, 3) float32, takes a point of the old space to the new one.
         cameras: Cameras that see the new space.
@@ -60,29 +60,29 @@ def random_space(box, generators, stretch):
     return matrix, Cameras(cameras.projection @ torch.linalg.inv(matrix)[:, None], scale, toward)
 
 
-def moved_points(points, matrix):
+def transform_points(points, matrix):
     """points (B, K, 3) of the old space in the new one."""
     return points @ matrix.transpose(1, 2)
 
 
-def moved_box(box, matrix):
+def transform_box(box, matrix):
     """Boxes (B, 2, 3) of the old space in the new one, which exchanges axes at most."""
-    corners = moved_points(box, matrix)
+    corners = transform_points(box, matrix)
     return torch.stack([corners.amin(dim=1), corners.amax(dim=1)], dim=1)
 
 
 def random_colors(maps, generators):
-    """Each sample's pictures in other colours, the same for all six: channels exchanged, brighter, darker, grey or plain.
+    """Each sample's pictures in other colors, the same for all six: channels exchanged, brighter, darker, gray or plain.
 
     Args:
-        maps: (B, S, 7, H, H) float from utils.multiview.view_maps: colour over white, then coverage.
+        maps: (B, S, 7, H, H) float from utils.multiview.view_maps: color over white, then coverage.
         generators: one CPU torch.Generator per sample.
     Returns:
         (B, S, 7, H, H); background stays white.
     """
     changed = maps.clone()
     for sample, generator in zip(changed, generators):
-        kind, order, gain, bias, grey = (torch.rand((), generator=generator), torch.randperm(3, generator=generator),
+        kind, order, gain, bias, gray = (torch.rand((), generator=generator), torch.randperm(3, generator=generator),
                                          torch.rand(3, 1, 1, generator=generator),
                                          torch.rand(3, 1, 1, generator=generator), torch.rand((), generator=generator))
         color = sample[:, :3] if kind < 0.4 else sample[:, order.to(maps.device)]
@@ -90,7 +90,7 @@ def random_colors(maps, generators):
         if kind > 0.9:
             color = color.mean(dim=1, keepdim=True).expand_as(color)
         elif kind > 0.8:
-            color = torch.full_like(color, 0.2 + 0.6 * float(grey))
+            color = torch.full_like(color, 0.2 + 0.6 * float(gray))
         coverage = sample[:, 3:4]
         sample[:, :3] = color.clamp(0, 1) * coverage + 1 - coverage
     return changed

@@ -166,7 +166,7 @@ def test_chamfer_memory_is_measured_in_two_processes():
     assert 0 <= row.ours < table_mb < row.other
 
 
-def test_the_step_is_finite_and_both_ways_minimise_the_same_loss(once):
+def test_the_step_is_finite_and_both_ways_minimize_the_same_loss(once):
     rows = step.run(1, num_points=16, image_size=28, decoder_hidden=(16,), architecture=TINY_ENCODER)
     assert are_finite(rows)
     model = step.random_model(28, 16, (16,), TINY_ENCODER)
@@ -182,7 +182,7 @@ def test_dataset_items_are_finite_and_the_other_way_reads_the_same_object(once, 
     files = item.find_objects(shoes / "OBJs", shoes / "input_images")[0][0]
     points, normals, colors, pictures = item.from_files(files, 64, 28)
     assert points.shape == normals.shape == (64, 3) and len(colors) == 64 and pictures.shape[:3] == (6, 28, 28)
-    assert np.abs(points).max() <= 1 + 1e-4  # the shoe fills the normalised frame
+    assert np.abs(points).max() <= 1 + 1e-4  # the shoe fills the normalized frame
 
 
 def test_rendering_is_finite_and_embree_sees_the_same(once):

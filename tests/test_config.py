@@ -43,7 +43,7 @@ def test_a_fold_is_one_of_the_folds():
             parse(*options)
 
 
-@pytest.mark.parametrize("options", [["--geometry_decoder", "voxels"], ["--field_target", "colour"],
+@pytest.mark.parametrize("options", [["--geometry_decoder", "voxels"], ["--field_target", "color"],
                                      ["--field_widths", "12,24"], ["--field_grid", "30"],
                                      ["--field_tokens", "true", "--field_color", "false"]])
 def test_field_options_that_cannot_work_are_refused_by_name(options):

@@ -93,7 +93,7 @@ def test_running_out_of_memory_says_what_to_try_in_one_line(error):
     assert caught.value.__suppress_context__
 
 
-def test_a_true_allocation_that_fails_is_recognised():
+def test_a_true_allocation_that_fails_is_recognized():
     with pytest.raises(UserError, match="out of memory; no option would lower its need further"):
         with out_of_memory_advice([]):
             torch.empty(1 << 60, dtype=torch.uint8)

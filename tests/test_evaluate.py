@@ -16,7 +16,7 @@ from tests.conftest import as_options
 from utils.evaluation import contact_sheet, near_duplicates, plots, report, retrain
 from utils.mesh.mesh import plain_mesh
 
-QUICK = ("--samples", 500, "--picture_size", 32, "--grid", 48, "--faces", 5000, "--device", "cpu")
+QUICK = ("--samples", 500, "--padded_image_size", 32, "--grid", 48, "--faces", 5000, "--device", "cpu")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -69,9 +69,9 @@ def test_floor_is_perfect_and_the_shipped_model_is_not(result):
 
 
 def test_protocol_is_stated_with_the_content_of_the_checkpoints(result):
-    from utils.io.files import content_key
+    from utils.io.files import content_hash
 
-    key = content_key([evaluate.checkpoint_paths("model")[0]])
+    key = content_hash([evaluate.checkpoint_paths("model")[0]])
     for text in (result[1], (result[0] / "table.md").read_text()):
         assert key in text and "500 samples" in text and "26 directions" in text and "objects: 5" in text
         assert "22.5 + 45 i" in text and "0.02, 0.04, 0.1" in text and "no alignment" in text
@@ -146,7 +146,7 @@ def test_without_a_record_the_split_is_that_of_training_with_the_same_settings()
     assert evaluate.choose_split(ids, folds, options())[:2] == split_objects(ids, 0.3, 4, 4, 2)
 
 
-def test_objects_of_the_training_set_are_recognised():
+def test_objects_of_the_training_set_are_recognized():
     ids = ["a", "b", "c", "d"]
     assert evaluate.trained_on(checkpoint(["a"]), ["a", "b"], ids) == {"b"}
     assert evaluate.trained_on(checkpoint(["elsewhere"]), ["a", "b"], ids) == set()
@@ -218,11 +218,11 @@ def test_bootstrap_interval_is_that_of_the_mean():
 
 def test_synthetic_and_real_objects_are_shown_apart_where_both_occur():
     mixed = rows_of("model", [0.2, 0.4]) + rows_of("model", [0.9], prefix="mug_")
-    groups = report.summarise(mixed)
+    groups = report.summarize(mixed)
     assert [groups[name]["model"]["f_0.02"]["mean"] for name in ("all objects", "synthetic", "real")] == pytest.approx(
         [0.5, 0.3, 0.9])
-    assert list(report.summarise(mixed[:2])) == ["all objects"]
-    assert set(report.summarise(rows_of("model", [1], "shoe_red_") + mixed[2:])) == {"all objects"}
+    assert list(report.summarize(mixed[:2])) == ["all objects"]
+    assert set(report.summarize(rows_of("model", [1], "shoe_red_") + mixed[2:])) == {"all objects"}
 
 
 def test_comparison_with_the_hull_is_object_by_object():
@@ -234,7 +234,7 @@ def test_comparison_with_the_hull_is_object_by_object():
 
 
 def test_markdown_and_plain_tables_hold_the_same_cells():
-    groups = report.summarise(rows_of("model", [0.25, 0.75]))
+    groups = report.summarize(rows_of("model", [0.25, 0.75]))
     plain, markdown = (report.score_table(groups["all objects"], kind) for kind in (False, True))
     cells = [cell.strip() for cell in markdown.splitlines()[2].strip("|").split("|")]
     assert cells == ["model", "2", "mean", "0.5000", "0.500"] and plain.splitlines()[1].split() == cells
@@ -279,7 +279,7 @@ def test_nearly_equal_pictures_are_found_by_what_is_drawn():
         picture[:, 6:10, 6:10] = rng.random((6, 4, 4, 3)) * 0.9
     noisy = pictures["t4"].copy()
     noisy[:, 6:10, 6:10] += 0.02
-    pairs = near_duplicates.similar_pictures(pictures, {"same": noisy, "shifted": np.roll(pictures["t5"], 4, 2)})
+    pairs = near_duplicates.similar_images(pictures, {"same": noisy, "shifted": np.roll(pictures["t5"], 4, 2)})
     assert [(name, source) for _, name, source in pairs] == [("same", "t4")]
     assert pairs[0][0] == pytest.approx(0.02, abs=1e-3)  # white around it does not dilute the difference
 
@@ -325,13 +325,13 @@ def fake_training(monkeypatch):
 
 
 def test_what_is_trained_is_not_trained_again_and_other_options_are_refused(fake_training, tmp_path):
-    best = retrain.train_once(tmp_path / "fold_0", ["--preset", "fast"])
+    best = retrain.run_training(tmp_path / "fold_0", ["--preset", "fast"])
     assert [path.name for path in best] == ["geometry_best.pth", "texture_best.pth"] and len(fake_training) == 2
     assert all("--resume" not in command and command[2:4] == ["--preset", "fast"] for command in fake_training)
     assert fake_training[1][fake_training[1].index("--geometry_checkpoint") + 1] == str(best[0])
-    assert retrain.train_once(tmp_path / "fold_0", ["--preset", "fast"]) == best and len(fake_training) == 2
+    assert retrain.run_training(tmp_path / "fold_0", ["--preset", "fast"]) == best and len(fake_training) == 2
     with pytest.raises(UserError, match="other options"):
-        retrain.train_once(tmp_path / "fold_0", ["--preset", "default"])
+        retrain.run_training(tmp_path / "fold_0", ["--preset", "default"])
 
 
 def test_an_interrupted_training_goes_on(fake_training, tmp_path, monkeypatch):
@@ -342,9 +342,9 @@ def test_an_interrupted_training_goes_on(fake_training, tmp_path, monkeypatch):
         return SimpleNamespace(returncode=1) if "train_texture.py" in command[1] else whole(command)
     monkeypatch.setattr(retrain.subprocess, "run", broken)
     with pytest.raises(UserError, match="train_texture.py failed"):
-        retrain.train_once(folder, [])
+        retrain.run_training(folder, [])
     monkeypatch.setattr(retrain.subprocess, "run", whole)
-    retrain.train_once(folder, [])
+    retrain.run_training(folder, [])
     assert "--resume" in fake_training[1] and "--resume" not in fake_training[2]
 
 

@@ -18,7 +18,7 @@ import inference
 from config import VIEW_NAMES, UserError
 from models import texture_model
 from models.geometry_model import load_geometry_model
-from utils.evaluation.metrics import picture_scores
+from utils.evaluation.metrics import image_scores
 from utils.mesh.mesh_io import read_mesh
 from utils.rendering.rasterizer import render_views
 from utils.views.six_views import read_framed_views
@@ -79,10 +79,10 @@ def test_the_written_mesh_drawn_again_shows_the_six_pictures_it_was_made_from(vi
     given = read_framed_views({name: views / f"{name}.png" for name in VIEW_NAMES}, 256, "my_shoe")[0]
     given = np.concatenate([given.images, given.masks[..., None]], axis=-1)
     given = np.round(255 * given).astype(np.uint8)
-    scores = [picture_scores(mine[None], true[None]) for mine, true in zip(drawn, given)]
+    scores = [image_scores(mine[None], true[None]) for mine, true in zip(drawn, given)]
     assert not warnings and min(score["iou"] for score in scores) > 0.97
     assert min(score["psnr"] for score in scores) > 18 and np.mean([score["psnr"] for score in scores]) > 22
-    assert picture_scores(drawn, given[[1, 0, 3, 2, 5, 4]])["psnr"] < 15, "opposite views in exchange"
+    assert image_scores(drawn, given[[1, 0, 3, 2, 5, 4]])["psnr"] < 15, "opposite views in exchange"
 
 
 def test_glb_is_binary_gltf_and_holds_the_same_surface(views, tmp_path):
@@ -96,7 +96,7 @@ def test_glb_is_binary_gltf_and_holds_the_same_surface(views, tmp_path):
 
 
 def test_texture_of_the_file_shows_on_the_mesh_what_the_model_says(views, tmp_path):
-    """A vertex's texture coordinate, looked up in the written picture, gives the model's colour at that vertex."""
+    """A vertex's texture coordinate, looked up in the written picture, gives the model's color at that vertex."""
     geometry, texture, size = shipped_models()
     run(views, tmp_path / "out", "--texture_size", "512", "--geometry", "points")
     mesh = trimesh.load(tmp_path / "out" / "my_shoe" / "my_shoe.obj", process=False)
@@ -107,7 +107,7 @@ def test_texture_of_the_file_shows_on_the_mesh_what_the_model_says(views, tmp_pa
     with torch.no_grad():
         positions = torch.tensor(np.asarray(mesh.vertices), dtype=torch.float32)[None]
         said = texture(images, positions)[0].numpy()
-    # Half a texel off across a colour edge differs, so the median and the bulk are compared.
+    # Half a texel off across a color edge differs, so the median and the bulk are compared.
     difference = np.abs(read - said).max(1)
     assert np.median(difference) < 0.02 and np.quantile(difference, 0.9) < 0.1
 
@@ -164,14 +164,14 @@ def test_wrong_options_and_checkpoints_are_named(views, tmp_path):
             (["--geometry_checkpoint", str(cut)], "cut.pth"),
             (["--geometry_checkpoint", str(shipped / "texture_best.pth")], "texture"),
             (["--texture_checkpoint", str(shipped / "geometry_best.pth"), "--geometry", "points"], "holds a geometry"),
-            (["--texture_checkpoint", str(shipped / "texture_best.pth")], "takes its colours from the pictures"),
+            (["--texture_checkpoint", str(shipped / "texture_best.pth")], "takes its colors from the pictures"),
             (["--grid", "4"], "grid"),
             (["--faces", "3"], "faces"),
             (["--device", "tpu"], "tpu"),
             (["--texture_size", "1"], "texture_size"),
             (["--format", "stl"], "format"),
             (["--geometry", "guess"], "geometry"),
-            (["--colour", "red"], "--colour")]:
+            (["--color", "red"], "--color")]:
         with pytest.raises(UserError, match=words):
             run(views, tmp_path / "out", *options)
     with pytest.raises(UserError, match="nowhere"):
@@ -180,7 +180,7 @@ def test_wrong_options_and_checkpoints_are_named(views, tmp_path):
 
 
 def test_models_of_two_picture_sizes_work_together(views, tmp_path, monkeypatch):
-    """Who has trained only a geometry of his own, at another size, still gets a mesh with the shipped colours."""
+    """Who has trained only a geometry of his own, at another size, still gets a mesh with the shipped colors."""
     load_texture, seen = texture_model.load_texture_model, []
 
     def other_size(path):
@@ -272,7 +272,7 @@ def test_help_and_option_errors_load_no_torch():
     assert "--nonsense" in result.stdout and result.stdout.strip().endswith("[]")
 
 
-def test_shipped_weights_recognise_held_out_shoes_by_shape_and_colour():
+def test_shipped_weights_recognize_held_out_shoes_by_shape_and_color():
     """Of 12 shoes that were not trained on, each reconstruction is nearest to its own shoe for most of them."""
     from models.losses import chamfer_distance
     from utils.mesh.mesh import sample_surface, textured_mesh
@@ -292,14 +292,14 @@ def test_shipped_weights_recognise_held_out_shoes_by_shape_and_colour():
     points, colors = torch.from_numpy(np.stack(points)), torch.from_numpy(np.stack(colors))
     with torch.no_grad():
         vertices = geometry(images)
-        predicted = texture(images, points)  # the colours it gives at the true surface, to judge colour by itself
+        predicted = texture(images, points)  # the colors it gives at the true surface, to judge color by itself
     shape = torch.stack([torch.stack([chamfer_distance(v[None], p[None]) for p in points]) for v in vertices])
-    colour = (predicted - colors).abs().mean((1, 2))
+    color = (predicted - colors).abs().mean((1, 2))
     other = (predicted.roll(1, 0).mean(1, keepdim=True) - colors).abs().mean((1, 2))
     mean_shape = chamfer_distance(vertices.mean(0, keepdim=True).expand_as(vertices), points)
     assert (shape.argmin(1) == torch.arange(12)).sum() >= 9
     assert shape.diagonal().mean() < 0.5 * mean_shape
-    assert colour.mean() < 0.8 * other.mean()
+    assert color.mean() < 0.8 * other.mean()
 
 
 def test_while_one_item_is_used_the_next_one_only_is_under_way():

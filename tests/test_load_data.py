@@ -20,14 +20,14 @@ from load_data import (
     format_problems,
     load_cached,
     make_loader,
-    picture_size,
+    padded_image_size,
     prepare_objects,
     read_framed_views,
     resolve_data,
     split_objects,
 )
 from tests.views.test_six_views import RED, WHITE, draw_box, write_views
-from utils.mesh.mesh import GREY
+from utils.mesh.mesh import GRAY
 
 ROOT = Path(__file__).parents[1]
 BOX_OBJ = "".join(f"v {x} {y} {z}\n" for x in (-0.5, 0.5) for y in (-0.25, 0.25) for z in (-1, 1)) + (
@@ -131,7 +131,7 @@ def cached_box(root, obj=BOX_OBJ, count=4000, image_size=28, name="box"):
     return cache_object(files, root / "cache", count, image_size)
 
 
-def test_cached_samples_lie_on_the_normalised_box_with_its_normals(tmp_path):
+def test_cached_samples_lie_on_the_normalized_box_with_its_normals(tmp_path):
     arrays = load_cached(cached_box(tmp_path))
     points, normals = arrays["points"], arrays["normals"]
     half = np.array([0.5, 0.25, 1.0])  # its longest edge is 2 already
@@ -144,7 +144,7 @@ def test_cached_samples_lie_on_the_normalised_box_with_its_normals(tmp_path):
     assert arrays["masks"].shape == (6, 28, 28)
 
 
-def test_normalising_scales_and_centres_before_sampling(tmp_path):
+def test_normalizing_scales_and_centers_before_sampling(tmp_path):
     moved = "".join(" ".join(["v"] + [str(10 + 5 * float(x)) for x in line.split()[1:]]) + "\n"
                     if line[0] == "v" else line + "\n" for line in BOX_OBJ.splitlines())
     points = load_cached(cached_box(tmp_path, moved))["points"]
@@ -201,13 +201,13 @@ COLORED = {
                       [[0, 0, 1], [0, 1, 0]]),
     "two parts": ("mtllib m.mtl\no a\n" + QUAD + "usemtl blue\nf 1 2 3 4\no b\n" + QUAD.replace("0\n", "1\n")
                   + "usemtl green\nf 5 6 7 8\n", [[0, 0, 1], [0, 1, 0]]),
-    "vertex colours": (QUAD.replace("\n", " 1 0 0\n") + "f 1 2 3 4\n", [[1, 0, 0]]),
-    "no colour": (QUAD + "f 1 2 3 4\n", [[GREY] * 3]),
+    "vertex colors": (QUAD.replace("\n", " 1 0 0\n") + "f 1 2 3 4\n", [[1, 0, 0]]),
+    "no color": (QUAD + "f 1 2 3 4\n", [[GRAY] * 3]),
 }
 
 
 @pytest.mark.parametrize("case", COLORED)
-def test_colours_of_every_kind_reach_the_cache(tmp_path, case):
+def test_colors_of_every_kind_reach_the_cache(tmp_path, case):
     obj, expected = COLORED[case]
     write_object(tmp_path, "x", obj)
     (tmp_path / "OBJs" / "x" / "m.mtl").write_text("newmtl blue\nKd 0 0 1\nnewmtl green\nKd 0 1 0\n")
@@ -217,7 +217,7 @@ def test_colours_of_every_kind_reach_the_cache(tmp_path, case):
     assert np.allclose(np.unique(colors.round(2), axis=0), sorted(expected), atol=0.01)
 
 
-SHAPES = {  # area, in the normalised frame, of the part with z < 0 relative to all
+SHAPES = {  # area, in the normalized frame, of the part with z < 0 relative to all
     "quad and pentagon": ("v 0 0 0\nv 2 0 0\nv 2 1 0\nv 0 1 0\nv 0 0 1\nv 2 0 1\nv 2 1 1\nv 1 1 1\nv 0 1 1\n"
                           "f 1 2 3 4\nf 5 6 7 8 9\n", 0.5),
     "negative indices": ("v 0 0 0\nv 2 0 0\nv 2 1 0\nf -3 -2 -1\nv 0 0 1\nv 2 0 1\nv 2 1 1\nv 0 1 1\n"
@@ -420,7 +420,7 @@ def test_pictures_key_follows_the_pictures_the_size_and_the_variant(tmp_path):
     def keys(turns=False, **settings):
         _, cached = prepare_objects(config_for(tmp_path, **settings), quiet=True)
         dataset = SixViewDataset(cached.values(), turns)
-        return [dataset.pictures_key((0, variant)) for variant in (0, 1, 2)]
+        return [dataset.images_key((0, variant)) for variant in (0, 1, 2)]
 
     first = keys(image_size=28)
     assert len(set(first)) == 3 and keys(image_size=28) == first
@@ -446,7 +446,7 @@ def test_prepared_loader_passes_the_epoch_on(tmp_path):
 
 
 def test_picture_size_is_rounded_up_to_whole_patches():
-    assert [picture_size(size) for size in (14, 15, 112, 224, 512, 518)] == [14, 28, 112, 224, 518, 518]
+    assert [padded_image_size(size) for size in (14, 15, 112, 224, 512, 518)] == [14, 28, 112, 224, 518, 518]
 
 
 # ---- The script
@@ -495,7 +495,7 @@ def test_a_second_start_reads_no_mesh_and_no_picture_but_notices_a_changed_textu
         raise AssertionError("a source file was read again")
     with monkeypatch.context() as patch:
         patch.setattr(load_data, "mesh_dependencies", refuse)
-        patch.setattr(file_index, "content_key", refuse)
+        patch.setattr(file_index, "content_hash", refuse)
         assert prepare_objects(config_for(tmp_path), quiet=True)[1]["box"] == first
     Image.new("RGB", (4, 4), "blue").save(texture)
     assert prepare_objects(config_for(tmp_path), quiet=True)[1]["box"].surface != first.surface

@@ -1,4 +1,4 @@
-"""The order of the six pictures must not matter: neither for the shape nor for the colours.
+"""The order of the six pictures must not matter: neither for the shape nor for the colors.
 
     python tests/test_permutation_invariance.py [GEOMETRY.pth TEXTURE.pth]
 
@@ -61,7 +61,7 @@ def largest_changes(geometry, texture, size, batch=2):
         geometry, texture: the two models, in eval mode.
         size: picture edge in pixels.
     Returns:
-        list of (order, largest change of a coordinate, of a colour); how far the shape moves, and the colours, when
+        list of (order, largest change of a coordinate, of a color); how far the shape moves, and the colors, when
         one of the pictures is another one (which must show).
     """
     images = torch.rand(batch, VIEWS, 3, size, size, generator=torch.Generator().manual_seed(1))
@@ -132,7 +132,7 @@ def main(argv):
     for order, shape, colors in changes:
         good = shape < LIMIT and colors < LIMIT
         failed += not good
-        print(f"views {order}: {'ok    ' if good else 'FAILED'} vertices move by {shape:.1e}, colours by {colors:.1e}")
+        print(f"views {order}: {'ok    ' if good else 'FAILED'} vertices move by {shape:.1e}, colors by {colors:.1e}")
     print(f"{failed} of {len(changes)} orders changed a prediction" if failed else
           "the order of the views does not matter")
     return 1 if failed else 0

@@ -1,4 +1,4 @@
-"""A folder of meshes of any format becomes the data layout, with shape and colours intact."""
+"""A folder of meshes of any format becomes the data layout, with shape and colors intact."""
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +21,7 @@ BALL = trimesh.creation.icosphere(2)
 
 
 def ball(kind, place):
-    """A ball of radius 1 at place * 3 on the x axis, coloured by `kind`."""
+    """A ball of radius 1 at place * 3 on the x axis, colored by `kind`."""
     vertices, faces = np.asarray(BALL.vertices) + [3 * place, 0, 0], np.asarray(BALL.faces)
     if kind == "plain":
         return plain_mesh(vertices, faces, (1, 0.5, 0.25))
@@ -55,7 +55,7 @@ def joined(meshes):
     ["plain"], ["vertex"], ["texture"], ["tinted"], ["texture", "other texture"], ["texture", "tinted"],
     ["plain", "texture", "other texture"], ["vertex", "texture"], ["vertex", "plain", "texture", "tinted"]],
     ids=" + ".join)
-def test_a_written_mesh_reads_back_with_the_same_shape_and_colours(tmp_path, kinds):
+def test_a_written_mesh_reads_back_with_the_same_shape_and_colors(tmp_path, kinds):
     mesh = joined([ball(kind, place) for place, kind in enumerate(kinds)])
     write_mesh(tmp_path / "x.obj", mesh)
     back, notes = read_mesh(tmp_path / "x.obj")
@@ -68,7 +68,7 @@ def test_a_written_mesh_reads_back_with_the_same_shape_and_colours(tmp_path, kin
     assert np.abs(difference).max() < 2 / 255
 
 
-def test_many_plain_colours_survive(tmp_path):
+def test_many_plain_colors_survive(tmp_path):
     mesh = ball("plain", 0)
     mesh.corner_colors[:] = np.random.default_rng(0).random((len(mesh.faces), 1, 3))
     write_mesh(tmp_path / "x.obj", mesh)
@@ -231,8 +231,8 @@ def test_a_folder_without_readable_meshes_is_exit_code_2(tmp_path):
 
 
 def test_folders_are_listed_once_however_many_objects_there_are(tmp_path, monkeypatch, capsys):
-    listed, true = [], utils.prepare_dataset.pictures_by_id
-    monkeypatch.setattr(utils.prepare_dataset, "pictures_by_id", lambda folder: listed.append(folder) or true(folder))
+    listed, true = [], utils.prepare_dataset.images_by_id
+    monkeypatch.setattr(utils.prepare_dataset, "images_by_id", lambda folder: listed.append(folder) or true(folder))
     for name in ("one", "two", "three"):
         trimesh.creation.box((1, 2, 3)).export(tmp_path / f"{name}.ply")
     for _ in range(2):

@@ -124,7 +124,7 @@ def test_points_box_and_distances_of_a_changed_space_still_belong_together(field
 @pytest.mark.parametrize("target, share", [("occupancy", 0.6), ("distance", 0.5)])
 def test_one_object_can_be_overfitted(target, share, field_config, tmp_path, monkeypatch):
     same_space = torch.eye(3)[None]
-    monkeypatch.setattr(models.view_cameras, "random_space", lambda box, generators, stretch: (same_space, view_cameras()))
+    monkeypatch.setattr(models.view_cameras, "augment_space", lambda box, generators, stretch: (same_space, view_cameras()))
     monkeypatch.setattr(models.view_cameras, "random_colors", lambda maps, generators: maps)
     cfg = field_config(num_epochs_stage1=80, validation_fraction=0.0, training_share=0.001, field_target=target,
                        field_points=2000, learning_rate_field=6e-3)

@@ -39,7 +39,7 @@ def run_until(cfg, step, monkeypatch, train=train_geometry.train):
         def stop(total, parts, at, object_ids):
             if at >= step:
                 raise Interrupted
-        patch.setattr(utils.training.loop, "stop_if_not_finite", stop)
+        patch.setattr(utils.training.loop, "check_finite", stop)
         with pytest.raises(Interrupted):
             train(cfg)
 

@@ -90,7 +90,7 @@ def test_frozen_features_give_the_losses_that_the_pictures_give(config, tmp_path
 
 
 @pytest.mark.parametrize("frozen", [False, True])
-def test_every_variant_is_coloured_on_the_shape_of_its_own_pictures(frozen, config, tiny_geometry, monkeypatch):
+def test_every_variant_is_colored_on_the_shape_of_its_own_pictures(frozen, config, tiny_geometry, monkeypatch):
     from load_data import EpochSampler, SixViewDataset, prepare_objects
 
     cfg = config(num_epochs_stage2=5, validation_fraction=0.0, lambda_perceptual=0.0, freeze_image_encoder=frozen,
@@ -136,7 +136,7 @@ def test_best_is_never_overwritten_by_a_worse_run(config, tmp_path):
 # ---- Learning
 
 
-def test_one_objects_colours_can_be_overfitted(config, shoes, tmp_path):
+def test_one_objects_colors_can_be_overfitted(config, shoes, tmp_path):
     cfg = config(**few_shoes(shoes, tmp_path, 1), validation_fraction=0.0, num_epochs_stage2=200,
                  learning_rate_stage2=1e-2, texture_hidden=64, texture_frequencies=4, lambda_perceptual=0.0, lambda_smooth=0.0,
                  freeze_image_encoder=True)
@@ -170,7 +170,7 @@ def test_the_perceptual_loss_compares_the_mesh_drawn_in_six_views_with_the_true_
     assert all(any(torch.allclose(true, tokens, atol=1e-5) for tokens in shown) for _, true in compared), "in their order"
 
 
-def test_a_colour_is_that_of_the_nearest_true_point(config, monkeypatch, shoes):
+def test_a_color_is_that_of_the_nearest_true_point(config, monkeypatch, shoes):
     seen = []
 
     def record(pred, true):
@@ -193,7 +193,7 @@ def test_a_colour_is_that_of_the_nearest_true_point(config, monkeypatch, shoes):
             vertices = geometry(item["images"][None])[0]
             nearest = np.linalg.norm(vertices.numpy()[:, None] - item["points"].numpy()[None], axis=-1).argmin(1)
             matched += bool((true[0, :64] == item["colors"][nearest]).all(-1).float().mean() > 0.98)
-    assert matched == 5, "each batch is one object, coloured by its own surface"
+    assert matched == 5, "each batch is one object, colored by its own surface"
 
 
 # ---- What goes wrong

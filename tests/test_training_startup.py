@@ -79,7 +79,7 @@ class Setup:
                             num_frequencies=cfg.texture_frequencies).to(self.device())
 
     def losses(self):
-        """Loss of both stages on the batch: (geometry total, its parts, colour total)."""
+        """Loss of both stages on the batch: (geometry total, its parts, color total)."""
         import torch
 
         from models.losses import color_loss, gather_points, geometry_loss
@@ -179,7 +179,7 @@ def check_geometry_model(setup):
 
 
 def check_texture_model(setup):
-    """the texture model colours any position"""
+    """the texture model colors any position"""
     import torch
 
     images = setup.batch()["images"].to(setup.device())
@@ -192,7 +192,7 @@ def check_texture_model(setup):
 
 def check_training_step(setup):
     """losses are finite and a few steps lower them"""
-    from utils.training.loop import make_optimizer, set_rate
+    from utils.training.loop import make_optimizer, set_learning_rate
 
     optimizers = [make_optimizer(model, 0.01, 1.0) for model in (setup.geometry(), setup.texture())]
     history = []
@@ -202,14 +202,14 @@ def check_training_step(setup):
         history.append((total.item(), color.item()))
         (total + color).backward()
         for optimizer in optimizers:
-            set_rate(optimizer, 1e-3)
+            set_learning_rate(optimizer, 1e-3)
             optimizer.step()
             optimizer.zero_grad()
     before, color_before = history[0]
     after, color_after = (min(losses) for losses in zip(*history[1:]))  # single steps may overshoot
     assert math.isfinite(after + color_after), "the loss is no longer finite"
     assert after < before and color_after < color_before, f"no step lowered the losses: {history}"
-    return f"geometry {before:.4f} to {after:.4f}, colour {color_before:.4f} to {color_after:.4f}"
+    return f"geometry {before:.4f} to {after:.4f}, color {color_before:.4f} to {color_after:.4f}"
 
 
 def check_checkpoints(setup):

@@ -13,15 +13,15 @@ from pathlib import Path
 import numpy as np
 
 from config import IMAGE_EXTENSIONS, VIEW_NAMES, OptionParser, UserError, run_script
-from utils.io.files import content_key, replacing
-from utils.mesh.mesh import normalise
+from utils.io.files import atomic_write, content_hash
+from utils.mesh.mesh import normalize
 from utils.mesh.mesh_io import MESH_EXTENSIONS, mesh_dependencies, read_mesh
 from utils.rendering.rasterizer import render_views
 
 # File and folder names that say nothing about the object: the name of the folder above is used instead.
 GENERIC_NAMES = {"model", "models", "mesh", "meshes", "scene", "object", "obj", "glb", "textured", "textured_simple",
                  "model_normalized", "texture_mapped", "untitled", "source", "google_16k", "output", "export"}
-MOST_PLAIN_COLORS = 64  # more colours than this go to vertices rather than to one material each
+MOST_PLAIN_COLORS = 64  # more colors than this go to vertices rather than to one material each
 MARK = "prepared from "  # then a hash of all that a file was made from; a comment in an OBJ, a text in a PNG
 AXES = {"x": (1, 0, 0), "y": (0, 1, 0), "z": (0, 0, 1)}
 
@@ -63,10 +63,10 @@ def turn_matrix(up, front):
 
 
 def write_mesh(path, mesh, made_from=""):
-    """Write a `Mesh` as OBJ + MTL + PNG textures that `read_mesh` reads back as the same shape and colours.
+    """Write a `Mesh` as OBJ + MTL + PNG textures that `read_mesh` reads back as the same shape and colors.
 
-    Each texture becomes a material (a tint is baked into its picture); faces of one plain colour share a material;
-    other faces keep their colours as `v x y z r g b`, as 3D scanners write them.
+    Each texture becomes a material (a tint is baked into its picture); faces of one plain color share a material;
+    other faces keep their colors as `v x y z r g b`, as 3D scanners write them.
 
     Args:
         path: the .obj file; <name>.mtl and <name>_<number>.png are written beside it, and the OBJ last.
@@ -78,7 +78,7 @@ def write_mesh(path, mesh, made_from=""):
     path = Path(path)
     colors, plain = mesh.corner_colors, mesh.face_texture < 0
     one_color = (colors == colors[:, :1]).all(axis=(1, 2))
-    # One group of faces for each texture and tint, or plain colour.
+    # One group of faces for each texture and tint, or plain color.
     look = np.concatenate([mesh.face_texture[:, None], np.round(colors[:, 0] * 255)], axis=1)
     looks, group = np.unique(look, axis=0, return_inverse=True)
     group = group.reshape(-1)
@@ -93,15 +93,15 @@ def write_mesh(path, mesh, made_from=""):
             continue
         picture = np.round(mesh.textures[int(texture)] * (np.float32(tint) / 255)).astype(np.uint8)
         name = f"{path.stem}_{len(materials)}.png"
-        with replacing(path.with_name(name)) as temporary:
+        with atomic_write(path.with_name(name)) as temporary:
             Image.fromarray(picture).save(temporary)
         materials.append(f"Kd 1 1 1\nmap_Kd {name}")
         faces_of.append(np.flatnonzero(group == number))
     if materials:
-        with replacing(path.with_suffix(".mtl")) as temporary:
+        with atomic_write(path.with_suffix(".mtl")) as temporary:
             temporary.write_text("".join(f"newmtl m{i}\nKa 0 0 0\nKs 0 0 0\nillum 1\n{text}\n"
                                          for i, text in enumerate(materials)))
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         mark = f"# {MARK}{made_from}\n" if made_from else ""
         temporary.write_text(mark + "".join(_obj_lines(path, mesh, plain, on_vertices, faces_of)))
 
@@ -120,7 +120,7 @@ def _obj_lines(path, mesh, plain, on_vertices, faces_of):
     yield from (template % tuple(row) for row in vertices.tolist())
     if not plain.all():
         yield from ("vt %.7g %.7g\n" % tuple(row) for row in uvs.tolist())
-    if on_vertices:  # before any usemtl, so they have no material that could hide the colours
+    if on_vertices:  # before any usemtl, so they have no material that could hide the colors
         yield from ("f %d %d %d\n" % tuple(row) for row in vertex_index[plain].tolist())
     for number, faces in enumerate(faces_of):
         yield f"usemtl m{number}\n"
@@ -151,10 +151,10 @@ def find_meshes(folder, output):
 
 def pictures_of(images_dir, object_id):
     """{view: Path} of one object's pictures in a folder, which may be absent."""
-    return pictures_by_id(images_dir).get(object_id, {})
+    return images_by_id(images_dir).get(object_id, {})
 
 
-def pictures_by_id(images_dir):
+def images_by_id(images_dir):
     """{id: {view: Path}} of all pictures in a folder, which may be absent: one listing for any number of objects."""
     found = {}
     for path in sorted(Path(images_dir).glob("*_*")):
@@ -164,7 +164,7 @@ def pictures_by_id(images_dir):
     return found
 
 
-def prepare_object(object_id, source, output, turn, image_size, images_dir=None, listed=pictures_by_id):
+def prepare_object(object_id, source, output, turn, image_size, images_dir=None, listed=images_by_id):
     """Write one object's mesh and pictures, as far as they are not there or were made here from something else.
 
     Args:
@@ -174,7 +174,7 @@ def prepare_object(object_id, source, output, turn, image_size, images_dir=None,
         turn: (3, 3) from `turn_matrix`.
         image_size: edge of drawn pictures in pixels.
         images_dir: folder of own pictures <id>_<view>.*, taken instead of drawing where it has all six.
-        listed: function from a folder to what `pictures_by_id` returns; one that remembers saves listing the folders
+        listed: function from a folder to what `images_by_id` returns; one that remembers saves listing the folders
             for every object.
     Returns:
         done: str, what was done ("there already", "mesh written (12 faces), 6 pictures drawn", ...).
@@ -189,12 +189,12 @@ def prepare_object(object_id, source, output, turn, image_size, images_dir=None,
         raise UserError(f"{images_dir}: has no {lacking} picture of {object_id}")
     mesh_path, mesh_done, notes = _prepare_mesh(object_id, source, folder, turn)
     there = listed(pictures).get(object_id, {})
-    made_from = content_key(mesh_dependencies(mesh_path), image_size)
+    made_from = content_hash(mesh_dependencies(mesh_path), image_size)
     missing = [view for view in VIEW_NAMES if view not in there]
     outdated = [view for view in there if _mark_of(there[view]) not in (None, made_from)]
     if own:
         for view in missing:
-            with replacing(pictures / f"{object_id}_{view}{own[view].suffix.lower()}") as temporary:
+            with atomic_write(pictures / f"{object_id}_{view}{own[view].suffix.lower()}") as temporary:
                 temporary.write_bytes(own[view].read_bytes())
     elif missing or outdated:
         _draw(mesh_path, pictures, object_id, missing + outdated, image_size, made_from)
@@ -208,7 +208,7 @@ def prepare_object(object_id, source, output, turn, image_size, images_dir=None,
 
 def _prepare_mesh(object_id, source, folder, turn):
     """The object's OBJ, what was done ("" if nothing) and notes; one without a mark of ours is never replaced."""
-    made_from = content_key(mesh_dependencies(source), turn.tolist())
+    made_from = content_hash(mesh_dependencies(source), turn.tolist())
     there = sorted(path for path in folder.glob("*") if path.suffix.lower() == ".obj")
     if there and _mark_of(there[0]) in (None, made_from):
         return there[0], "", []
@@ -242,12 +242,12 @@ def _draw(mesh_path, folder, object_id, views, image_size, made_from):
     from PIL.PngImagePlugin import PngInfo
 
     mesh, _ = read_mesh(mesh_path)
-    mesh.vertices = normalise(mesh.vertices, mesh.faces)
+    mesh.vertices = normalize(mesh.vertices, mesh.faces)
     mark = PngInfo()
     mark.add_text("Source", MARK + made_from)
     for view, rgba in render_views(mesh, image_size).items():
         if view in views:
-            with replacing(folder / f"{object_id}_{view}.png") as temporary:
+            with atomic_write(folder / f"{object_id}_{view}.png") as temporary:
                 Image.fromarray(rgba).save(temporary, pnginfo=mark)
 
 
@@ -271,7 +271,7 @@ def main(argv):
     width = max(map(len, list(meshes) + list(collisions)))
     failed = [(name, "several meshes have this name, rename all but one: " + ", ".join(map(str, paths)))
               for name, paths in sorted(collisions.items())]
-    listed = functools.cache(pictures_by_id)
+    listed = functools.cache(images_by_id)
     for name, source in sorted(meshes.items()):
         try:
             done, notes = prepare_object(name, source, options.output, turn, options.image_size, options.images_dir,

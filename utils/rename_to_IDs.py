@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config import IMAGE_EXTENSIONS, VIEW_NAMES, OptionParser, UserError, run_script
-from utils.io.files import replacing
+from utils.io.files import atomic_write
 from utils.mesh.mesh_io import MESH_EXTENSIONS, mesh_dependencies
 from utils.prepare_dataset import GENERIC_NAMES, clean_id, id_of_mesh, pictures_of
 
@@ -27,7 +27,7 @@ VIEW_WORDS = {
 # Words around a view word that belong to it ("left side view", "from above"), not to the object's name.
 FILLERS = {"view", "views", "side", "from", "img", "image", "photo", "pic", "picture", "render", "shot"}
 GENERIC_FOLDERS = GENERIC_NAMES | {"images", "image", "pictures", "photos", "views", "renders", "input_images", "objs"}
-OTHER_PICTURES = (".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic")
+OTHER_IMAGES = (".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic")
 
 
 @dataclass
@@ -77,10 +77,10 @@ def find_view(text):
 def read_pictures(root):
     """Pictures below `root` whose view is clear, and {path: reason} for the others."""
     pictures, unclear = [], {}
-    for path in _files(root, IMAGE_EXTENSIONS + OTHER_PICTURES):
+    for path in _files(root, IMAGE_EXTENSIONS + OTHER_IMAGES):
         view, rest = find_view(path.stem)
         home = path.parent
-        if path.suffix.lower() in OTHER_PICTURES:
+        if path.suffix.lower() in OTHER_IMAGES:
             unclear[path] = "save it as PNG or JPEG first"
             continue
         if view == "" and home != root:  # front/shoe1.jpg: the folder is the view
@@ -263,7 +263,7 @@ def _carry_out(moves, remove):
         if target.exists():
             raise UserError(f"{target}: appeared meanwhile, not overwritten")
         try:
-            with replacing(target) as temporary:
+            with atomic_write(target) as temporary:
                 shutil.copyfile(source, temporary)
         except OSError as error:
             raise UserError(f"{source}: cannot be copied to {target} ({error.strerror})") from None

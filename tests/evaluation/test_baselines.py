@@ -17,18 +17,18 @@ from utils.evaluation.baselines import (
     thumbnail,
     true_mesh,
 )
-from utils.mesh.mesh import normalise, plain_mesh
+from utils.mesh.mesh import normalize, plain_mesh
 from utils.rendering.rasterizer import render_views
 
 
 def write_solid(folder, name, solid, color):
-    """An object of one colour in its own units, with the project's pictures of it; returns its files."""
+    """An object of one color in its own units, with the project's pictures of it; returns its files."""
     (folder / "OBJs" / name).mkdir(parents=True)
     (folder / "input_images").mkdir(exist_ok=True)
     mesh_path = folder / "OBJs" / name / f"{name}.obj"
     mesh_path.write_text("".join("v %f %f %f\n" % tuple(3 * row + 5) for row in solid.vertices)
                          + "".join("f %d %d %d\n" % tuple(row + 1) for row in solid.faces))
-    mesh = plain_mesh(normalise(solid.vertices), solid.faces, color)
+    mesh = plain_mesh(normalize(solid.vertices), solid.faces, color)
     images = {}
     for view, picture in render_views(mesh, 96).items():
         images[view] = folder / "input_images" / f"{name}_{view}.png"
@@ -48,7 +48,7 @@ def solids(tmp_path_factory):
         ("stick", trimesh.creation.box((0.2, 0.2, 2)), (1.0, 1.0, 0.0)))}
 
 
-def test_true_mesh_lies_in_the_normalised_frame(solids):
+def test_true_mesh_lies_in_the_normalized_frame(solids):
     mesh = true_mesh(solids["plate"])
     assert np.allclose([mesh.vertices.min(0), mesh.vertices.max(0)], [[-1, -0.1, -1], [1, 0.1, 1]], atol=1e-5)
 
@@ -71,7 +71,7 @@ def test_overlap_of_outlines_is_intersection_over_union():
     assert baselines._mean_overlaps(one, np.stack([one, other])) == pytest.approx([1, 1 / 3])
 
 
-def test_mean_of_equal_objects_is_that_object_in_its_colour(solids, tmp_path):
+def test_mean_of_equal_objects_is_that_object_in_its_color(solids, tmp_path):
     mesh = mean_object([solids["ball"]], tmp_path)
     # Six round outlines leave a body with edges around the ball: between radius 1 and sqrt(3 / 2).
     distance = np.linalg.norm(mesh.vertices, axis=1)

@@ -1,4 +1,4 @@
-"""Scores against solids whose distances, areas and colours are known without the code."""
+"""Scores against solids whose distances, areas and colors are known without the code."""
 import sys
 import types
 
@@ -10,18 +10,18 @@ from utils.evaluation.metrics import (
     DIRECTIONS,
     EQUAL_PSNR,
     depth_maps,
+    evaluate_mesh,
+    evaluation_renders,
+    image_scores,
     is_visible,
-    judge,
-    judging_pictures,
     lpips_distance,
-    make_truth,
+    make_ground_truth,
     oblique_scale,
-    picture_scores,
     psnr,
     surface_scores,
     visible_samples,
 )
-from utils.mesh.mesh import Mesh, normalise, plain_mesh, sample_surface, textured_mesh
+from utils.mesh.mesh import Mesh, normalize, plain_mesh, sample_surface, textured_mesh
 from utils.mesh.mesh_io import read_mesh
 from utils.training_data.synthetic_shoes import make_shoe
 
@@ -103,7 +103,7 @@ def test_flipped_faces_change_nothing():
 # ---- What is visible
 
 
-def test_there_is_one_direction_for_each_neighbour_of_a_cell():
+def test_there_is_one_direction_for_each_neighbor_of_a_cell():
     assert DIRECTIONS.shape == (26, 3) and len({tuple(step) for step in DIRECTIONS.tolist()}) == 26
     assert np.abs(DIRECTIONS).max(1).tolist() == [1] * 26
 
@@ -155,7 +155,7 @@ def rays_that_leave(mesh, points, normals):
 
 def agreement(mesh):
     """Share of points of a surface on which the depth pictures and the rays agree."""
-    mesh.vertices = normalise(mesh.vertices, mesh.faces)
+    mesh.vertices = normalize(mesh.vertices, mesh.faces)
     points, normals, _ = sample_surface(mesh, 4000, np.random.default_rng(0))
     return (is_visible(points, normals, depth_maps(mesh)) == rays_that_leave(mesh, points, normals)).mean()
 
@@ -176,7 +176,7 @@ def test_visibility_agrees_with_ray_tracing_on_real_objects(real_objects):
 # ---- Pictures
 
 
-def test_psnr_of_a_known_colour_shift():
+def test_psnr_of_a_known_color_shift():
     # 26 of 255 everywhere: -20 log10(26 / 255) = 19.83 dB.
     picture = np.full((4, 4, 3), 100, np.uint8)
     assert psnr(picture + np.uint8(26), picture) == pytest.approx(19.83, abs=0.005)
@@ -187,18 +187,18 @@ def test_psnr_of_a_known_colour_shift():
     assert psnr(picture, picture) == EQUAL_PSNR
 
 
-def test_pictures_of_a_recoloured_solid_differ_by_the_shift_of_colour_alone():
+def test_pictures_of_a_recolored_solid_differ_by_the_shift_of_color_alone():
     true, other = sphere(0.9, (0.4, 0.4, 0.4)), sphere(0.9, (0.6, 0.6, 0.6))
-    found, _ = judge(other, make_truth(true, 2000, 64))
+    found, _ = evaluate_mesh(other, make_ground_truth(true, 2000, 64))
     # 0.2 of 1 is 13.98 dB; half-covered pixels at the outline, blended with white, differ less.
     for cameras in ("novel", "input"):
         assert found[f"iou_{cameras}"] == 1 and found[f"psnr_{cameras}"] == pytest.approx(13.98, abs=0.15)
-    found, _ = judge(true, make_truth(true, 2000, 64))
+    found, _ = evaluate_mesh(true, make_ground_truth(true, 2000, 64))
     assert found["psnr_novel"] == found["psnr_input"] == EQUAL_PSNR
 
 
 def test_silhouette_overlap_of_discs_is_the_ratio_of_their_areas():
-    found, _ = judge(sphere(0.5), make_truth(sphere(1.0), 2000, 128))
+    found, _ = evaluate_mesh(sphere(0.5), make_ground_truth(sphere(1.0), 2000, 128))
     assert found["iou_novel"] == pytest.approx(0.25, abs=0.01)
     assert found["iou_input"] == pytest.approx(0.25, abs=0.01)
 
@@ -209,13 +209,13 @@ def test_a_missing_part_costs_psnr_even_where_only_the_truth_is():
     picture[..., 3] = 255
     half = picture.copy()
     half[:, :5, :, 3] = 0
-    found = picture_scores(half, picture)
+    found = image_scores(half, picture)
     assert found["iou"] == 0.5 and found["psnr"] == pytest.approx(3.01, abs=0.01)  # mean square 1/2
 
 
 def test_no_oblique_picture_cuts_the_diagonal_of_a_cube():
     cube = box((2, 2, 2))
-    pictures = judging_pictures(cube, 64, oblique_scale(cube))
+    pictures = evaluation_renders(cube, 64, oblique_scale(cube))
     assert pictures["novel"].shape == (8, 64, 64, 4) and pictures["input"].shape == (6, 64, 64, 4)
     alpha = pictures["novel"][..., 3]
     assert alpha[:, [0, -1]].max() == 0 and alpha[:, :, [0, -1]].max() == 0 and alpha.any(axis=(1, 2)).all()
@@ -237,5 +237,5 @@ def test_lpips_is_used_only_where_it_is_installed(monkeypatch):
             return torch.abs(first - second).mean().view(1, 1, 1, 1)
     monkeypatch.setitem(sys.modules, "lpips", types.SimpleNamespace(LPIPS=Network))
     mesh = sphere(subdivisions=2)
-    found, _ = judge(mesh, make_truth(mesh, 500, 32), lpips_distance())
+    found, _ = evaluate_mesh(mesh, make_ground_truth(mesh, 500, 32), lpips_distance())
     assert found["lpips_novel"] == found["lpips_input"] == 0

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from utils.io.file_index import read_index, remembered_key, write_index
-from utils.io.files import content_key
+from utils.io.file_index import cached_hash, read_index, write_index
+from utils.io.files import content_hash
 
 
 def aged(path, content, seconds=60):
@@ -23,10 +23,10 @@ def refuse():
 def test_unchanged_files_are_known_without_being_read_also_after_the_index_was_written(tmp_path):
     mesh, texture = aged(tmp_path / "a.obj", b"v 0 0 0"), aged(tmp_path / "a.png", b"picture")
     index = {}
-    key = remembered_key(index, mesh, lambda: [mesh, texture])
-    assert key == content_key([mesh, texture])
+    key = cached_hash(index, mesh, lambda: [mesh, texture])
+    assert key == content_hash([mesh, texture])
     write_index(tmp_path / "index.json", index)
-    assert remembered_key(read_index(tmp_path / "index.json"), mesh, refuse) == key
+    assert cached_hash(read_index(tmp_path / "index.json"), mesh, refuse) == key
 
 
 @pytest.mark.parametrize("change", [
@@ -36,16 +36,16 @@ def test_unchanged_files_are_known_without_being_read_also_after_the_index_was_w
 def test_a_changed_or_absent_file_is_read_again(tmp_path, change):
     mesh, texture = aged(tmp_path / "a.obj", b"v 0 0 0"), aged(tmp_path / "a.png", b"picture")
     index = {}
-    key = remembered_key(index, mesh, lambda: [mesh, texture])
+    key = cached_hash(index, mesh, lambda: [mesh, texture])
     change(texture)
-    assert remembered_key(index, mesh, lambda: [path for path in (mesh, texture) if path.exists()]) != key
+    assert cached_hash(index, mesh, lambda: [path for path in (mesh, texture) if path.exists()]) != key
 
 
 def test_a_file_changed_a_moment_ago_is_not_trusted(tmp_path):
     mesh = tmp_path / "a.obj"
     mesh.write_bytes(b"v 0 0 0")
     index = {}
-    remembered_key(index, mesh, lambda: [mesh])
+    cached_hash(index, mesh, lambda: [mesh])
     assert index == {}
 
 
@@ -53,5 +53,5 @@ def test_a_damaged_index_is_as_good_as_none(tmp_path):
     mesh = aged(tmp_path / "a.obj", b"v 0 0 0")
     for text in ("", "[1]", "{", json.dumps({str(mesh): 3}), json.dumps({str(mesh): {"files": []}})):
         (tmp_path / "index.json").write_text(text)
-        assert remembered_key(read_index(tmp_path / "index.json"), mesh, lambda: [mesh]) == content_key([mesh])
+        assert cached_hash(read_index(tmp_path / "index.json"), mesh, lambda: [mesh]) == content_hash([mesh])
     assert read_index(tmp_path / "absent.json") == {}

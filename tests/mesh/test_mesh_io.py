@@ -8,7 +8,7 @@ import trimesh
 from PIL import Image
 
 from config import UserError
-from utils.mesh.mesh import GREY, Mesh, _read_texture, normalise, plain_mesh, sample_surface, textured_mesh
+from utils.mesh.mesh import GRAY, Mesh, _read_texture, normalize, plain_mesh, sample_surface, textured_mesh
 from utils.mesh.mesh_io import mesh_dependencies, read_mesh, write_glb, write_obj
 from utils.rendering.cameras import VIEW_BASES
 from utils.rendering.rasterizer import render
@@ -18,7 +18,7 @@ SQUARE_UVS = "vt 0 0\nvt 1 0\nvt 1 1\nvt 0 1\n"
 TEXTURED = SQUARE + SQUARE_UVS + "usemtl paint\nf 1/1 2/2 3/3 4/4\n"
 # First row is the top: red, green above blue, white.
 QUARTERS = np.uint8([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]])
-RED, GREEN, BLUE, GREY = (1, 0, 0), (0, 1, 0), (0, 0, 1), (GREY,) * 3
+RED, GREEN, BLUE, GRAY = (1, 0, 0), (0, 1, 0), (0, 0, 1), (GRAY,) * 3
 
 
 @pytest.fixture
@@ -37,14 +37,14 @@ def write(tmp_path):
 
 
 def triangles(mesh):
-    """Each face's corners and colour at its middle, in an order that does not depend on the file's."""
+    """Each face's corners and color at its middle, in an order that does not depend on the file's."""
     colors = mesh.colors_at(np.arange(len(mesh.faces)), np.full((len(mesh.faces), 3), 1 / 3))
     return sorted((mesh.vertices[face].tolist(), np.round(color, 3).tolist())
                   for face, color in zip(mesh.faces, colors))
 
 
 def color_near(mesh, point):
-    """Colour of a mesh at the surface point nearest `point`, found through trimesh."""
+    """Color of a mesh at the surface point nearest `point`, found through trimesh."""
     solid = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
     _, _, face = trimesh.proximity.closest_point_naive(solid, [point])
     corners = mesh.vertices[mesh.faces[face]]
@@ -173,7 +173,7 @@ def test_obj_spellings_of_one_square(write, text):
     mesh, warnings = read_mesh(write("m.obj", text))
     assert warnings == [] and len(mesh.faces) == 2
     assert trimesh.Trimesh(mesh.vertices, mesh.faces).area == pytest.approx(1)
-    np.testing.assert_allclose(mesh.corner_colors, np.broadcast_to(GREY, (2, 3, 3)))
+    np.testing.assert_allclose(mesh.corner_colors, np.broadcast_to(GRAY, (2, 3, 3)))
 
 
 # Other formats
@@ -195,7 +195,7 @@ def test_ply_face_colors(write):
     np.testing.assert_allclose(mesh.corner_colors[0], [GREEN] * 3)
 
 
-def test_off_and_stl_are_grey(write):
+def test_off_and_stl_are_gray(write):
     off = write("m.off", "OFF\n4 1 0\n0 0 0\n1 0 0\n1 1 0\n0 1 0\n4 0 1 2 3\n")
     stl = write("m.stl", "solid a\nfacet normal 0 0 1\nouter loop\nvertex 0 0 0\nvertex 1 0 0\nvertex 0 1 0\n"
                 "endloop\nendfacet\nendsolid a\n")
@@ -203,7 +203,7 @@ def test_off_and_stl_are_grey(write):
     for path, area in ((off, 1), (stl, 0.5), (binary, 6)):
         mesh, warnings = read_mesh(path)
         assert warnings == [] and trimesh.Trimesh(mesh.vertices, mesh.faces).area == pytest.approx(area)
-        assert np.allclose(mesh.corner_colors, GREY)
+        assert np.allclose(mesh.corner_colors, GRAY)
 
 
 def glb(document, blob):
@@ -216,7 +216,7 @@ def glb(document, blob):
 
 
 def triangle_glb():
-    """One triangle placed twice: as it is, and twice as large at x = 10; linear base colour (1, 0.2158605, 0)."""
+    """One triangle placed twice: as it is, and twice as large at x = 10; linear base color (1, 0.2158605, 0)."""
     positions = np.float32([[0, 0, 0], [1, 0, 0], [0, 1, 0]])
     document = {
         "asset": {"version": "2.0"}, "scene": 0, "scenes": [{"nodes": [0, 1]}],
@@ -245,10 +245,10 @@ def test_glb_node_transforms_are_applied_and_linear_color_becomes_srgb(write):
 
 
 @pytest.mark.parametrize("mtl, picture, named, color", [
-    (None, None, "m.mtl", GREY),
+    (None, None, "m.mtl", GRAY),
     ("newmtl paint\nKd 0.2 0.4 0.6\nmap_Kd gone.png\n", None, "gone.png", (0.2, 0.4, 0.6)),
     ("newmtl paint\nKd 0.2 0.4 0.6\nmap_Kd bad.png\n", b"this is not a picture", "bad.png", (0.2, 0.4, 0.6)),
-    ("newmtl other\nKd 0 1 0\n", None, None, GREY),
+    ("newmtl other\nKd 0 1 0\n", None, None, GRAY),
 ], ids=["no-mtl", "no-texture", "damaged-texture", "undefined-material"])
 def test_missing_or_damaged_materials_are_warned_about_by_name(write, mtl, picture, named, color):
     if mtl:
@@ -325,14 +325,14 @@ def test_mesh_dependencies_are_the_files_that_exist(write):
     assert mesh_dependencies(write("m.glb", triangle_glb())) == [obj.with_suffix(".glb")]
 
 
-# Colours of a texture
+# Colors of a texture
 
 
 def read_at(u, v, texture=QUARTERS):
     return _read_texture(texture, np.float32([[u, v]]))[0]
 
 
-def test_texture_is_blended_between_texel_centres():
+def test_texture_is_blended_between_texel_centers():
     np.testing.assert_allclose(read_at(0.25, 0.75), RED, atol=1e-6)
     np.testing.assert_allclose(read_at(0.5, 0.75), (0.5, 0.5, 0), atol=1e-6)
     np.testing.assert_allclose(read_at(0.5, 0.5), (0.5, 0.5, 0.5), atol=1e-6)
@@ -363,7 +363,7 @@ def test_several_textures_and_plain_faces_keep_their_own_colors():
     assert colors.dtype == np.float32 and mesh.colors_at([], np.zeros((0, 3))).shape == (0, 3)
 
 
-# Sampling and the normalised frame
+# Sampling and the normalized frame
 
 
 def two_colored_box():
@@ -410,16 +410,16 @@ def test_faces_without_area_get_no_samples():
     assert not (sample_surface(mesh, 200, np.random.default_rng(4))[2][:, 1] < 0.1).any()
 
 
-def test_normalised_longest_edge_is_2_about_the_origin():
-    vertices = normalise([[1, 5, 0], [4, 6, 1], [2, 5.5, 0.5]])
+def test_normalized_longest_edge_is_2_about_the_origin():
+    vertices = normalize([[1, 5, 0], [4, 6, 1], [2, 5.5, 0.5]])
     np.testing.assert_allclose(vertices.min(axis=0), [-1, -1 / 3, -1 / 3])
     np.testing.assert_allclose(vertices.max(axis=0), [1, 1 / 3, 1 / 3])
 
 
-def test_normalising_ignores_vertices_that_no_face_uses():
-    vertices = normalise([[0, 0, 0], [1, 0, 0], [0, 1, 0], [99, 99, 99]], [[0, 1, 2]])
+def test_normalizing_ignores_vertices_that_no_face_uses():
+    vertices = normalize([[0, 0, 0], [1, 0, 0], [0, 1, 0], [99, 99, 99]], [[0, 1, 2]])
     np.testing.assert_allclose(vertices[:3], [[-1, -1, 0], [1, -1, 0], [-1, 1, 0]])
-    np.testing.assert_array_equal(normalise([[3, 4, 5]]), [[0, 0, 0]])
+    np.testing.assert_array_equal(normalize([[3, 4, 5]]), [[0, 0, 0]])
 
 
 def test_normals_follow_the_right_hand_rule_and_are_zero_without_area():
@@ -432,7 +432,7 @@ def test_normals_follow_the_right_hand_rule_and_are_zero_without_area():
 
 @pytest.fixture
 def painted():
-    """A box with a seam: each of its twelve triangles has its own place in a picture with its own colours."""
+    """A box with a seam: each of its twelve triangles has its own place in a picture with its own colors."""
     solid = trimesh.creation.box((2, 1.4, 0.8))
     rng = np.random.default_rng(5)
     texture = rng.integers(0, 256, (6, 8, 3)).astype(np.uint8).repeat(16, axis=0).repeat(16, axis=1)

@@ -61,15 +61,15 @@ def face_corners(atlas):
     return atlas.uvs[atlas.face_uvs].astype(np.float64)
 
 
-def texel_centres(texels, size):
-    """UV of texel centres; row 0 is at the top, v = 0 at the bottom."""
+def texel_centers(texels, size):
+    """UV of texel centers; row 0 is at the top, v = 0 at the bottom."""
     row, column = texels // size, texels % size
     return np.stack([(column + 0.5) / size, 1 - (row + 0.5) / size], axis=1)
 
 
 def on_surface(atlas, size):
-    """Which of the atlas's texels lie on a chart rather than in a gutter: their centre is in their face."""
-    return np.linalg.norm(shown_uv(atlas) - texel_centres(atlas.texels, size), axis=1) < 0.01 / size
+    """Which of the atlas's texels lie on a chart rather than in a gutter: their center is in their face."""
+    return np.linalg.norm(shown_uv(atlas) - texel_centers(atlas.texels, size), axis=1) < 0.01 / size
 
 
 def shown_uv(atlas):
@@ -89,17 +89,17 @@ def test_every_face_has_texels_and_every_texel_a_place_in_its_face(atlas):
     assert atlas.texel_weights.min() > -1e-4
 
 
-def test_a_texel_shows_the_surface_point_whose_uv_is_its_centre(atlas):
+def test_a_texel_shows_the_surface_point_whose_uv_is_its_center(atlas):
     surface = on_surface(atlas, 256)
-    # The true test of every texel whose centre some face covers, by the faces' own UV triangles.
+    # The true test of every texel whose center some face covers, by the faces' own UV triangles.
     a, b, c = face_corners(atlas).transpose(1, 0, 2)
-    centres = texel_centres(np.arange(256**2), 256)
+    centers = texel_centers(np.arange(256**2), 256)
     covered = np.zeros(256**2, bool)
     for p, q, r in zip(a, b, c):
         matrix = np.stack([q - p, r - p], axis=1)
         low, high = np.floor(np.min([p, q, r], axis=0) * 256) - 1, np.ceil(np.max([p, q, r], axis=0) * 256) + 1
-        near = np.flatnonzero(((centres * 256 >= low) & (centres * 256 <= high)).all(1))
-        v, w = np.linalg.solve(matrix, (centres[near] - p).T)
+        near = np.flatnonzero(((centers * 256 >= low) & (centers * 256 <= high)).all(1))
+        v, w = np.linalg.solve(matrix, (centers[near] - p).T)
         inside = (v > 1e-3) & (w > 1e-3) & (v + w < 1 - 1e-3)
         assert not covered[near[inside]].any(), "two faces claim a texel"
         covered[near[inside]] = True
@@ -116,16 +116,16 @@ def test_a_gutter_texel_shows_the_nearest_surface_texel(atlas):
     painted = np.zeros((256, 256), bool)
     painted.ravel()[atlas.texels] = True
     assert np.array_equal(painted, distance <= GUTTER_PX)
-    off = np.linalg.norm(shown_uv(atlas) - texel_centres(atlas.texels, 256), axis=1) * 256
+    off = np.linalg.norm(shown_uv(atlas) - texel_centers(atlas.texels, 256), axis=1) * 256
     assert np.allclose(off[~surface], distance.ravel()[atlas.texels[~surface]], atol=0.02)
 
 
-def test_gutters_of_neighbouring_charts_do_not_run_into_each_other(atlas):
+def test_gutters_of_neighboring_charts_do_not_run_into_each_other(atlas):
     surface = on_surface(atlas, 256)
     place = np.zeros((256, 256), bool)
     place.ravel()[atlas.texels[surface]] = True
     charts, count = ndimage.label(place, structure=np.ones((3, 3)))
-    # Twice the gutter less the texel that rasterisation may round at either side.
+    # Twice the gutter less the texel that rasterization may round at either side.
     for chart in range(1, count + 1):
         apart = ndimage.distance_transform_edt(charts != chart)[(charts > 0) & (charts != chart)]
         assert count == 1 or apart.min() > 2 * GUTTER_PX - 2

@@ -10,11 +10,11 @@ from config import Config, UserError, config_as_dict
 from models.encoder import ImageEncoder, tokens_at
 from models.field_model import (
     HULL_MARGIN,
-    LEAST_WEIGHT,
     LOGIT_LENGTH,
+    MIN_WEIGHT,
     VOLUME_FEATURES,
+    EncodedObject,
     FieldModel,
-    Scene,
     UNet,
     field_loss,
     field_on_grid,
@@ -122,18 +122,18 @@ def test_the_distance_to_the_hull_is_the_one_on_its_grid(seen):
     _, maps, cameras, box = seen
     axes = [np.linspace(-0.9, 0.9, count) for count in (5, 6, 7)]
     points = torch.tensor(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(1, -1, 3), dtype=torch.float32)
-    _, hull = small_model().describe(points, Scene(maps, cameras, box, torch.zeros(1, 6, 12, 64, 64), None))
+    _, hull = small_model().per_view_features(points, EncodedObject(maps, cameras, box, torch.zeros(1, 6, 12, 64, 64), None))
     expected = hull_on_grid(maps[0, :, CHANNELS.index("edge")].numpy(), axes)
     assert np.allclose(hull.numpy().reshape(5, 6, 7), expected, atol=1e-5)
 
 
 def test_measures_of_a_point_by_hand():
     maps = torch.zeros(1, 6, 7, 8, 8)
-    values = torch.tensor([0.2, 0.4, 0.6, 1.0, 0.15, 0.8, 0.3])  # colour, coverage, edge; z from 0.8 down to -0.3
+    values = torch.tensor([0.2, 0.4, 0.6, 1.0, 0.15, 0.8, 0.3])  # color, coverage, edge; z from 0.8 down to -0.3
     maps[0, 0] = values[:, None, None]
     model = small_model(pictures=False, grid_size=0)
-    measured, hull = model.describe(torch.tensor([[[0.1, 0.2, 0.25]]]),
-                                    Scene(maps, view_cameras(), None, None, None))
+    measured, hull = model.per_view_features(torch.tensor([[[0.1, 0.2, 0.25]]]),
+                                    EncodedObject(maps, view_cameras(), None, None, None))
     entry, leave = 0.8 - 0.25, 0.3 + 0.25
     expected = [1.0, 0.5, math.tanh(0.15 / 0.05), entry, math.tanh(entry / 0.05), math.tanh(entry / 0.25),
                 leave, math.tanh(leave / 0.05), math.tanh(leave / 0.25), entry / (entry + leave), 0, 0, 1,
@@ -146,9 +146,9 @@ def test_the_volume_is_described_and_read_at_the_same_places(seen, monkeypatch):
     points, maps, cameras, box = seen
     box = torch.tensor([[[-1.0, -0.4, -0.7], [1.0, 0.6, 0.5]]])
     model, asked, read = small_model(pictures=False), [], []
-    described = model.describe
-    monkeypatch.setattr(model, "describe", lambda where, scene: asked.append(where) or described(where, scene))
-    scene = model.prepare(maps, cameras, box)
+    described = model.per_view_features
+    monkeypatch.setattr(model, "per_view_features", lambda where, scene: asked.append(where) or described(where, scene))
+    scene = model.encode(maps, cameras, box)
     cells = asked[0].transpose(1, 2).unflatten(2, (8, 8, 8))  # each cell holds its own place
     scene = scene._replace(volume=torch.cat([cells, torch.zeros(1, VOLUME_FEATURES - 3, 8, 8, 8)], dim=1))
     model.head.register_forward_pre_hook(lambda module, inputs: read.append(inputs[0]))
@@ -187,9 +187,9 @@ def test_tokens_are_read_where_a_point_projects_by_hand():
     model.token_features = torch.nn.Identity()  # of 4 x 4 patches, each of which knows its view, row and column
     tokens = torch.tensor([[view, row, column] for view in range(6) for row in range(4) for column in range(4)])
     maps, point = torch.zeros(1, 6, 7, 8, 8), torch.tensor([[[0.11, 0.44, -0.55]]])
-    scene = model.prepare(maps, view_cameras(), None, tokens.float().view(1, 6, 16, 3))
-    measured, _ = model.describe(point, scene)
-    # A patch is 0.55 long, the first one's centre at -0.825: x is at 1.7, -x at 1.3, z at 0.5, -z at 2.5, y in row 0.7
+    scene = model.encode(maps, view_cameras(), None, tokens.float().view(1, 6, 16, 3))
+    measured, _ = model.per_view_features(point, scene)
+    # A patch is 0.55 long, the first one's center at -0.825: x is at 1.7, -x at 1.3, z at 0.5, -z at 2.5, y in row 0.7
     expected = [[0, 0.7, 1.7], [1, 0.7, 1.3], [2, 0.7, 2.5], [3, 0.7, 0.5], [4, 0.5, 1.7], [5, 2.5, 1.7]]
     assert torch.allclose(measured[0, :, 0, -3:], torch.tensor(expected), atol=1e-5)
 
@@ -198,9 +198,9 @@ def test_cells_and_points_are_told_of_tokens_and_the_weights_learn_from_both(see
     points, maps, cameras, box = seen
     model, tokens = small_model(token_width=10), torch.randn(1, 6, 9, 10)
     with torch.no_grad():
-        one, other = (model.prepare(maps, cameras, box, some) for some in (tokens, tokens.flip(2)))
+        one, other = (model.encode(maps, cameras, box, some) for some in (tokens, tokens.flip(2)))
         assert (one.volume - other.volume).abs().max() > 1e-3
-        assert (model.describe(points, one)[0] - model.describe(points, other)[0]).abs().max() > 0.1
+        assert (model.per_view_features(points, one)[0] - model.per_view_features(points, other)[0]).abs().max() > 0.1
     output, hull = model(points, maps, cameras, box, tokens)
     field_loss(output, hull, hull, "occupancy").backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in model.token_features.parameters())
@@ -213,7 +213,7 @@ def with_encoder():
     return small_model(token_width=32, token_size=50, encoder=encoder)
 
 
-def test_a_model_without_tokens_given_makes_them_of_the_colours(seen, with_encoder):
+def test_a_model_without_tokens_given_makes_them_of_the_colors(seen, with_encoder):
     points, maps, cameras, box = seen
     with torch.no_grad():
         tokens = tokens_at(with_encoder.encoder, maps[:, :, :3], 50)
@@ -238,7 +238,7 @@ def test_a_model_without_tokens_has_no_weights_or_encoder_for_them(seen):
     model = small_model()
     assert not any("token" in name or "encoder" in name for name in model.state_dict())
     assert "encoder" not in model.model_args() and not hasattr(model, "encoder")
-    assert model.prepare(*seen[1:]).token_features is None
+    assert model.encode(*seen[1:]).token_features is None
 
 
 # ---- Loss
@@ -248,7 +248,7 @@ def test_the_occupancy_loss_by_hand():
     output, distances = torch.tensor([[0.0, 2.0, -1.0, 9.0]]), torch.tensor([[0.01, -0.5, 0.0001, -0.3]])
     hull = torch.tensor([[0.1, 0.1, 0.1, -2 * HULL_MARGIN]])  # the last is known to be free
     entropy = [math.log(2), math.log(1 + math.exp(2)), math.log(1 + math.exp(1))]
-    weight = [0.5, 1.0, LEAST_WEIGHT]
+    weight = [0.5, 1.0, MIN_WEIGHT]
     expected = sum(map(math.prod, zip(entropy, weight))) / sum(weight)
     assert field_loss(output, distances, hull, "occupancy").item() == pytest.approx(expected, rel=1e-6)
 
@@ -320,7 +320,7 @@ def test_a_grid_is_refined_about_the_surface_alone_and_the_surface_is_the_same(c
     assert np.array_equal(field > 0, np.where(hull > 0, ball, hull) > 0)
     near = (np.abs(ball) < 0.05) & (hull > 0)
     assert np.allclose(field[near], ball[near], atol=1e-5)
-    assert np.abs(field - ball)[(hull > 0) & (ball < 0.5)].max() < 0.02  # means of corners, away from the centre's tip
+    assert np.abs(field - ball)[(hull > 0) & (ball < 0.5)].max() < 0.02  # means of corners, away from the center's tip
 
 
 def test_a_hull_of_one_cell_between_the_coarse_planes_is_still_asked_for(seen):

@@ -11,7 +11,7 @@ from utils.io.checkpoint import save_checkpoint, stored_weights
 
 
 class FakeEncoder(nn.Module):
-    """Mean colour of each view through one layer; stands for any encoder."""
+    """Mean color of each view through one layer; stands for any encoder."""
 
     def __init__(self, feature_dim=16):
         super().__init__()

@@ -159,7 +159,7 @@ def test_laplacian_does_not_move_the_inside_of_a_plane_grid():
         (number[:, :-1], number[:, 1:]), (number[:-1], number[1:]), (number[:-1, :-1], number[1:, 1:]))])
     lifted = grid.clone()
     lifted[0, 2 * side + 2, 2] = 0.6
-    # Six neighbours: the lifted vertex is off by 0.6, each of the six by a sixth of that (all inside the grid).
+    # Six neighbors: the lifted vertex is off by 0.6, each of the six by a sixth of that (all inside the grid).
     expected = (0.36 + 6 * 0.01) / side**2
     rise = laplacian_loss(lifted, edges) - laplacian_loss(grid, edges)
     assert rise.item() == pytest.approx(expected, rel=1e-5)
@@ -312,7 +312,7 @@ def test_losses_are_float32_under_autocast():
     assert total.item() == plain.item()
 
 
-# ---- Colour
+# ---- Color
 
 
 def test_color_loss_is_l1_plus_l2():

@@ -1,4 +1,4 @@
-"""The colour decoder is a function of position and of the object, nothing else."""
+"""The color decoder is a function of position and of the object, nothing else."""
 import pytest
 import torch
 
@@ -22,14 +22,14 @@ def small_model():
     return TextureModel(FakeEncoder(), aggregate_dim=24, hidden=32, num_layers=2, num_frequencies=4)
 
 
-def test_colours_are_rgb_between_zero_and_one_for_any_input():
+def test_colors_are_rgb_between_zero_and_one_for_any_input():
     decoder = small_decoder()
     for scale in (1, 1e3):
         colors = decoder(scale * positions(0, 2, 500), scale * torch.randn(2, 8))
         assert colors.shape == (2, 500, 3) and 0 <= colors.min() and colors.max() <= 1
 
 
-def test_a_position_has_the_same_colour_whatever_other_points_are_asked():
+def test_a_position_has_the_same_color_whatever_other_points_are_asked():
     decoder, points, feature = small_decoder(), positions(1, 2, 300), torch.randn(2, 8)
     with torch.no_grad():
         whole = decoder(points, feature)
@@ -40,7 +40,7 @@ def test_a_position_has_the_same_colour_whatever_other_points_are_asked():
     assert torch.allclose(doubled[:, :300], doubled[:, 300:], atol=1e-6)
 
 
-def test_colour_depends_on_position_and_on_each_objects_own_feature():
+def test_color_depends_on_position_and_on_each_objects_own_feature():
     decoder, points, feature = small_decoder(), positions(2, 1, 300).expand(2, -1, -1), torch.randn(2, 8)
     with torch.no_grad():
         colors = decoder(points, feature)
@@ -82,12 +82,12 @@ def test_features_seen_before_replace_the_pictures():
     assert torch.equal(model(None, points, pooled=model.encoder(images)[0]), model(images, points))
 
 
-def test_colours_are_float32_under_autocast():
+def test_colors_are_float32_under_autocast():
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
         assert small_model()(pictures(1), positions(5, 1, 20)).dtype == torch.float32
 
 
-def test_a_saved_model_colours_the_same(tiny_config, tmp_path):
+def test_a_saved_model_colors_the_same(tiny_config, tmp_path):
     from models.encoder import load_encoder
 
     torch.manual_seed(0)

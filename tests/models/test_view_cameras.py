@@ -5,11 +5,11 @@ import torch
 import trimesh
 
 from config import VIEW_NAMES
-from models.field_model import FieldModel, Scene
-from models.view_cameras import moved_box, moved_points, random_colors, random_space, view_cameras
+from models.field_model import EncodedObject, FieldModel
+from models.view_cameras import augment_space, random_colors, transform_box, transform_points, view_cameras
 from tests.multiview.test_view_maps import maps_of
 from tests.multiview.test_visual_hull import solid_mesh
-from utils.mesh.mesh import normalise, plain_mesh
+from utils.mesh.mesh import normalize, plain_mesh
 from utils.rendering.cameras import VIEW_BASES, to_pixels
 
 COVERAGE, ENTRY, LEAVE, TOWARD = 0, 3, 6, slice(10, 13)  # columns of what `describe` measures
@@ -20,13 +20,13 @@ def generators(*seeds):
 
 
 def unlike_mesh():
-    """A lying egg with a knob and a coloured half: no turn or mirror leaves it as it was."""
+    """A lying egg with a knob and a colored half: no turn or mirror leaves it as it was."""
     egg, knob = trimesh.creation.icosphere(4, 1.0), trimesh.creation.icosphere(3, 0.3)
     egg.vertices *= [0.6, 0.45, 1.0]
     knob.vertices += [0.35, 0.4, 0.5]
     both = trimesh.util.concatenate([egg, knob])
     mesh = solid_mesh(both)
-    mesh.vertices = normalise(both.vertices)
+    mesh.vertices = normalize(both.vertices)
     mesh.corner_colors[:] = np.where(both.triangles_center[:, 2] > 0.1, 0.9, 0.2)[:, None, None]
     return mesh
 
@@ -40,7 +40,7 @@ def object_maps():
 
 def described(points, maps, cameras, box):
     model = FieldModel(grid_size=0, pictures=False)
-    measured, hull = model.describe(points, Scene(maps, cameras, box, None, None))
+    measured, hull = model.per_view_features(points, EncodedObject(maps, cameras, box, None, None))
     return measured[0].numpy(), hull[0].numpy()
 
 
@@ -62,36 +62,36 @@ def test_the_cameras_project_as_the_renderer_does():
 
 def test_equal_generators_give_equal_spaces_whatever_the_batch():
     box = torch.tensor([[[-1.0, -0.5, -0.4], [1, 0.5, 0.4]], [[-0.2, -1, -0.6], [0.2, 1, 0.6]]])
-    together, cameras = random_space(box, generators(5, 6), 0.25)
-    alone, own = random_space(box[1:], generators(6), 0.25)
+    together, cameras = augment_space(box, generators(5, 6), 0.25)
+    alone, own = augment_space(box[1:], generators(6), 0.25)
     assert torch.equal(together[1:], alone)
     assert all(torch.equal(whole[1:], part) for whole, part in zip(cameras, own))
-    assert not torch.equal(random_space(box[:1], generators(7), 0.25)[0],
-                           random_space(box[:1], generators(8), 0.25)[0])
+    assert not torch.equal(augment_space(box[:1], generators(7), 0.25)[0],
+                           augment_space(box[:1], generators(8), 0.25)[0])
 
 
-def test_a_space_exchanges_axes_keeps_up_and_fills_the_normalised_frame():
+def test_a_space_exchanges_axes_keeps_up_and_fills_the_normalized_frame():
     box = torch.tensor([[[-1.0, -0.5, -0.4], [1, 0.5, 0.4]]]).expand(40, -1, -1)
-    matrix, _ = random_space(box, generators(*range(40)), 0.25)
+    matrix, _ = augment_space(box, generators(*range(40)), 0.25)
     assert ((matrix != 0).sum(dim=1) == 1).all() and ((matrix != 0).sum(dim=2) == 1).all()
     assert (matrix[:, 1, 1] > 0).all(), "nothing stands on its head"
     assert len({tuple(sign.flatten().tolist()) for sign in matrix.sign()}) == 8, "four turns, mirrored or not"
-    moved = moved_box(box, matrix)
+    moved = transform_box(box, matrix)
     assert (moved[:, 1] - moved[:, 0]).amax(dim=1).numpy() == pytest.approx(np.full(40, 2))
     assert moved.sum(dim=1).abs().max() < 1e-6 and (moved[:, 1] > moved[:, 0]).all()
 
 
 def test_cameras_see_moved_points_where_the_old_ones_saw_them():
     box, points = torch.tensor([[[-1.0, -0.5, -0.4], [1, 0.5, 0.4]]]).expand(8, -1, -1), torch.rand(8, 10, 3) - 0.5
-    matrix, cameras = random_space(box, generators(*range(8)), 0.25)
+    matrix, cameras = augment_space(box, generators(*range(8)), 0.25)
     old = torch.einsum("bsij,bkj->bski", view_cameras(8).projection, points)
-    new = torch.einsum("bsij,bkj->bski", cameras.projection, moved_points(points, matrix))
+    new = torch.einsum("bsij,bkj->bski", cameras.projection, transform_points(points, matrix))
     assert torch.allclose(old, new, atol=1e-5)
 
 
 def test_a_step_along_a_camera_axis_is_as_much_shorter_in_the_picture_as_its_scale_says():
     box = torch.tensor([[[-1.0, -0.5, -0.4], [1, 0.5, 0.4]]]).expand(40, -1, -1)
-    _, cameras = random_space(box, generators(*range(40)), 0.25)
+    _, cameras = augment_space(box, generators(*range(40)), 0.25)
     step = torch.einsum("bsij,bsj->bsi", cameras.projection, cameras.toward)
     assert torch.allclose(step[..., 2], 1 / cameras.scale[..., 2], atol=1e-5) and step[..., :2].abs().max() < 1e-5
     assert torch.allclose(cameras.toward.norm(dim=-1), torch.ones(40, 6))
@@ -102,11 +102,11 @@ def test_a_step_along_a_camera_axis_is_as_much_shorter_in_the_picture_as_its_sca
 @pytest.mark.parametrize("seed", [1, 2, 4, 8, 16])  # every turn, two of them mirrored
 def test_what_cameras_see_and_measure_is_as_if_the_changed_mesh_were_drawn(seed, object_maps):
     mesh, maps, box = object_maps
-    matrix, cameras = random_space(box, generators(seed), 0.25)
+    matrix, cameras = augment_space(box, generators(seed), 0.25)
     drawn, drawn_box = maps_of(plain_mesh(mesh.vertices @ matrix[0].numpy().T, mesh.faces))
-    new_box = moved_box(box, matrix)
+    new_box = transform_box(box, matrix)
     assert new_box[0].numpy() == pytest.approx(drawn_box, abs=0.012)
-    points = moved_points((torch.rand(1, 2000, 3, generator=generators(9)[0]) * 2 - 1) * box[:, 1:], matrix)
+    points = transform_points((torch.rand(1, 2000, 3, generator=generators(9)[0]) * 2 - 1) * box[:, 1:], matrix)
     seen, hull = described(points, maps, cameras, new_box)
     true, true_hull = described(points, torch.from_numpy(drawn)[None], view_cameras(), new_box)
     inside = true_hull > 0.05
@@ -125,11 +125,11 @@ def test_what_cameras_see_and_measure_is_as_if_the_changed_mesh_were_drawn(seed,
 @pytest.mark.parametrize("seed", range(3))
 def test_distances_to_outlines_scale_exactly_where_nothing_is_stretched_unevenly(seed, object_maps):
     mesh, maps, box = object_maps
-    matrix, cameras = random_space(box * 0.5, generators(seed), 0)  # as if the object were half as large
+    matrix, cameras = augment_space(box * 0.5, generators(seed), 0)  # as if the object were half as large
     larger = matrix[0].det().abs().item() ** (1 / 3)
     assert larger == pytest.approx(2, rel=0.01)
     points = (torch.rand(1, 1000, 3, generator=generators(9)[0]) * 2 - 1) * 0.9
-    moved = moved_points(points, matrix)
+    moved = transform_points(points, matrix)
     _, old = described(points, maps, view_cameras(), box)
     _, hull = described(moved, maps, cameras, box)
     assert np.allclose(hull, larger * old, atol=1e-4)
@@ -138,7 +138,7 @@ def test_distances_to_outlines_scale_exactly_where_nothing_is_stretched_unevenly
     assert np.abs(hull / larger - true).max() < 0.02
 
 
-# ---- Colours
+# ---- Colors
 
 
 def test_random_colors_change_the_object_alone_and_all_views_alike():

@@ -6,12 +6,18 @@ import trimesh
 from config import VIEW_NAMES
 from tests.multiview.test_visual_hull import silhouettes, solid_mesh
 from utils.mesh.isosurface import mesh_from_grid
-from utils.mesh.mesh_repair import SMALLEST_PART, main_parts_of_mesh, make_manifold
-from utils.mesh.smoothing import vertex_normals, without_ripples
-from utils.multiview.field_cleanup import enforce_silhouettes, keep_main_parts, may_move, smoothed, without_pits
-from utils.multiview.visual_hull import edge_distances, grid_axes, hull_on_grid
+from utils.mesh.mesh_repair import SMALLEST_PART, make_manifold, remove_small_mesh_components
+from utils.mesh.smoothing import taubin_smooth, vertex_normals
+from utils.multiview.field_cleanup import (
+    close_pits,
+    enforce_silhouettes,
+    masked_gaussian,
+    max_displacement,
+    remove_small_components,
+)
+from utils.multiview.visual_hull import grid_axes, hull_on_grid, silhouette_sdf
 from utils.rendering.cameras import VIEW_BASES
-from utils.rendering.image_sampling import on_axes
+from utils.rendering.image_sampling import sample_on_axes
 
 PLATE = np.array([1.6, 0.2, 1.2])
 
@@ -21,8 +27,8 @@ def grid(count=40, extent=1.1):
     return axes, np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
 
 
-def ball_field(points, radius, centre=(0, 0, 0)):
-    return (radius - np.linalg.norm(points - np.asarray(centre), axis=-1)).astype(np.float32)
+def ball_field(points, radius, center=(0, 0, 0)):
+    return (radius - np.linalg.norm(points - np.asarray(center), axis=-1)).astype(np.float32)
 
 
 def box_field(points, extents):
@@ -36,7 +42,7 @@ def solid_of(field, axes, faces=None):
 @pytest.fixture(scope="module")
 def plate():
     """Grid, its points, outline distances and hull of a plate; the cells are 0.06 long."""
-    distances = edge_distances(silhouettes(solid_mesh(trimesh.creation.box(PLATE))))
+    distances = silhouette_sdf(silhouettes(solid_mesh(trimesh.creation.box(PLATE))))
     axes = grid_axes(np.stack([-PLATE / 2, PLATE / 2]), 27, smallest=4)
     points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
     return axes, points, distances, hull_on_grid(distances, axes)
@@ -46,7 +52,7 @@ def uncovered(field, distances, axes, deeper_than):
     """How many lines of sight, farther inside a mask than some length, meet no matter."""
     count = 0
     for distance, name in zip(distances, VIEW_NAMES):
-        outline = on_axes(distance, VIEW_BASES[name], axes)
+        outline = sample_on_axes(distance, VIEW_BASES[name], axes)
         along = int(np.abs(VIEW_BASES[name][2]).argmax())
         count += ((outline > deeper_than) & (field.max(axis=along, keepdims=True) <= 0)).sum()
     return count
@@ -102,7 +108,7 @@ def test_nothing_is_left_outside_the_outlines(plate):
 
 
 def test_a_ball_of_matter_in_a_tricylinder_is_within_the_outlines_everywhere():
-    distances = edge_distances(silhouettes(solid_mesh(trimesh.creation.icosphere(4, 0.9))))
+    distances = silhouette_sdf(silhouettes(solid_mesh(trimesh.creation.icosphere(4, 0.9))))
     axes, points = grid()
     hull, ball = hull_on_grid(distances, axes), ball_field(points, 0.9)
     mended = enforce_silhouettes(ball, hull, distances, axes)
@@ -120,7 +126,7 @@ def test_specks_go_and_a_second_large_part_stays():
     speck = ball_field(points, 0.1, (0.6, 0.8, 0.8))
     assert (0.1 / 0.5) ** 3 < SMALLEST_PART < (0.3 / 0.5) ** 3
     field = np.maximum(np.maximum(large, second), speck)
-    kept = keep_main_parts(field)
+    kept = remove_small_components(field)
     assert np.array_equal(kept > 0, np.maximum(large, second) > 0)
     assert np.array_equal(np.abs(kept), np.abs(field)), "distances stay, only signs change"
 
@@ -129,25 +135,25 @@ def test_a_closed_void_is_filled_and_an_open_cavity_is_not():
     _, points = grid(48)
     ball, hole = ball_field(points, 0.9), ball_field(points, 0.4)
     hollow = np.minimum(ball, -hole)
-    assert np.array_equal(keep_main_parts(hollow) > 0, ball > 0)
+    assert np.array_equal(remove_small_components(hollow) > 0, ball > 0)
     shaft = (np.abs(points[..., [0, 2]]).max(axis=-1) < 0.15) & (points[..., 1] > 0)
     opened = np.where(shaft, -0.05, hollow).astype(np.float32)
-    assert np.array_equal(keep_main_parts(opened), opened)
+    assert np.array_equal(remove_small_components(opened), opened)
 
 
 def test_a_field_in_one_piece_is_left_as_it_is_and_the_input_too():
     _, points = grid(24)
     field = np.maximum(ball_field(points, 0.7), ball_field(points, 0.12, (0.9, 0.9, 0.9)))
     before = field.copy()
-    keep_main_parts(field)
+    remove_small_components(field)
     assert np.array_equal(field, before)
     ball = ball_field(points, 0.7)
-    assert np.array_equal(keep_main_parts(ball), ball)
+    assert np.array_equal(remove_small_components(ball), ball)
 
 
 def test_an_emptied_ball_keeps_its_outlines_to_a_fraction_of_a_pixel():
     ball = trimesh.creation.icosphere(4, 0.8)
-    distances = edge_distances(silhouettes(solid_mesh(ball)))
+    distances = silhouette_sdf(silhouettes(solid_mesh(ball)))
     axes = grid_axes(np.array([[-0.8] * 3, [0.8] * 3]), 48)
     hull = hull_on_grid(distances, axes)
     points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
@@ -176,11 +182,11 @@ def test_smoothing_a_field_takes_ripples_out_within_the_hull_and_changes_nothing
     hull = ball_field(points, 0.9)
     slope = points[..., 0].astype(np.float32)
     ripples = 0.1 * (-1.0) ** np.indices(slope.shape).sum(axis=0)
-    calm = smoothed((slope + ripples).astype(np.float32), hull, 1.0)
+    calm = masked_gaussian((slope + ripples).astype(np.float32), hull, 1.0)
     deep = hull > 0.35
     assert np.abs(calm - slope)[deep].max() < 0.01, "a slope stays a slope"
     assert np.array_equal(calm[hull <= 0], (slope + ripples).astype(np.float32)[hull <= 0])
-    assert np.allclose(smoothed(np.full(hull.shape, 0.2, np.float32), hull, 1.0), 0.2)
+    assert np.allclose(masked_gaussian(np.full(hull.shape, 0.2, np.float32), hull, 1.0), 0.2)
 
 
 def test_pits_and_tunnels_are_filled_but_no_gap_below_the_hull_and_no_cavity():
@@ -188,12 +194,12 @@ def test_pits_and_tunnels_are_filled_but_no_gap_below_the_hull_and_no_cavity():
     hull = box_field(points, np.array([2.0, 2.0, 2.0]))
     step = axes[0][1] - axes[0][0]
     solid = box_field(points, np.array([1.8, 1.8, 2.0 - 4 * step]))  # two cells below the hull on one axis
-    assert ((without_pits(solid, hull) > 0) == (solid > 0)).all()
+    assert ((close_pits(solid, hull) > 0) == (solid > 0)).all()
     across = np.linalg.norm(points[..., :2] - 0.3, axis=-1)
     tunnel, cavity = (np.minimum(solid, across - width).astype(np.float32) for width in (1.4 * step, 6 * step))
     assert (tunnel <= 0)[solid > 0].any()
-    assert ((without_pits(tunnel, hull) > 0) == (solid > 0)).all()
-    hollow, filled = (solid > 0) & (cavity <= 0), (without_pits(cavity, hull) > 0) & (cavity <= 0)
+    assert ((close_pits(tunnel, hull) > 0) == (solid > 0)).all()
+    hollow, filled = (solid > 0) & (cavity <= 0), (close_pits(cavity, hull) > 0) & (cavity <= 0)
     assert filled.sum() < 0.1 * hollow.sum(), "its round wall may become a little squarer"
 
 
@@ -201,7 +207,7 @@ def test_a_rough_ball_becomes_smoother_and_keeps_its_size():
     ball = trimesh.creation.icosphere(4, 1.0)
     rough = ball.vertices * (1 + 0.01 * np.random.default_rng(0).normal(size=(len(ball.vertices), 1)))
     fixed = ball.vertices[:, 1] > 0.8
-    smooth = without_ripples(rough, np.array(ball.faces), np.where(fixed, 1e-3, np.inf))
+    smooth = taubin_smooth(rough, np.array(ball.faces), np.where(fixed, 1e-3, np.inf))
     radii = np.linalg.norm(smooth[~fixed], axis=1)
     assert radii.std() < 0.005 and radii.mean() == pytest.approx(1, abs=0.005)
     assert np.linalg.norm((smooth - rough)[fixed], axis=1).max() < 1.001e-3 < np.abs(smooth - rough)[~fixed].max()
@@ -212,8 +218,8 @@ def test_vertices_on_the_hull_may_hardly_move_and_those_below_it_may(plate):
     low, high = -PLATE / 2, PLATE / 2
     on_it = np.array([[low[0], 0, 0], [0.1, high[1], -0.3], [0, 0, high[2]], high])
     below = np.array([[0, 0, 0], [high[0] - 0.02, 0, 0], [0.2, high[1] - 0.01, 0.1]])
-    assert may_move(on_it, distances) == pytest.approx(0.15 * 2.2 / distances.shape[-1])
-    assert np.isinf(may_move(below, distances)).all()
+    assert max_displacement(on_it, distances) == pytest.approx(0.15 * 2.2 / distances.shape[-1])
+    assert np.isinf(max_displacement(below, distances)).all()
 
 
 # ---- Meshes
@@ -291,7 +297,7 @@ def test_matter_up_to_the_edge_of_the_grid_is_closed_there():
     assert half.bounds[0] == pytest.approx([-1 - step / 2] * 3, abs=0.51 * step)
 
 
-def test_vertex_normals_of_a_ball_point_away_from_its_centre():
+def test_vertex_normals_of_a_ball_point_away_from_its_center():
     ball = trimesh.creation.icosphere(3, 0.7)
     vertices = np.concatenate([ball.vertices, [[0, 0, 0]]])  # one that no face uses
     normals = vertex_normals(vertices, ball.faces)
@@ -319,7 +325,7 @@ def test_specks_of_a_mesh_are_dropped_and_parts_are_kept():
     part.apply_translation([0.8, 0, 0])
     speck.apply_translation([-0.8, 0, 0])
     whole = trimesh.util.concatenate([speck, ball, part])
-    vertices, faces = main_parts_of_mesh(np.array(whole.vertices), np.array(whole.faces))
+    vertices, faces = remove_small_mesh_components(np.array(whole.vertices), np.array(whole.faces))
     assert len(vertices) == len(ball.vertices) + len(part.vertices) and faces.max() == len(vertices) - 1
     assert vertices[:, 0].min() == pytest.approx(-0.5, abs=1e-3) and vertices[:, 0].max() == pytest.approx(1.0, abs=1e-3)
 

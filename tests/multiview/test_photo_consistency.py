@@ -6,15 +6,20 @@ import trimesh
 from tests.multiview.test_texture_projection import pictures_of
 from utils.mesh.mesh import colored_mesh, plain_mesh
 from utils.mesh.smoothing import vertex_normals
-from utils.multiview.photo_consistency import LARGEST_MOVE, ROOM_SHARE, _room, agree_with_pictures
+from utils.multiview.photo_consistency import (
+    CLEARANCE_FRACTION,
+    LARGEST_MOVE,
+    _step_bounds,
+    refine_by_photo_consistency,
+)
 from utils.multiview.texture_projection import visibility
-from utils.multiview.visual_hull import edge_distances
+from utils.multiview.visual_hull import silhouette_sdf
 from utils.rendering.cameras import VIEW_BASES
 from utils.rendering.rasterizer import render_views
 
 
 def painted_ball(paint):
-    """Vertices and faces of a unit ball, and its six pictures, coloured by a function of its vertices."""
+    """Vertices and faces of a unit ball, and its six pictures, colored by a function of its vertices."""
     ball = trimesh.creation.icosphere(5, 1.0)
     vertices, faces = np.array(ball.vertices), np.array(ball.faces)
     return vertices, faces, *pictures_of(colored_mesh(vertices, faces, paint(vertices)), 256)
@@ -43,8 +48,8 @@ def seen_by_two(vertices, faces):
 def test_a_patterned_ball_that_was_dented_becomes_round_again(exposure):
     vertices, faces, images, masks = painted_ball(patterned)
     images[2] *= exposure
-    start, distances = dented(vertices), edge_distances(masks)
-    found = agree_with_pictures(start, faces, images, masks, distances)
+    start, distances = dented(vertices), silhouette_sdf(masks)
+    found = refine_by_photo_consistency(start, faces, images, masks, distances)
     two = seen_by_two(vertices, faces)
     before, after = (np.abs(np.linalg.norm(points, axis=1) - 1)[two] for points in (start, found))
     assert before.mean() > 0.018 and after.mean() < 0.35 * before.mean()
@@ -53,21 +58,21 @@ def test_a_patterned_ball_that_was_dented_becomes_round_again(exposure):
 
 def test_a_true_surface_stays_where_it_is():
     vertices, faces, images, masks = painted_ball(patterned)
-    found = agree_with_pictures(vertices, faces, images, masks, edge_distances(masks))
+    found = refine_by_photo_consistency(vertices, faces, images, masks, silhouette_sdf(masks))
     assert np.linalg.norm(found - vertices, axis=1).mean() < 2e-3
 
 
 def test_a_plain_surface_stays_where_it_is():
     vertices, faces, images, masks = painted_ball(lambda points: np.full_like(points, 0.4))
     start = dented(vertices)
-    assert np.abs(agree_with_pictures(start, faces, images, masks, edge_distances(masks)) - start).max() < 1e-3
+    assert np.abs(refine_by_photo_consistency(start, faces, images, masks, silhouette_sdf(masks)) - start).max() < 1e-3
 
 
 def test_what_lies_on_the_hull_comes_off_it_where_pictures_disagree_and_outlines_stay():
     vertices, faces, images, masks = painted_ball(patterned)
     reach = np.sqrt(1 - vertices**2).max(axis=1)  # from the nearest of the three axes: the hull is where it is 1
     start = vertices * np.minimum(1 / reach, 1.04)[:, None]
-    found = agree_with_pictures(start, faces, images, masks, edge_distances(masks))
+    found = refine_by_photo_consistency(start, faces, images, masks, silhouette_sdf(masks))
     two = seen_by_two(vertices, faces)
     before, after = (np.abs(np.linalg.norm(points, axis=1) - 1)[two] for points in (start, found))
     assert before.mean() > 0.02 and after.mean() < 0.5 * before.mean()
@@ -76,17 +81,17 @@ def test_what_lies_on_the_hull_comes_off_it_where_pictures_disagree_and_outlines
 
 def test_pictures_that_fit_no_surface_cannot_spoil_outlines_or_leave_the_hull():
     vertices, faces, images, masks = painted_ball(patterned)
-    found = agree_with_pictures(vertices, faces, np.roll(images, 7, axis=2), masks, edge_distances(masks))
+    found = refine_by_photo_consistency(vertices, faces, np.roll(images, 7, axis=2), masks, silhouette_sdf(masks))
     assert overlap(found, faces, masks) > 0.985
     for basis in VIEW_BASES.values():
         assert np.linalg.norm((found @ basis.T)[:, :2], axis=1).max() < 1.01
 
 
 def test_a_thin_plate_may_not_be_pushed_through_itself_and_a_thick_one_has_all_the_room():
-    for thickness, deepest in ((0.1, 0.1 * ROOM_SHARE), (0.9, LARGEST_MOVE)):
+    for thickness, deepest in ((0.1, 0.1 * CLEARANCE_FRACTION), (0.9, LARGEST_MOVE)):
         plate = trimesh.creation.box([1.6, thickness, 1.2]).subdivide().subdivide().subdivide().subdivide()
         middle = np.abs(plate.vertices[:, [0, 2]]).max(axis=1) < 0.3
-        inwards, outwards = _room(np.array(plate.vertices), np.array(plate.vertex_normals))
+        inwards, outwards = _step_bounds(np.array(plate.vertices), np.array(plate.vertex_normals))
         assert middle.sum() > 20 and inwards[middle] == pytest.approx(np.full(middle.sum(), -deepest))
         assert (outwards == LARGEST_MOVE).all(), "nothing lies before it"
 

@@ -1,4 +1,4 @@
-"""Colours carried from pictures to a surface: a painted ball comes back, and nothing wears what hides it."""
+"""Colors carried from pictures to a surface: a painted ball comes back, and nothing wears what hides it."""
 import numpy as np
 import pytest
 import trimesh
@@ -8,7 +8,7 @@ from tests.multiview.test_visual_hull import solid_mesh
 from utils.mesh.mesh import Mesh, colored_mesh
 from utils.multiview.texture_projection import project_colors, visibility
 from utils.rendering.cameras import VIEW_BASES, VIEW_EXTENT
-from utils.rendering.image_sampling import sample_pictures
+from utils.rendering.image_sampling import sample_images
 from utils.rendering.rasterizer import over_white, render_views
 
 GREEN, RED = (0.1, 0.8, 0.2), (0.9, 0.1, 0.1)
@@ -43,7 +43,7 @@ def test_a_painted_ball_gets_its_own_colors_back_from_six_pictures():
     assert np.abs(colors - paint).max() < 0.02
 
 
-def test_a_hidden_patch_wears_its_own_neighbours_not_what_hides_it(shaded_roof):
+def test_a_hidden_patch_wears_its_own_neighbors_not_what_hides_it(shaded_roof):
     images, masks = pictures_of(shaded_roof)
     x, z = np.random.default_rng(0).uniform(-0.45, 0.45, (2, 200))
     under = np.stack([x, np.zeros(200), z], axis=1)
@@ -86,7 +86,7 @@ def test_pictures_are_read_bilinearly_where_points_project():
     pictures = np.broadcast_to(np.arange(size, dtype=np.float32)[:, None], (6, size, size))
     pictures = np.stack([pictures, pictures.transpose(0, 2, 1)], axis=-1)  # row and column of each pixel
     points = np.random.default_rng(0).uniform(-1, 1, (50, 3))
-    for values, name in zip(sample_pictures(pictures, points), VIEW_NAMES):
+    for values, name in zip(sample_images(pictures, points), VIEW_NAMES):
         right, up, _ = VIEW_BASES[name] @ points.T
         scale = size / (2 * VIEW_EXTENT)
         row, column = size / 2 - 0.5 - scale * up, size / 2 - 0.5 + scale * right
@@ -95,6 +95,6 @@ def test_pictures_are_read_bilinearly_where_points_project():
 
 def test_a_point_outside_the_frame_reads_the_border():
     pictures = np.random.default_rng(0).random((6, 8, 8, 1)).astype(np.float32)
-    values = sample_pictures(pictures, np.array([[9.0, 9.0, 9.0]]))
+    values = sample_images(pictures, np.array([[9.0, 9.0, 9.0]]))
     front = VIEW_NAMES.index("front")
     assert values[front, 0] == pytest.approx(pictures[front, 0, 7], abs=2e-3)

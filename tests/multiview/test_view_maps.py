@@ -21,26 +21,26 @@ def maps_of(mesh):
 
 @pytest.fixture(scope="module")
 def ball():
-    """Centre, radius, maps and box of a ball that is off centre, so that no two opposite views agree in depth."""
-    centre, radius = np.array([0.13, -0.08, 0.21]), 0.75
+    """Center, radius, maps and box of a ball that is off center, so that no two opposite views agree in depth."""
+    center, radius = np.array([0.13, -0.08, 0.21]), 0.75
     solid = trimesh.creation.icosphere(4, radius)
-    return centre, radius, *maps_of(plain_mesh(solid.vertices + centre, solid.faces, (0.9, 0.5, 0.1)))
+    return center, radius, *maps_of(plain_mesh(solid.vertices + center, solid.faces, (0.9, 0.5, 0.1)))
 
 
-def places(name, centre):
-    """Image right and up of the map's pixel centres, from the ball's centre."""
+def places(name, center):
+    """Image right and up of the map's pixel centers, from the ball's center."""
     at = (np.arange(MAP_SIZE) + 0.5) * PIXEL - VIEW_EXTENT
-    right, up, _ = VIEW_BASES[name] @ centre
+    right, up, _ = VIEW_BASES[name] @ center
     return at[None] - right, -at[:, None] - up
 
 
 @pytest.mark.parametrize("name", VIEW_NAMES)
 def test_a_ball_is_entered_and_left_where_two_cylinders_end(name, ball):
-    centre, radius, maps, _ = ball
-    right, up = places(name, centre)
+    center, radius, maps, _ = ball
+    right, up = places(name, center)
     inside = np.hypot(right, up) < radius - 2 * PIXEL
     reach = np.sqrt((radius ** 2 - np.maximum(np.abs(right), np.abs(up)) ** 2).clip(0)) * np.ones_like(inside)
-    depth = VIEW_BASES[name][2] @ centre
+    depth = VIEW_BASES[name][2] @ center
     sure = inside & (reach > 0.3)  # near the rim the surface runs along the line of sight
     entry, leave = maps[VIEW_NAMES.index(name), ENTRY], maps[VIEW_NAMES.index(name), LEAVE]
     assert np.abs(entry - (depth + reach))[sure].max() < 1.2 * PIXEL
@@ -52,8 +52,8 @@ def test_a_ball_is_entered_and_left_where_two_cylinders_end(name, ball):
 
 @pytest.mark.parametrize("name", VIEW_NAMES)
 def test_edge_alpha_and_color_of_a_ball_are_those_of_its_disc(name, ball):
-    centre, radius, maps, _ = ball
-    right, up = places(name, centre)
+    center, radius, maps, _ = ball
+    right, up = places(name, center)
     truth = radius - np.hypot(right, up)
     view = maps[VIEW_NAMES.index(name)]
     assert np.abs(view[EDGE] - truth)[np.abs(truth) < 0.2].max() < PIXEL
@@ -64,8 +64,8 @@ def test_edge_alpha_and_color_of_a_ball_are_those_of_its_disc(name, ball):
 
 
 def test_the_box_of_a_ball_is_its_diameter(ball):
-    centre, radius, _, box = ball
-    assert box == pytest.approx(np.stack([centre - radius, centre + radius]), abs=PIXEL / 2)
+    center, radius, _, box = ball
+    assert box == pytest.approx(np.stack([center - radius, center + radius]), abs=PIXEL / 2)
     assert box.dtype == np.float32
 
 

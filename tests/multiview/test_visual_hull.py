@@ -6,9 +6,9 @@ import trimesh
 from config import VIEW_NAMES, UserError
 from utils.mesh.isosurface import mesh_from_grid
 from utils.mesh.mesh import plain_mesh
-from utils.multiview.visual_hull import edge_distances, grid_axes, hull_box, hull_mesh, hull_on_grid
+from utils.multiview.visual_hull import grid_axes, hull_box, hull_mesh, hull_on_grid, silhouette_sdf
 from utils.rendering.cameras import VIEW_BASES, VIEW_EXTENT
-from utils.rendering.image_sampling import on_axes
+from utils.rendering.image_sampling import sample_on_axes
 from utils.rendering.rasterizer import over_white, render_views
 from utils.views.six_views import SixViews
 
@@ -37,12 +37,12 @@ def volume_of(distances, resolution=60):
 
 
 def disc(size, radius, across, down, finer=16):
-    """Coverage of each pixel by a disc, and the true signed distance of its centre, in pixels."""
+    """Coverage of each pixel by a disc, and the true signed distance of its center, in pixels."""
     at = (np.arange(size * finer) + 0.5) / finer - size / 2
     covered = (at - across) ** 2 + (at[:, None] - down) ** 2 < radius ** 2
-    centres = np.arange(size) + 0.5 - size / 2
+    centers = np.arange(size) + 0.5 - size / 2
     return (covered.reshape(size, finer, size, finer).mean(axis=(1, 3), dtype=np.float32),
-            radius - np.hypot(centres - across, centres[:, None] - down))
+            radius - np.hypot(centers - across, centers[:, None] - down))
 
 
 # ---- Distances to outlines
@@ -52,7 +52,7 @@ def test_distances_to_a_disc_are_right_on_average_and_never_off_by_a_pixel():
     rng = np.random.default_rng(0)
     for _ in range(4):
         mask, truth = disc(96, rng.uniform(20, 40), *rng.uniform(-4, 4, 2))
-        error = edge_distances(mask[None])[0] / (2 * VIEW_EXTENT / 96) - truth
+        error = silhouette_sdf(mask[None])[0] / (2 * VIEW_EXTENT / 96) - truth
         near = np.abs(truth) < 2.8
         assert abs(error[near].mean()) < 0.05 and np.abs(error[near]).mean() < 0.06 and np.abs(error[near]).max() < 0.2
 
@@ -61,7 +61,7 @@ def test_distances_to_a_disc_are_right_on_average_and_never_off_by_a_pixel():
 def test_a_straight_outline_is_crossed_within_a_tenth_of_a_pixel(share):
     mask = np.zeros((1, 32, 32), np.float32)
     mask[..., :10], mask[..., 10] = 1, share
-    row = edge_distances(mask)[0, 16]
+    row = silhouette_sdf(mask)[0, 16]
     last = np.flatnonzero(row > 0)[-1]
     crossing = last + 0.5 + row[last] / (row[last] - row[last + 1])
     assert crossing == pytest.approx(10 + share, abs=0.1)
@@ -71,11 +71,11 @@ def test_far_from_a_straight_outline_distances_grow_by_a_pixel_each_step():
     mask = np.zeros((1, 32, 32), np.float32)
     mask[..., :10] = 1
     expected = (9.5 - np.arange(32)) * 2 * VIEW_EXTENT / 32
-    assert np.allclose(edge_distances(mask)[0], expected, atol=1e-6)
+    assert np.allclose(silhouette_sdf(mask)[0], expected, atol=1e-6)
 
 
 def test_empty_and_full_masks_lie_a_whole_picture_from_their_outline():
-    distances = edge_distances(np.stack([np.zeros((8, 8)), np.ones((8, 8))]))
+    distances = silhouette_sdf(np.stack([np.zeros((8, 8)), np.ones((8, 8))]))
     assert (distances[0] == np.float32(-2 * VIEW_EXTENT)).all() and (distances[1] == np.float32(2 * VIEW_EXTENT)).all()
 
 
@@ -84,7 +84,7 @@ def test_empty_and_full_masks_lie_a_whole_picture_from_their_outline():
 
 def test_the_hull_of_a_box_is_the_box():
     extents = np.array([2.0, 1.2, 0.7])
-    distances = edge_distances(silhouettes(solid_mesh(trimesh.creation.box(extents))))
+    distances = silhouette_sdf(silhouettes(solid_mesh(trimesh.creation.box(extents))))
     assert hull_box(distances) == pytest.approx(np.stack([-extents / 2, extents / 2]), abs=1e-6)
     hull = volume_of(distances)
     assert hull.is_watertight and hull.volume == pytest.approx(extents.prod(), rel=0.003)
@@ -95,19 +95,19 @@ def test_the_hull_of_a_box_is_the_box():
 
 def test_the_box_of_a_shifted_box_is_found_on_every_axis():
     lower, upper = [-0.9, -0.3, -0.55], [0.7, 0.85, 0.25]
-    found = hull_box(edge_distances(silhouettes(solid_mesh(trimesh.creation.box(bounds=[lower, upper])))))
+    found = hull_box(silhouette_sdf(silhouettes(solid_mesh(trimesh.creation.box(bounds=[lower, upper])))))
     assert found == pytest.approx(np.array([lower, upper]), abs=1e-6)
 
 
 def test_boxes_between_pixels_are_found_within_half_a_pixel():
     extents = np.array([1.987, 1.234, 0.721])
-    found = hull_box(edge_distances(silhouettes(solid_mesh(trimesh.creation.box(extents)), 128)))
+    found = hull_box(silhouette_sdf(silhouettes(solid_mesh(trimesh.creation.box(extents)), 128)))
     assert found == pytest.approx(np.stack([-extents / 2, extents / 2]), abs=VIEW_EXTENT / 128)
 
 
 def test_the_hull_of_a_ball_is_the_body_common_to_three_cylinders():
     radius = 0.9
-    hull = volume_of(edge_distances(silhouettes(solid_mesh(trimesh.creation.icosphere(5, radius)))))
+    hull = volume_of(silhouette_sdf(silhouettes(solid_mesh(trimesh.creation.icosphere(5, radius)))))
     assert hull.is_watertight
     assert hull.volume == pytest.approx(8 * (2 - np.sqrt(2)) * radius ** 3, rel=0.008)
 
@@ -117,7 +117,7 @@ def test_the_hull_of_a_torus_keeps_its_hole_but_not_the_roundness_of_its_sides()
     torus = trimesh.creation.torus(large, small, major_sections=96, minor_sections=48)
     turned = torus.vertices[:, [1, 2, 0]]  # its axis from z to y
     axes = [np.linspace(-1, 1, 40)] * 3
-    hull = hull_on_grid(edge_distances(silhouettes(plain_mesh(turned, torus.faces))), axes)
+    hull = hull_on_grid(silhouette_sdf(silhouettes(plain_mesh(turned, torus.faces))), axes)
     x, y, z = np.meshgrid(*axes, indexing="ij")
     ring = small - np.abs(np.hypot(x, z) - large)
     sides = [small - np.hypot(np.maximum(np.abs(along) - large, 0), y) for along in (x, z)]
@@ -130,7 +130,7 @@ def test_the_hull_of_a_torus_keeps_its_hole_but_not_the_roundness_of_its_sides()
 def test_three_unlike_arms_come_back_from_views_that_are_all_different():
     truth = arms()
     axes = grid_axes(truth.bounds, 40)
-    hull = hull_on_grid(edge_distances(silhouettes(solid_mesh(truth))), axes)
+    hull = hull_on_grid(silhouette_sdf(silhouettes(solid_mesh(truth))), axes)
     points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
     arm = [np.logical_and(points > -0.2, points < upper).all(axis=-1)
            for upper in ([1.0, 0.2, 0.2], [0.2, 0.8, 0.2], [0.2, 0.2, 0.6])]
@@ -146,10 +146,10 @@ def test_a_view_is_read_on_a_grid_where_its_camera_projects():
     x, y, z = np.meshgrid(*axes, indexing="ij")
     for name in VIEW_NAMES:
         right, up, _ = np.einsum("ij,jxyz->ixyz", VIEW_BASES[name], np.stack([x, y, z]))
-        centre = VIEW_EXTENT * 63 / 64  # the outermost pixels' centres
+        center = VIEW_EXTENT * 63 / 64  # the outermost pixels' centers
         for picture, value in ((np.tile(ramp, (64, 1)), right), (np.tile(-ramp[:, None], (1, 64)), up)):
-            read = np.broadcast_to(on_axes(picture, VIEW_BASES[name], axes), x.shape)
-            assert np.allclose(read, value / centre, atol=1e-5), name
+            read = np.broadcast_to(sample_on_axes(picture, VIEW_BASES[name], axes), x.shape)
+            assert np.allclose(read, value / center, atol=1e-5), name
 
 
 # ---- Grids

@@ -9,7 +9,7 @@ from scipy.ndimage import binary_fill_holes
 from scipy.spatial import Delaunay
 
 from config import VIEW_NAMES
-from utils.mesh.mesh import colored_mesh, normalise, plain_mesh, textured_mesh
+from utils.mesh.mesh import colored_mesh, normalize, plain_mesh, textured_mesh
 from utils.mesh.mesh_io import read_mesh
 from utils.rendering.cameras import NOVEL_ANGLES_DEG, OPPOSITE_VIEWS, VIEW_BASES, VIEW_EXTENT, camera_basis
 from utils.rendering.rasterizer import over_white, rasterize, rasterize_views, render, render_views
@@ -39,7 +39,7 @@ def bumpy(num_subdivisions=4):
     ball = trimesh.creation.icosphere(num_subdivisions)
     x, y, z = ball.vertices.T
     radius = 1 + 0.25 * np.sin(5 * x + 1) * np.cos(4 * y) + 0.2 * np.sin(6 * z + 0.5)
-    return normalise(ball.vertices * radius[:, None] * [0.6, 0.8, 1]), ball.faces
+    return normalize(ball.vertices * radius[:, None] * [0.6, 0.8, 1]), ball.faces
 
 
 # Outlines
@@ -59,8 +59,8 @@ def test_cube_covers_its_analytic_square(view):
 def test_sphere_covers_its_analytic_disc(angles):
     ball, size = trimesh.creation.icosphere(5), 256
     seen = rasterize(ball.vertices, ball.faces, camera_basis(*angles), size).face_index >= 0
-    centre = (np.arange(size) + 0.5) * (2 * VIEW_EXTENT / size) - VIEW_EXTENT
-    distance = np.hypot(*np.meshgrid(centre, centre))
+    center = (np.arange(size) + 0.5) * (2 * VIEW_EXTENT / size) - VIEW_EXTENT
+    distance = np.hypot(*np.meshgrid(center, center))
     pixel = 2 * VIEW_EXTENT / size
     assert seen[distance < 1 - pixel / 2].all() and not seen[distance > 1 + pixel / 2].any()
     assert seen.mean() == pytest.approx(np.pi / (2 * VIEW_EXTENT) ** 2, rel=2e-3)
@@ -69,8 +69,8 @@ def test_sphere_covers_its_analytic_disc(angles):
 def test_depth_of_a_sphere_is_its_height_over_the_view_plane():
     ball, size = trimesh.creation.icosphere(5), 128
     fragments = rasterize(ball.vertices, ball.faces, camera_basis(30, 20), size)
-    centre = (np.arange(size) + 0.5) * (2 * VIEW_EXTENT / size) - VIEW_EXTENT
-    x, y = np.meshgrid(centre, -centre)
+    center = (np.arange(size) + 0.5) * (2 * VIEW_EXTENT / size) - VIEW_EXTENT
+    x, y = np.meshgrid(center, -center)
     inner = np.hypot(x, y) < 0.9
     np.testing.assert_allclose(fragments.depth[inner], np.sqrt(1 - (x ** 2 + y ** 2)[inner]), atol=3e-3)
     assert (fragments.depth[fragments.face_index < 0] == -np.inf).all()
@@ -107,7 +107,7 @@ def test_marks_appear_where_the_table_of_views_puts_them():
     mesh = join(box((0, 0, 0), (1, 1, 1), (1, 1, 1)), box((0.8, 0, 0), (0.4, 0.4, 0.4), (1, 0, 0)),
                 box((0, 0.8, 0), (0.4, 0.4, 0.4), (0, 1, 0)), box((0, 0, 0.8), (0.4, 0.4, 0.4), (0, 0, 1)))
     red, green, blue, white = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
-    # view: colour in the middle, at the left, right, top and bottom of the picture; None where nothing is
+    # view: color in the middle, at the left, right, top and bottom of the picture; None where nothing is
     expected = {
         "front": (blue, None, red, green, None),
         "back": (white, red, None, green, None),
@@ -117,7 +117,7 @@ def test_marks_appear_where_the_table_of_views_puts_them():
         "bottom": (white, None, red, blue, None),
     }
     size = 110
-    far = round(0.8 / (2 * VIEW_EXTENT) * size)  # pixels from the middle to a mark's centre
+    far = round(0.8 / (2 * VIEW_EXTENT) * size)  # pixels from the middle to a mark's center
     middle = size // 2
     places = [(middle, middle), (middle, middle - far), (middle, middle + far),
               (middle - far, middle), (middle + far, middle)]
@@ -166,7 +166,7 @@ def test_nearer_face_wins_and_of_equal_depths_the_last():
     assert (rasterize(vertices, [[3, 4, 5], [0, 1, 2]], FRONT, 16).face_index[8] == 0).all()
 
 
-def test_barycentric_weights_rebuild_the_pixel_centre():
+def test_barycentric_weights_rebuild_the_pixel_center():
     vertices, faces = bumpy(3)
     basis, size = camera_basis(35, 25), 120
     fragments = rasterize(vertices, faces, basis, size)
@@ -182,11 +182,11 @@ def test_barycentric_weights_rebuild_the_pixel_centre():
     assert (fragments.barycentric[fragments.face_index < 0] == 0).all()
 
 
-# Colours and coverage
+# Colors and coverage
 
 
 def test_alpha_is_the_share_of_the_pixel_that_is_covered():
-    """A square whose edges lie a quarter into the outer pixels: 2 of 4 samples per edge, colour stays pure."""
+    """A square whose edges lie a quarter into the outer pixels: 2 of 4 samples per edge, color stays pure."""
     edge = 2 * (3.5 / 8) * 2 * VIEW_EXTENT  # 7 of 8 pixels wide, half a pixel of each outer one
     picture = render(box((0, 0, 0), (edge, edge, 1), (1, 0, 0)), FRONT, 8, supersample=2)
     assert picture[0, 0].tolist() == [255, 0, 0, 64] and picture[0, 4].tolist() == [255, 0, 0, 128]
@@ -253,7 +253,7 @@ def test_a_face_far_outside_the_picture_is_cut_at_its_border():
 
 
 def test_faces_seen_edge_on_never_reach_beyond_their_corners():
-    """Slivers far thinner than a pixel, standing exactly over pixel centres, steep in depth."""
+    """Slivers far thinner than a pixel, standing exactly over pixel centers, steep in depth."""
     rng, size, count = np.random.default_rng(3), 64, 5000
     pixel = 2 * VIEW_EXTENT / size
     columns = rng.integers(2, 62, count) + 0.5 + rng.normal(size=(3, count)) * 10.0 ** rng.integers(-14, -4, count)
@@ -282,8 +282,8 @@ def test_faces_and_depths_agree_with_a_ray_caster(angles):
     basis, size = camera_basis(*angles), 200
     scene = embreex.rtcore_scene.EmbreeScene()
     TriangleMesh(scene, vertices[faces].astype(np.float32))
-    centre = (np.arange(size) + 0.5) * (2 * VIEW_EXTENT / size) - VIEW_EXTENT
-    x, y = np.meshgrid(centre, -centre)
+    center = (np.arange(size) + 0.5) * (2 * VIEW_EXTENT / size) - VIEW_EXTENT
+    x, y = np.meshgrid(center, -center)
     origins = (x[..., None] * basis[0] + y[..., None] * basis[1] + 4 * basis[2]).reshape(-1, 3).astype(np.float32)
     hits = scene.run(origins, np.tile(-basis[2], (size * size, 1)).astype(np.float32), query="INTERSECT", output=True)
     hit_face = np.asarray(hits["primID"]).reshape(size, size)
@@ -309,7 +309,7 @@ def check_real_objects(folder, ids):
     for name in ids:
         mesh, warnings = read_mesh(folder / "OBJs" / name / "model.obj")
         assert not warnings
-        mesh.vertices = normalise(mesh.vertices, mesh.faces)
+        mesh.vertices = normalize(mesh.vertices, mesh.faces)
         squares = []
         for view, picture in render_views(mesh, 256).items():
             seen = picture[..., 3] > 127

@@ -7,17 +7,17 @@ import torch
 from torch import nn
 
 from config import UserError
-from utils.training.best_checkpoint import BestKeeper
+from utils.training.best_checkpoint import BestCheckpoint
 from utils.training.loop import (
-    drawn_points,
-    lr_at,
+    check_finite,
+    learning_rate_at,
     make_optimizer,
     sample_generator,
     seed_everything,
-    set_rate,
+    set_learning_rate,
     shuffled_views,
-    stop_if_not_finite,
-    uniform_draws,
+    subsample_points,
+    uniform_noise,
 )
 from utils.training.run_log import RunLog
 
@@ -25,7 +25,7 @@ from utils.training.run_log import RunLog
 
 
 def test_the_rate_rises_in_equal_steps_then_falls_on_a_cosine_to_a_hundredth():
-    rates = [lr_at(step, 100, 2.0, 0.1) for step in range(101)]
+    rates = [learning_rate_at(step, 100, 2.0, 0.1) for step in range(101)]
     assert rates[:10] == pytest.approx([0.2 * (step + 1) for step in range(10)])
     assert rates[10] == pytest.approx(2.0)
     assert rates[55] == pytest.approx(2 * (0.01 + 0.99 / 2)), "half way down"
@@ -35,11 +35,11 @@ def test_the_rate_rises_in_equal_steps_then_falls_on_a_cosine_to_a_hundredth():
 
 
 def test_the_rate_of_very_short_runs_is_sound():
-    assert lr_at(0, 1, 1.0, 0.05) == 1.0
-    assert lr_at(0, 2, 1.0, 0.0) == 1.0
-    assert lr_at(500, 100, 1.0, 0.1) == pytest.approx(0.01), "beyond the end it stays"
-    assert lr_at(49, 100, 1.0, 1.0) == pytest.approx(0.5)
-    assert all(0 < lr_at(step, total, 1.0, share) <= 1 for total in range(1, 6) for step in range(total)
+    assert learning_rate_at(0, 1, 1.0, 0.05) == 1.0
+    assert learning_rate_at(0, 2, 1.0, 0.0) == 1.0
+    assert learning_rate_at(500, 100, 1.0, 0.1) == pytest.approx(0.01), "beyond the end it stays"
+    assert learning_rate_at(49, 100, 1.0, 1.0) == pytest.approx(0.5)
+    assert all(0 < learning_rate_at(step, total, 1.0, share) <= 1 for total in range(1, 6) for step in range(total)
                for share in (0.0, 0.3, 1.0))
 
 
@@ -56,7 +56,7 @@ class TwoParts(nn.Module):
 def test_matrices_alone_decay_and_the_encoder_has_its_own_scale():
     model = TwoParts()
     optimizer = make_optimizer(model, 0.1, 0.25)
-    set_rate(optimizer, 2.0)
+    set_learning_rate(optimizer, 2.0)
     found = {id(parameter): (group["lr"], group["weight_decay"]) for group in optimizer.param_groups
              for parameter in group["params"]}
     assert found == {id(model.encoder.weight): (0.5, 0.1), id(model.encoder.bias): (0.5, 0.0),
@@ -85,10 +85,10 @@ def test_a_sample_is_the_same_in_any_batch():
     def generators(names):
         return [sample_generator(0, 1, name) for name in names]
 
-    together = (shuffled_views(views, generators("abc")), *drawn_points([points], 20, generators("abc")),
-                uniform_draws(7, 3, generators("abc")))
-    alone = (shuffled_views(views[1:2], generators("b")), *drawn_points([points[1:2]], 20, generators("b")),
-             uniform_draws(7, 3, generators("b")))
+    together = (shuffled_views(views, generators("abc")), *subsample_points([points], 20, generators("abc")),
+                uniform_noise(7, 3, generators("abc")))
+    alone = (shuffled_views(views[1:2], generators("b")), *subsample_points([points[1:2]], 20, generators("b")),
+             uniform_noise(7, 3, generators("b")))
     for whole, one in zip(together, alone):
         assert torch.equal(whole[1:2], one)
 
@@ -104,15 +104,15 @@ def test_views_are_shuffled_whole_and_differently_for_each_object():
 
 def test_points_are_drawn_without_repetition_and_alike_from_arrays_that_belong_together():
     points = torch.arange(100.0).view(1, 100, 1).expand(2, -1, 3)
-    first, second = drawn_points([points, -points], 30, [sample_generator(0, 0, i) for i in range(2)])
+    first, second = subsample_points([points, -points], 30, [sample_generator(0, 0, i) for i in range(2)])
     assert first.shape == (2, 30, 3) and torch.equal(first, -second)
     assert all(len(row[:, 0].unique()) == 30 for row in first) and not torch.equal(first[0], first[1])
-    every, = drawn_points([points], 500, [sample_generator(0, 0, i) for i in range(2)])
+    every, = subsample_points([points], 500, [sample_generator(0, 0, i) for i in range(2)])
     assert torch.equal(every.sort(1).values, points)
 
 
 def test_uniform_draws_lie_below_one():
-    draws = uniform_draws(20000, 3, [sample_generator(0, 0, "a")])
+    draws = uniform_noise(20000, 3, [sample_generator(0, 0, "a")])
     assert draws.shape == (1, 20000, 3) and draws.dtype == torch.float32
     assert 0 <= draws.min() and draws.max() < 1 and draws.mean().item() == pytest.approx(0.5, abs=0.01)
 
@@ -134,10 +134,10 @@ def test_seeding_covers_python_numpy_and_torch():
 
 def test_only_a_loss_that_is_not_finite_stops():
     parts = {"chamfer": torch.tensor(0.5, requires_grad=True), "edge": torch.tensor(math.nan)}
-    stop_if_not_finite(torch.tensor(1.0), parts, 0, ["a"])
+    check_finite(torch.tensor(1.0), parts, 0, ["a"])
     for value in (math.nan, math.inf, -math.inf):
         with pytest.raises(UserError, match=r"is (nan|-?inf) at step 12 on left, right \(chamfer 0\.5, edge nan\)"):
-            stop_if_not_finite(torch.tensor(value), parts, 12, ["left", "right"])
+            check_finite(torch.tensor(value), parts, 12, ["left", "right"])
 
 
 # ---- Log
@@ -185,14 +185,14 @@ def test_other_processes_write_nothing(tmp_path):
 
 
 def test_best_is_only_ever_improved(tmp_path):
-    keeper = BestKeeper(tmp_path / "best.pth", ["a"])
+    keeper = BestCheckpoint(tmp_path / "best.pth", ["a"])
     told = [keeper.improves(score) for score in (0.5, 0.6, 0.5, 0.4, math.nan, 0.41)]
     assert told == [True, False, False, True, False, False]
     assert keeper.score == 0.4
 
 
 def test_an_older_best_on_the_same_objects_has_to_be_beaten(tmp_path, capsys):
-    keeper = BestKeeper(tmp_path / "best.pth", ["a", "b"], {"validation_ids": ["a", "b"], "score": 0.3})
+    keeper = BestCheckpoint(tmp_path / "best.pth", ["a", "b"], {"validation_ids": ["a", "b"], "score": 0.3})
     assert "0.30000" in capsys.readouterr().out
     assert not keeper.improves(0.31) and keeper.improves(0.29)
     assert not list(tmp_path.iterdir())
@@ -202,7 +202,7 @@ def test_an_older_best_on_the_same_objects_has_to_be_beaten(tmp_path, capsys):
 def test_an_older_best_that_cannot_be_compared_is_moved_aside_once(old, tmp_path):
     path = tmp_path / "best.pth"
     path.write_text("old")
-    keeper = BestKeeper(path, ["a"], old)
+    keeper = BestCheckpoint(path, ["a"], old)
     assert path.read_text() == "old", "not before there is something better to put there"
     assert keeper.improves(0.9)
     assert not path.exists() and (tmp_path / "best_previous.pth").read_text() == "old"

@@ -15,7 +15,7 @@ def write_log(path, records):
 
 
 def rows_of(picture, color, column):
-    """Rows in which a column of the picture has a colour."""
+    """Rows in which a column of the picture has a color."""
     return np.flatnonzero((np.asarray(picture)[:, column] == color).all(-1))
 
 

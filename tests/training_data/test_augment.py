@@ -5,17 +5,17 @@ import numpy as np
 import pytest
 
 from config import VIEW_NAMES
-from utils.mesh.mesh import colored_mesh, normalise, sample_surface
+from utils.mesh.mesh import colored_mesh, normalize, sample_surface
 from utils.rendering.rasterizer import over_white, render_views
 from utils.training_data.augment import (
     MIRROR_X,
+    anisotropic_scale,
+    apply_signed_permutation,
     augmented,
-    moved,
+    color_jitter,
+    degrade,
     quarter_turn,
     random_color_map,
-    recolored,
-    stretched,
-    worn,
 )
 
 SIZE = 112
@@ -23,7 +23,7 @@ SAME = {"points", "normals", "colors", "images", "masks"}
 
 
 def lopsided_mesh():
-    """Three boxes of different colours, like no mirror image or turn of themselves; in the normalised frame."""
+    """Three boxes of different colors, like no mirror image or turn of themselves; in the normalized frame."""
     import trimesh
 
     boxes = [trimesh.creation.box((0.5, 0.4, 2.0)), trimesh.creation.box((0.5, 0.7, 0.5)),
@@ -32,7 +32,7 @@ def lopsided_mesh():
         box.apply_translation(place)
     colors = np.repeat([[0.8, 0.3, 0.25], [0.3, 0.4, 0.75], [0.35, 0.7, 0.4]], 8, axis=0)
     whole = trimesh.util.concatenate(boxes)
-    return colored_mesh(normalise(whole.vertices), whole.faces, colors)
+    return colored_mesh(normalize(whole.vertices), whole.faces, colors)
 
 
 def arrays_of(mesh, size=SIZE, count=4000):
@@ -45,7 +45,7 @@ def arrays_of(mesh, size=SIZE, count=4000):
 
 def changed(mesh, vertices):
     other = copy.copy(mesh)
-    other.vertices = normalise(vertices, mesh.faces)
+    other.vertices = normalize(vertices, mesh.faces)
     return other
 
 
@@ -84,8 +84,8 @@ def arrays(mesh):
                          ids=["mirror", "turn 1", "turn 2", "turn 3", "turn and mirror"])
 def test_a_moved_object_has_the_pictures_of_the_moved_mesh(mesh, arrays, matrix):
     truth = arrays_of(changed(mesh, mesh.vertices @ matrix.T))
-    result = moved(arrays, matrix)
-    agree(result, truth, decibels=28, overlap=0.985)  # where a pixel centre lies on an edge the tie falls otherwise
+    result = apply_signed_permutation(arrays, matrix)
+    agree(result, truth, decibels=28, overlap=0.985)  # where a pixel center lies on an edge the tie falls otherwise
     assert np.abs(arrays["images"].astype(int) - truth["images"]).mean() > 5, "the object looks the same after the move"
     assert np.allclose(result["points"], arrays["points"] @ matrix.T, atol=1e-6)
     assert np.allclose(result["normals"], arrays["normals"] @ matrix.T, atol=1e-6)
@@ -100,8 +100,8 @@ def test_a_quarter_turn_takes_the_front_to_the_left_side():
 def test_a_stretched_object_has_the_pictures_of_the_stretched_mesh(mesh, arrays, factors):
     other = changed(mesh, mesh.vertices * factors)
     truth = arrays_of(other)
-    result = stretched(arrays, factors, np.random.default_rng(0))
-    agree(result, truth, decibels=28, overlap=0.95)  # an edge through pixel centres may fall to either side
+    result = anisotropic_scale(arrays, factors, np.random.default_rng(0))
+    agree(result, truth, decibels=28, overlap=0.95)  # an edge through pixel centers may fall to either side
     assert np.ptp(result["points"], axis=0).max() == pytest.approx(2, abs=1e-5)
     assert distance_between(result["points"], truth["points"]) < 0.03
     assert np.allclose(np.linalg.norm(result["normals"], axis=1), 1, atol=1e-5)
@@ -113,7 +113,7 @@ def test_samples_of_a_stretched_surface_still_lie_by_area():
     box = trimesh.creation.box((2.0, 2.0, 2.0))  # all six sides equal; stretched to 2 x 2 x 1, the z sides are larger
     points, normals, colors = sample_surface(colored_mesh(box.vertices, box.faces, np.full((8, 3), 0.5)), 6000,
                                              np.random.default_rng(0))
-    result = stretched({"points": points, "normals": normals, "colors": colors}, (1, 1, 0.5), np.random.default_rng(1))
+    result = anisotropic_scale({"points": points, "normals": normals, "colors": colors}, (1, 1, 0.5), np.random.default_rng(1))
     share = np.mean(np.abs(result["normals"][:, 2]) > 0.5)
     assert share == pytest.approx(8 / (8 + 8), abs=0.02), "two sides of 4, four of 2"
 
@@ -122,7 +122,7 @@ def test_normals_of_a_stretched_sphere_are_those_of_the_ellipsoid():
     rng = np.random.default_rng(0)
     points = rng.normal(size=(2000, 3)).astype(np.float32)
     points /= np.linalg.norm(points, axis=1, keepdims=True)
-    result = stretched({"points": points, "normals": points, "colors": points}, (1.0, 0.5, 0.7), rng)
+    result = anisotropic_scale({"points": points, "normals": points, "colors": points}, (1.0, 0.5, 0.7), rng)
     half_axes = np.abs(result["points"]).max(0)
     gradient = result["points"] / half_axes**2  # of x^2/a^2 + y^2/b^2 + z^2/c^2
     gradient /= np.linalg.norm(gradient, axis=1, keepdims=True)
@@ -134,7 +134,7 @@ def test_a_recolored_object_has_the_pictures_of_the_recolored_mesh(mesh, arrays)
     vertex_colors = mesh.colors_at(np.arange(36), np.tile([1.0, 0, 0], (36, 1)))
     palette = np.repeat(vertex_colors[[0, 12, 24]], 8, axis=0)  # a box is 8 vertices and 12 faces
     other = colored_mesh(mesh.vertices, mesh.faces, palette @ matrix.T + offset)
-    truth, result = arrays_of(other), recolored(arrays, matrix, offset)
+    truth, result = arrays_of(other), color_jitter(arrays, matrix, offset)
     agree(result, truth, decibels=40, overlap=0.999)
     assert np.allclose(result["colors"], truth["colors"], atol=1e-5)
     outside = arrays["masks"] == 0
@@ -142,7 +142,7 @@ def test_a_recolored_object_has_the_pictures_of_the_recolored_mesh(mesh, arrays)
 
 
 def test_one_color_map_serves_pictures_and_surface_even_where_it_must_be_cut(arrays):
-    result = recolored(arrays, 3 * np.eye(3), np.full(3, -0.9))
+    result = color_jitter(arrays, 3 * np.eye(3), np.full(3, -0.9))
     assert result["colors"].min() == 0 and result["colors"].max() == 1
     seen, count = np.unique(result["images"][arrays["masks"] == 255], axis=0, return_counts=True)
     seen = seen[count > 100]  # not the few pixels in which two boxes meet
@@ -150,7 +150,7 @@ def test_one_color_map_serves_pictures_and_surface_even_where_it_must_be_cut(arr
     assert all(np.abs(surface - color).max(1).min() <= 3 for color in seen), "3: thrice the rounding of the pictures"
 
 
-def test_a_random_color_map_keeps_grey_grey():
+def test_a_random_color_map_keeps_gray_gray():
     for seed in range(20):
         matrix, offset = random_color_map(np.random.default_rng(seed))
         assert np.ptp(matrix @ np.full(3, 0.5) + offset) < 1e-9
@@ -158,7 +158,7 @@ def test_a_random_color_map_keeps_grey_grey():
 
 def test_wear_leaves_the_surface_and_moves_no_outline_far(arrays):
     for seed in range(10):
-        result = worn(arrays, np.random.default_rng(seed))
+        result = degrade(arrays, np.random.default_rng(seed))
         assert all(result[name] is arrays[name] for name in ("points", "normals", "colors"))
         assert min(iou(a, b) for a, b in zip(result["masks"], arrays["masks"])) > 0.75
         assert min(psnr(a, b) for a, b in zip(result["images"], arrays["images"])) > 12

@@ -7,7 +7,13 @@ import utils.training_data.field_samples
 from tests.multiview.test_visual_hull import arms, solid_mesh
 from utils.mesh.mesh import plain_mesh, textured_mesh
 from utils.multiview.view_maps import MAP_SIZE
-from utils.training_data.field_samples import drawn_arrays, field_arrays, joined, turned, worn_masks
+from utils.training_data.field_samples import (
+    composite,
+    degrade_masks,
+    field_arrays,
+    random_rotation,
+    render_field_arrays,
+)
 
 
 @pytest.fixture
@@ -21,7 +27,7 @@ def ball_mesh():
 
 
 def textured(color):
-    """A triangle with a texture of one colour (0 to 255)."""
+    """A triangle with a texture of one color (0 to 255)."""
     corners = np.array([[-1.0, -1, 0], [1, -1, 0], [0, 1, 0]])
     return textured_mesh(corners, [[0, 1, 2]], np.zeros((3, 2)), [[0, 1, 2]], np.full((2, 2, 3), color, np.uint8))
 
@@ -35,7 +41,7 @@ def sorted_edges(mesh):
 
 
 def test_points_of_a_ball_come_with_their_true_distances(few_samples):
-    arrays = drawn_arrays(ball_mesh(), np.random.default_rng(0))
+    arrays = render_field_arrays(ball_mesh(), np.random.default_rng(0))
     assert {name: (array.shape, array.dtype.name) for name, array in arrays.items()} == {
         "maps": ((6, 7, MAP_SIZE, MAP_SIZE), "float16"), "box": ((2, 3), "float32"),
         "points": ((5000, 3), "float32"), "distances": ((5000,), "float16")}
@@ -46,7 +52,7 @@ def test_points_of_a_ball_come_with_their_true_distances(few_samples):
 
 
 def test_most_points_lie_about_the_surface_and_the_rest_evenly_in_the_hull(few_samples):
-    points = drawn_arrays(ball_mesh(), np.random.default_rng(0))["points"]
+    points = render_field_arrays(ball_mesh(), np.random.default_rng(0))["points"]
     near, free = np.abs(1 - np.linalg.norm(points[:3000], axis=1)), points[3000:]
     assert np.median(near) < 0.02 and np.quantile(near, 0.99) < 0.15
     assert np.abs(free).max() < 1.01 and np.abs(free.mean(axis=0)).max() < 0.06
@@ -57,7 +63,7 @@ def test_most_points_lie_about_the_surface_and_the_rest_evenly_in_the_hull(few_s
 
 
 def test_equal_generators_give_equal_arrays(few_samples):
-    first, second = (drawn_arrays(ball_mesh(), np.random.default_rng(7)) for _ in range(2))
+    first, second = (render_field_arrays(ball_mesh(), np.random.default_rng(7)) for _ in range(2))
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
 
@@ -81,7 +87,7 @@ def test_worn_masks_are_a_little_wider_or_narrower_and_softer_and_a_speck_surviv
     masks = np.stack([disc] * 5 + [speck])
     radii = []
     for seed in range(12):
-        worn = worn_masks(masks, np.random.default_rng(seed))
+        worn = degrade_masks(masks, np.random.default_rng(seed))
         assert worn.shape == masks.shape and worn.min() >= 0 and worn.max() <= 1
         assert (worn.reshape(6, -1).max(axis=1) >= 0.5).all()
         radii.append(np.sqrt(worn[:5].sum(axis=(1, 2)) / np.pi) - 40)
@@ -93,11 +99,11 @@ def test_worn_masks_are_a_little_wider_or_narrower_and_softer_and_a_speck_surviv
 # ---- Turned and joined
 
 
-def test_turned_meshes_keep_their_shape_and_are_normalised():
+def test_turned_meshes_keep_their_shape_and_are_normalized():
     mesh = solid_mesh(arms())
     edges = sorted_edges(mesh)
     for seed in range(20):
-        other = turned(mesh, np.random.default_rng(seed))
+        other = random_rotation(mesh, np.random.default_rng(seed))
         low, high = other.vertices.min(axis=0), other.vertices.max(axis=0)
         assert low + high == pytest.approx(np.zeros(3), abs=1e-9) and (high - low).max() == pytest.approx(2)
         ratio = sorted_edges(other) / edges
@@ -112,14 +118,14 @@ def as_volume(mesh):
 
 def test_some_turned_meshes_stand_and_some_lie():
     tall = plain_mesh(*(lambda box: (box.vertices, box.faces))(trimesh.creation.box([0.2, 2.0, 0.2])))
-    heights = [np.ptp(turned(tall, np.random.default_rng(seed)).vertices[:, 1]) for seed in range(40)]
+    heights = [np.ptp(random_rotation(tall, np.random.default_rng(seed)).vertices[:, 1]) for seed in range(40)]
     assert sum(height > 1.99 for height in heights) >= 12 and sum(height < 1 for height in heights) >= 3
 
 
-def test_joined_meshes_keep_all_faces_and_are_normalised():
+def test_joined_meshes_keep_all_faces_and_are_normalized():
     parts = [ball_mesh(), solid_mesh(arms()), ball_mesh()]
     for seed in range(6):
-        mesh = joined(parts, np.random.default_rng(seed))
+        mesh = composite(parts, np.random.default_rng(seed))
         assert len(mesh.vertices) == sum(len(part.vertices) for part in parts)
         assert len(mesh.faces) == sum(len(part.faces) for part in parts) == len(mesh.corner_colors)
         low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
@@ -130,7 +136,7 @@ def test_joined_meshes_keep_all_faces_and_are_normalised():
 
 def test_joined_meshes_keep_their_own_textures():
     parts = [textured(10), solid_mesh(trimesh.creation.box(), (0.5, 0.5, 0.5)), textured(200)]
-    mesh = joined(parts, np.random.default_rng(0))
+    mesh = composite(parts, np.random.default_rng(0))
     assert len(mesh.textures) == 2
     assert mesh.face_texture.tolist() == [0] + [-1] * 12 + [1]
     colors = mesh.colors_at([0, 5, 13], np.full((3, 3), 1 / 3))

@@ -7,11 +7,11 @@ from tests.multiview.test_visual_hull import solid_mesh
 from utils.mesh.mesh import plain_mesh
 from utils.training_data.occupancy import (
     DIRECTIONS,
-    SHEET_THICKNESS,
-    depth_pictures,
-    free_directions,
+    THIN_SURFACE_THICKNESS,
+    directional_depth_maps,
     outer_surface,
     signed_distances,
+    visible_directions,
 )
 
 COUNT = 20_000
@@ -40,7 +40,7 @@ def distances_of(mesh, points, count=COUNT):
     return signed_distances(points, outer_surface(mesh, count, np.random.default_rng(0)))
 
 
-def test_distances_to_a_ball_are_radius_minus_distance_from_its_centre():
+def test_distances_to_a_ball_are_radius_minus_distance_from_its_center():
     points = points_between(np.random.default_rng(1), 0.0, 1.6, 4000)
     truth = BALL_RADIUS - np.linalg.norm(points, axis=1)
     found = distances_of(solid_mesh(ball()), points)
@@ -106,21 +106,21 @@ def test_a_sheet_has_the_thickness_of_sheets(faces):
     surface = outer_surface(plain_mesh(corners, faces), COUNT, np.random.default_rng(0))
     assert surface.sheet.all()
     points = np.random.default_rng(1).uniform(-0.7, 0.7, (1000, 3)) * [1, 0.04, 1]
-    truth = SHEET_THICKNESS / 2 - np.abs(points[:, 1])
+    truth = THIN_SURFACE_THICKNESS / 2 - np.abs(points[:, 1])
     found = signed_distances(points, surface)
     assert np.array_equal(found > 0, truth > 0)
-    assert np.quantile(np.abs(found - truth), 0.95) < 1e-5 and np.abs(found - truth).max() < SHEET_THICKNESS
+    assert np.quantile(np.abs(found - truth), 0.95) < 1e-5 and np.abs(found - truth).max() < THIN_SURFACE_THICKNESS
 
 
 def test_every_direction_leaves_from_beside_a_ball_but_those_that_meet_it():
     mesh = solid_mesh(ball(0.5))
-    pictures = depth_pictures(mesh.vertices, mesh.faces)
+    pictures = directional_depth_maps(mesh.vertices, mesh.faces)
     assert len(pictures) == DIRECTIONS
     toward = np.stack([basis[2] for basis, _ in pictures])
     assert np.abs(toward.sum(axis=0)).max() < 1e-9 and np.allclose(np.linalg.norm(toward, axis=1), 1)
-    assert ((toward @ toward.T) - 2 * np.eye(DIRECTIONS)).max(axis=1).min() > 0.85, "each has a neighbour within 32 deg"
+    assert ((toward @ toward.T) - 2 * np.eye(DIRECTIONS)).max(axis=1).min() > 0.85, "each has a neighbor within 32 deg"
     points = points_between(np.random.default_rng(0), 0.6, 1.2)
-    free = free_directions(points, pictures)
+    free = visible_directions(points, pictures)
     along = points @ toward.T
     clearance = np.sqrt((points ** 2).sum(axis=1)[:, None] - along ** 2)
     meets = (along < 0) & (clearance < 0.48)

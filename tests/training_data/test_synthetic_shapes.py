@@ -1,4 +1,4 @@
-"""Generated solids: repeatable, closed, outward, normalised, and solid where a count of crossings says so."""
+"""Generated solids: repeatable, closed, outward, normalized, and solid where a count of crossings says so."""
 import numpy as np
 import pytest
 import trimesh
@@ -26,7 +26,7 @@ def test_equal_generators_give_equal_shapes_and_others_do_not(shapes):
     assert not np.array_equal(shapes[3].vertices[:500], shapes[4].vertices[:500])
 
 
-def test_shapes_are_centred_with_a_longest_edge_of_two(shapes):
+def test_shapes_are_centerd_with_a_longest_edge_of_two(shapes):
     for mesh in shapes:
         low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
         assert low + high == pytest.approx(np.zeros(3), abs=1e-9)

@@ -39,7 +39,7 @@ def test_a_shoe_is_one_closed_surface_that_faces_outwards(shoe):
 
 
 @EACH_SHOE
-def test_a_shoe_fills_the_normalised_box(shoe):
+def test_a_shoe_fills_the_normalized_box(shoe):
     low, high = shoe.vertices.min(0), shoe.vertices.max(0)
     assert np.allclose(low, -high, atol=1e-6)
     assert np.isclose((high - low).max(), 2)
@@ -74,8 +74,8 @@ def test_texture_coordinates_and_picture_are_usable(shoe):
     assert 0 <= shoe.face_uvs.min() and shoe.face_uvs.max() < len(shoe.uvs)
     assert shoe.texture.shape == (64, 64, 3) and shoe.texture.dtype == np.uint8
     mesh = textured_mesh(*shoe[:5])
-    centres = mesh.colors_at(np.arange(len(mesh.faces)), np.full((len(mesh.faces), 3), 1 / 3))
-    assert centres.std(axis=0).max() > 0.03
+    centers = mesh.colors_at(np.arange(len(mesh.faces)), np.full((len(mesh.faces), 3), 1 / 3))
+    assert centers.std(axis=0).max() > 0.03
 
 
 def test_texture_shows_no_seam_at_the_heel():
@@ -87,9 +87,9 @@ def test_texture_shows_no_seam_at_the_heel():
         right = {mesh.faces[tuple(at)]: at for at in other if mesh.corner_uvs[tuple(at)][1] > 0.46}
         shared = sorted(set(left) & set(right))
         assert shared or shoe.kind == "slide"
-        colours = [mesh.colors_at(np.array([side[v][0] for v in shared]), np.eye(3)[[side[v][1] for v in shared]])
+        colors = [mesh.colors_at(np.array([side[v][0] for v in shared]), np.eye(3)[[side[v][1] for v in shared]])
                    for side in (left, right)]
-        assert np.abs(colours[0] - colours[1]).mean() < 0.1
+        assert np.abs(colors[0] - colors[1]).mean() < 0.1
 
 
 def test_the_same_seed_gives_the_same_shoe_and_another_a_different_one():

@@ -19,7 +19,7 @@ from utils.views.masks import (
 
 
 def picture_of(mask, background=255, color=(40, 60, 80), noise=0.0):
-    """(H, W, 3) uint8: one colour where the mask is, before a plain background with noise of that deviation."""
+    """(H, W, 3) uint8: one color where the mask is, before a plain background with noise of that deviation."""
     picture = np.where(mask[..., None], np.float64(color), background)
     picture += np.random.default_rng(0).normal(0, noise, picture.shape) if noise else 0
     return np.round(picture).clip(0, 255).astype(np.uint8)
@@ -35,7 +35,7 @@ def square(size=60, low=15, high=45):
 
 
 @pytest.mark.parametrize("background, noise", [(255, 0), (200, 3), (120, 8)])
-def test_a_plain_background_is_recognised_as_such_and_its_noise_is_not_the_object(background, noise):
+def test_a_plain_background_is_recognized_as_such_and_its_noise_is_not_the_object(background, noise):
     found = mask_from_border(picture_of(square(), background, noise=noise))
     assert found.plain > 0.97
     assert (found.mask & square()).sum() / (found.mask | square()).sum() > 0.95
@@ -87,7 +87,7 @@ def test_paint_of_nearly_the_backgrounds_color_is_no_hole():
 @pytest.mark.slow
 def test_holes_of_real_objects_open_and_no_other_object_is_the_worse_for_it(real_objects):
     """Against the alpha of the project's own renders; the last two have no holes."""
-    from utils.mesh.mesh import normalise
+    from utils.mesh.mesh import normalize
     from utils.mesh.mesh_io import read_mesh
     from utils.rendering.cameras import OPPOSITE_VIEWS
     from utils.rendering.rasterizer import over_white, render_views
@@ -95,7 +95,7 @@ def test_holes_of_real_objects_open_and_no_other_object_is_the_worse_for_it(real
     for name, gain in (("025_mug", 0.05), ("037_scissors", 0.2), ("050_medium_clamp", 0.12), ("retail_ChairB_01", 0.4),
                        ("036_wood_block", 0), ("017_orange", 0)):
         mesh, _ = read_mesh(next((real_objects / "OBJs" / name).glob("*.obj")))
-        mesh.vertices = normalise(mesh.vertices, mesh.faces)
+        mesh.vertices = normalize(mesh.vertices, mesh.faces)
         views = render_views(mesh, 256)
         found = {view: mask_from_border(over_white(views[view])) for view in VIEW_NAMES}
         best = 0

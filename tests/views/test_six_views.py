@@ -12,7 +12,7 @@ from utils.views.six_views import (
     find_masks,
     frame_views,
     is_framed,
-    match_pictures,
+    match_images,
     read_framed_views,
     read_six_views,
 )
@@ -113,11 +113,11 @@ def test_half_transparent_pixels_are_mixed_with_white(tmp_path):
 
 
 @pytest.mark.parametrize("depth", [8, 16])
-def test_greyscale_pictures_are_scaled_not_clipped(tmp_path, depth):
+def test_grayscale_pictures_are_scaled_not_clipped(tmp_path, depth):
     write_views(tmp_path)
-    grey = np.full((88, 88), 255, np.uint8)
-    grey[30:60, 30:60] = 100
-    Image.fromarray(grey if depth == 8 else grey.astype(np.uint16) * 257).save(tmp_path / "back.png")
+    gray = np.full((88, 88), 255, np.uint8)
+    gray[30:60, 30:60] = 100
+    Image.fromarray(gray if depth == 8 else gray.astype(np.uint16) * 257).save(tmp_path / "back.png")
     views = read_six_views(tmp_path)
     assert np.allclose(views.images[1, 45, 45], 100 / 255, atol=1 / 255)
     assert views.masks[1].sum() == 900
@@ -218,7 +218,7 @@ def test_a_busy_border_is_noted_with_its_view_and_both_ways_out(tmp_path):
 
 
 def write_masks(folder, prefix="", **drawing):
-    """{view: path} of greyscale masks of the box."""
+    """{view: path} of grayscale masks of the box."""
     write_views(folder, prefix, **{"color": WHITE, "background": (0, 0, 0), **drawing})
     for path in folder.glob("*.png"):
         Image.open(path).convert("L").save(path)
@@ -289,7 +289,7 @@ def test_background_is_removed_only_from_pictures_without_alpha(tmp_path):
         read_six_views(tmp_path, remove_background=lambda rgb: np.zeros(rgb.shape[:2], np.uint8))
 
 
-def test_other_aspect_ratios_are_padded_to_a_centred_square(tmp_path):
+def test_other_aspect_ratios_are_padded_to_a_centerd_square(tmp_path):
     write_views(tmp_path)
     draw_box("front").crop((0, 24, 88, 64)).save(tmp_path / "front.png")  # 88 x 40
     views = read_six_views(tmp_path)
@@ -306,7 +306,7 @@ def test_sizes_differ_and_the_largest_is_kept(tmp_path):
     assert views.masks[0].sum() == pytest.approx(views.masks[1].sum(), rel=0.05)
 
 
-def test_resizing_does_not_bleed_hidden_colours_into_the_outline(tmp_path):
+def test_resizing_does_not_bleed_hidden_colors_into_the_outline(tmp_path):
     # Transparent pixels are green; a resize that is not premultiplied would give the red box a green rim.
     write_views(tmp_path, alpha=True, background=(0, 255, 0))
     views = read_six_views(tmp_path, 27)
@@ -417,7 +417,7 @@ def test_exchanged_views_of_a_shoe_are_noted_with_their_names_and_others_are_not
 
 @pytest.mark.slow
 def test_pictures_of_real_objects_are_framed_and_mirror_each_other(real_objects):
-    groups, strays = match_pictures(real_objects / "input_images")
+    groups, strays = match_images(real_objects / "input_images")
     assert strays == []
     for name in sorted(groups)[::6]:
         assert read_framed_views({view: paths[0] for view, paths in groups[name].items()}, 112, name)[1] is None, name

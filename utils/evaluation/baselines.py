@@ -1,7 +1,7 @@
 """What costs nothing: reconstructions without a network, beside which a network has to prove itself.
 
 Every baseline is a function of an object's files (anything with `id`, `mesh` and `images`, such as
-load_data.ObjectFiles) that gives a Mesh in the normalised frame. Those that need training objects are made by a
+load_data.ObjectFiles) that gives a Mesh in the normalized frame. Those that need training objects are made by a
 function of them, and read their pictures once, through a cache of 64-pixel copies.
 """
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ import numpy as np
 
 from config import VIEW_NAMES, UserError
 from utils.evaluation.metrics import surface_scores, visible_samples
-from utils.io.files import content_key, replacing
-from utils.mesh.mesh import normalise, plain_mesh
+from utils.io.files import atomic_write, content_hash
+from utils.mesh.mesh import normalize, plain_mesh
 from utils.mesh.mesh_io import read_mesh
-from utils.multiview.visual_hull import edge_distances, hull_mesh, hull_on_grid
+from utils.multiview.visual_hull import hull_mesh, hull_on_grid, silhouette_sdf
 from utils.views.six_views import read_framed_views
 
 THUMBNAIL_SIZE = 64  # pixels; enough to tell outlines apart, small enough to hold thousands
@@ -40,26 +40,26 @@ class Thumbnail:
 
 
 def true_mesh(files):
-    """The reference itself in the normalised frame: with other samples it gives the floor of every score."""
+    """The reference itself in the normalized frame: with other samples it gives the floor of every score."""
     mesh, _ = read_mesh(files.mesh)
-    mesh.vertices = normalise(mesh.vertices, mesh.faces)
+    mesh.vertices = normalize(mesh.vertices, mesh.faces)
     return mesh
 
 
 def visual_hull(files):
-    """The visual hull of the six silhouettes, with the colours of the pictures."""
+    """The visual hull of the six silhouettes, with the colors of the pictures."""
     views, _ = read_framed_views(files.images, HULL_SIZE, files.id)
     return hull_mesh(views)
 
 
 def in_mean_color(mesh, files):
-    """A mesh's shape painted in one colour: the mean of the object's six pictures over their masks."""
+    """A mesh's shape painted in one color: the mean of the object's six pictures over their masks."""
     views, _ = read_framed_views(files.images, THUMBNAIL_SIZE, files.id)
     return plain_mesh(mesh.vertices, mesh.faces, mean_color_of(views.images, views.masks))
 
 
 def mean_color_of(images, masks):
-    """Mean colour (3,) of images (..., 3) over white under masks (...), both float in [0, 1].
+    """Mean color (3,) of images (..., 3) over white under masks (...), both float in [0, 1].
 
     At outlines a pixel holds white as well as the object; that share is taken out, or thin things would come out pale.
     """
@@ -83,7 +83,7 @@ def thumbnail(files, cache_dir):
         UserError: a picture cannot be used, or the cache cannot be written.
     """
     try:
-        key = content_key([files.images[view] for view in VIEW_NAMES], "thumbnail", THUMBNAIL_VERSION, THUMBNAIL_SIZE)
+        key = content_hash([files.images[view] for view in VIEW_NAMES], "thumbnail", THUMBNAIL_VERSION, THUMBNAIL_SIZE)
     except OSError as error:
         raise UserError(f"{error.filename}: cannot be read ({error.strerror})") from None
     path = Path(cache_dir) / f"{files.id[:100]}-thumbnail-{key}.npz"
@@ -94,7 +94,7 @@ def thumbnail(files, cache_dir):
         pass
     views, _ = read_framed_views(files.images, THUMBNAIL_SIZE, files.id)
     made = Thumbnail(*(np.round(array * 255).astype(np.uint8) for array in (views.images, views.masks)))
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         np.savez(temporary, images=made.images, masks=made.masks)
     return made
 
@@ -121,7 +121,7 @@ def nearest_object(objects, cache_dir):
         objects: training objects' files, at least one.
         cache_dir: folder of the thumbnails.
     Returns:
-        function of an object's files: the Mesh, with its own colours, of the training object (never the object itself)
+        function of an object's files: the Mesh, with its own colors, of the training object (never the object itself)
         with the highest mean intersection over union of the six silhouettes.
     """
     known, by_id = thumbnails(objects, cache_dir), {files.id: files for files in objects}
@@ -150,7 +150,7 @@ def _mean_overlaps(one, many):
 
 
 def mean_object(objects, cache_dir):
-    """The baseline that does not look at the pictures: the training set's mean shape in its mean colour.
+    """The baseline that does not look at the pictures: the training set's mean shape in its mean color.
 
     The share of training objects whose visual hull holds a cell is averaged over all of them; the mean shape is
     where that share passes a level, and the level is the one with the best F-score on training objects.
@@ -163,7 +163,7 @@ def mean_object(objects, cache_dir):
     """
     known, by_id = thumbnails(objects, cache_dir), {files.id: files for files in objects}
     axes = [(np.arange(MEAN_GRID) + 0.5) * 2 / MEAN_GRID - 1] * 3
-    share = sum((hull_on_grid(edge_distances(small.masks / 255), axes) > 0).astype(np.float32)
+    share = sum((hull_on_grid(silhouette_sdf(small.masks / 255), axes) > 0).astype(np.float32)
                 for small in known.values()) / len(known)
     color = np.mean([small.mean_color() for small in known.values()], axis=0)
     judges = [visible_samples(true_mesh(by_id[name]), NUM_JUDGE_SAMPLES, [0, number])

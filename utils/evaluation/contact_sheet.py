@@ -3,7 +3,7 @@
 import numpy as np
 
 from utils.evaluation.plots import BLUE
-from utils.io.files import replacing
+from utils.io.files import atomic_write
 from utils.rendering.rasterizer import over_white
 
 TILE = 128  # pixels per picture of the contact sheet
@@ -41,7 +41,7 @@ def write_sheet(path, rows):
     head = Image.new("RGB", (rows[0].shape[1], LABEL), "white")
     for column, text in ((0, "six inputs"), (6, "prediction"), (8, "visual hull"), (10, "truth")):
         ImageDraw.Draw(head).text((column * TILE + 4, 2), text, fill=BLUE)
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         Image.fromarray(np.concatenate([np.asarray(head), *rows])).save(temporary)
 
 

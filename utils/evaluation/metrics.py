@@ -1,6 +1,6 @@
-"""How near a reconstruction is to its object: surfaces by samples, colours and outlines by pictures.
+"""How near a reconstruction is to its object: surfaces by samples, colors and outlines by pictures.
 
-Both meshes lie in the frame of the reference (its box centred, its longest edge 2), and nothing is aligned: a shape in
+Both meshes lie in the frame of the reference (its box centerd, its longest edge 2), and nothing is aligned: a shape in
 the wrong place or of the wrong size is wrong. Surfaces that cannot be seen from outside do not count, on either side,
 so neither the lining of a scanned shoe nor the inner walls of a game model cost anything.
 """
@@ -18,48 +18,48 @@ THRESHOLDS = (0.02, 0.04, 0.1)  # lengths at which F-scores are taken: 1, 2 and 
 DEPTH_SIZE = 512  # pixels; edge of the depth pictures that say what is visible
 GRAZING = 0.1  # |cos|; a face seen flatter than this (84 degrees) is judged from the other directions
 EQUAL_PSNR = 100.0  # dB; stands for pictures without any difference
-# From a grid cell to its 26 neighbours.
+# From a grid cell to its 26 neighbors.
 DIRECTIONS = np.array([step for step in product((-1, 0, 1), repeat=3) if any(step)], float)
 
 
 @dataclass
-class Truth:
+class GroundTruth:
     """What the reconstructions of one object are compared with, worked out once.
 
-    samples: from `visible_samples`; pictures and scale: from `judging_pictures` and `oblique_scale`.
-    num_samples, picture_size: what a reconstruction is to be judged with as well.
+    samples: from `visible_samples`; pictures and scale: from `evaluation_renders` and `oblique_scale`.
+    num_samples, padded_image_size: what a reconstruction is to be judged with as well.
     """
 
     samples: tuple
     pictures: dict
     scale: float
     num_samples: int
-    picture_size: int
+    padded_image_size: int
 
 
-def make_truth(mesh, num_samples=NUM_SAMPLES, picture_size=256):
-    """The Truth of an object's own mesh, a utils.mesh.mesh.Mesh in the normalised frame."""
+def make_ground_truth(mesh, num_samples=NUM_SAMPLES, padded_image_size=256):
+    """The GroundTruth of an object's own mesh, a utils.mesh.mesh.Mesh in the normalized frame."""
     scale = oblique_scale(mesh)
-    return Truth(visible_samples(mesh, num_samples, [0, 0]), judging_pictures(mesh, picture_size, scale), scale,
-                 num_samples, picture_size)
+    return GroundTruth(visible_samples(mesh, num_samples, [0, 0]), evaluation_renders(mesh, padded_image_size, scale), scale,
+                 num_samples, padded_image_size)
 
 
-def judge(mesh, truth, perceptual=None):
+def evaluate_mesh(mesh, truth, perceptual=None):
     """All scores of one reconstruction.
 
     Args:
-        mesh: utils.mesh.mesh.Mesh in the normalised frame, coloured.
-        truth: Truth.
+        mesh: utils.mesh.mesh.Mesh in the normalized frame, colored.
+        truth: GroundTruth.
         perceptual: from `lpips_distance`, or None.
     Returns:
-        scores: {metric: float} as in `surface_scores`, and those of `picture_scores` with _novel and _input appended;
-        pictures: the reconstruction's own, as from `judging_pictures`.
+        scores: {metric: float} as in `surface_scores`, and those of `image_scores` with _novel and _input appended;
+        pictures: the reconstruction's own, as from `evaluation_renders`.
     """
     # Other draws than the truth's: a surface judged against itself gives the floor, not zero.
     scores = surface_scores(visible_samples(mesh, truth.num_samples, [0, 1]), truth.samples)
-    pictures = judging_pictures(mesh, truth.picture_size, truth.scale)
+    pictures = evaluation_renders(mesh, truth.padded_image_size, truth.scale)
     for cameras, drawn in pictures.items():
-        compared = picture_scores(drawn, truth.pictures[cameras], perceptual)
+        compared = image_scores(drawn, truth.pictures[cameras], perceptual)
         scores |= {f"{name}_{cameras}": value for name, value in compared.items()}
     return scores, pictures
 
@@ -89,24 +89,24 @@ def depth_maps(mesh):
     Args:
         mesh: utils.mesh.mesh.Mesh of any size and place.
     Returns:
-        list of (basis (3, 3), centre (3,), scale, depth (DEPTH_SIZE, DEPTH_SIZE)): camera coordinates of a point p
-        are (basis @ p - centre) * scale, and fill the frame of a picture.
+        list of (basis (3, 3), center (3,), scale, depth (DEPTH_SIZE, DEPTH_SIZE)): camera coordinates of a point p
+        are (basis @ p - center) * scale, and fill the frame of a picture.
     """
     used, maps = mesh.vertices[np.unique(mesh.faces)], []
     for x, y, z in DIRECTIONS:
         basis = camera_basis(np.degrees(np.arctan2(x, z)), np.degrees(np.arctan2(y, np.hypot(x, z))))
         camera = used @ basis.T
         low, high = camera.min(0), camera.max(0)
-        centre, scale = (low + high) / 2, 2.1 / max((high - low)[:2].max(), 1e-9)
-        placed = (mesh.vertices @ basis.T - centre) * scale
-        maps.append((basis, centre, scale, rasterize(placed, mesh.faces, np.eye(3), DEPTH_SIZE).depth))
+        center, scale = (low + high) / 2, 2.1 / max((high - low)[:2].max(), 1e-9)
+        placed = (mesh.vertices @ basis.T - center) * scale
+        maps.append((basis, center, scale, rasterize(placed, mesh.faces, np.eye(3), DEPTH_SIZE).depth))
     return maps
 
 
 def is_visible(points, normals, maps):
     """Which points of a surface one of the 26 directions leaves unobstructed. Both sides of a face count.
 
-    A depth picture knows depths at pixel centres, so a point is moved along its own face to the centre of its pixel
+    A depth picture knows depths at pixel centers, so a point is moved along its own face to the center of its pixel
     and compared there: however steep its face, it then equals the first hit where nothing is before it.
 
     Args:
@@ -118,9 +118,9 @@ def is_visible(points, normals, maps):
     """
     visible = np.zeros(len(points), bool)
     pixel = 2 * VIEW_EXTENT / DEPTH_SIZE
-    for basis, centre, scale, depth in maps:
+    for basis, center, scale, depth in maps:
         left = np.flatnonzero(~visible)
-        camera, normal = (points[left] @ basis.T - centre) * scale, normals[left] @ basis.T
+        camera, normal = (points[left] @ basis.T - center) * scale, normals[left] @ basis.T
         faced = np.flatnonzero(np.abs(normal[:, 2]) >= GRAZING)
         left, camera, normal = left[faced], camera[faced], normal[faced]
         column = ((camera[:, 0] + VIEW_EXTENT) / pixel).astype(int).clip(0, DEPTH_SIZE - 1)
@@ -158,11 +158,11 @@ def surface_scores(prediction, reference):
     return scores | {"normal": float(np.mean(agreement))}
 
 
-def judging_pictures(mesh, size, scale):
-    """The unlit pictures on which outlines and colours are judged.
+def evaluation_renders(mesh, size, scale):
+    """The unlit pictures on which outlines and colors are judged.
 
     Args:
-        mesh: utils.mesh.mesh.Mesh in the normalised frame.
+        mesh: utils.mesh.mesh.Mesh in the normalized frame.
         size: picture edge in pixels.
         scale: by which the oblique pictures are made smaller, see `oblique_scale`.
     Returns:
@@ -180,11 +180,11 @@ def oblique_scale(mesh):
     return min(1.0, 0.97 * VIEW_EXTENT / max(np.abs(used @ axes.T).max(), 1e-9))
 
 
-def picture_scores(prediction, reference, perceptual=None):
+def image_scores(prediction, reference, perceptual=None):
     """Compare two sets of pictures, camera by camera; every figure is the mean over the cameras.
 
     Args:
-        prediction, reference: (S, H, W, 4) uint8 RGBA as from `judging_pictures`.
+        prediction, reference: (S, H, W, 4) uint8 RGBA as from `evaluation_renders`.
         perceptual: function of two (H, W, 3) uint8 pictures, such as from `lpips_distance`, or None.
     Returns:
         dict of float: iou of the silhouettes (alpha of at least one half) in [0, 1]; psnr in dB over the union of the

@@ -6,7 +6,7 @@ such an object without having learned anything.
 import numpy as np
 
 SHAPE_DISTANCE = 0.02  # cd_l1 below which two meshes are called near duplicates: 1 % of the longest edge
-PICTURE_DISTANCE = 0.05  # root mean square colour difference, sRGB in [0, 1], below which six pictures are
+IMAGE_DISTANCE = 0.05  # root mean square color difference, sRGB in [0, 1], below which six pictures are
 NUM_POINTS = 8192  # of each surface; two samplings of one surface then lie about 0.01 apart
 CELLS = 8  # per edge of the grid whose filling describes a shape
 THUMBNAIL = 16  # pixels per edge of the pictures that are compared
@@ -37,7 +37,7 @@ def similar_shapes(train, held_out, threshold=SHAPE_DISTANCE):
     A coarse descriptor picks a few candidates by one matrix product; only those are compared by their points.
 
     Args:
-        train, held_out: {id: (K, 3) float points on the surface in the normalised frame}.
+        train, held_out: {id: (K, 3) float points on the surface in the normalized frame}.
         threshold: cd_l1, lengths of the frame.
     Returns:
         list of (distance, held-out id, training id), nearest first.
@@ -59,17 +59,17 @@ def similar_shapes(train, held_out, threshold=SHAPE_DISTANCE):
     return sorted(pairs)
 
 
-def small_pictures(images):
+def small_images(images):
     """Block means of (6, E, E, 3) uint8 pictures, E a multiple of THUMBNAIL: (6, THUMBNAIL, THUMBNAIL, 3) float32."""
     block = images.shape[1] // THUMBNAIL
     return images.reshape(6, THUMBNAIL, block, THUMBNAIL, block, 3).mean(axis=(2, 4), dtype=np.float32) / 255
 
 
-def similar_pictures(train, held_out, threshold=PICTURE_DISTANCE):
+def similar_images(train, held_out, threshold=IMAGE_DISTANCE):
     """Pairs of objects whose six pictures are nearly equal.
 
     Args:
-        train, held_out: {id: (6, E, E, 3) float32 from `small_pictures`, white where nothing is}.
+        train, held_out: {id: (6, E, E, 3) float32 from `small_images`, white where nothing is}.
         threshold: root mean square difference over what is not white in both.
     Returns:
         list of (distance, held-out id, training id), nearest first.

@@ -1,11 +1,11 @@
 """The learning curve as a picture."""
 import math
 
-from utils.io.files import replacing
+from utils.io.files import atomic_write
 
 PANEL = (480, 320)  # pixels of one panel of the learning curve
 MARGIN = (64, 40)  # pixels left and right of a panel's axes, and above and below them
-BLUE, GREY_INK = (31, 90, 180), (120, 120, 120)
+BLUE, GRAY_INK = (31, 90, 180), (120, 120, 120)
 
 
 def write_curve(path, counts, panels):
@@ -28,14 +28,14 @@ def write_curve(path, counts, panels):
         if level is not None:
             y = place(counts[0], level)[1]
             for x in range(left, right, 8):
-                draw.line([(x, y), (x + 4, y)], fill=GREY_INK)
-            draw.text((right - 28, y - 14), "hull", fill=GREY_INK)
+                draw.line([(x, y), (x + 4, y)], fill=GRAY_INK)
+            draw.text((right - 28, y - 14), "hull", fill=GRAY_INK)
         points = [place(count, mean) for count, mean in zip(counts, means)]
         draw.line(points, fill=BLUE, width=2)
         for (x, y), count, low, high in zip(points, counts, lows, highs):
             draw.line([(x, place(count, low)[1]), (x, place(count, high)[1])], fill=BLUE)
             draw.ellipse([x - 3, y - 3, x + 3, y + 3], fill=BLUE)
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         picture.save(temporary)
 
 
@@ -51,14 +51,14 @@ def _axes(draw, box, title, counts, values):
         return (left + 16 + (right - left - 32) * (math.log(count) - first) / span,
                 bottom - (bottom - top) * (value - low) / (high - low))
 
-    draw.rectangle(box, outline=GREY_INK)
+    draw.rectangle(box, outline=GRAY_INK)
     draw.text((left, top - 20), title, fill="black")
-    draw.text((left, bottom + 20), "training objects", fill=GREY_INK)
+    draw.text((left, bottom + 20), "training objects", fill=GRAY_INK)
     for count in counts:
         draw.text((place(count, low)[0] - 8, bottom + 4), str(count), fill="black")
     for step in range(5):
         value = low + (high - low) * (step + 0.5) / 5
         y = place(counts[0], value)[1]
         draw.text((left - MARGIN[0] + 6, y - 6), f"{value:.4g}", fill="black")
-        draw.line([(left - 4, y), (left, y)], fill=GREY_INK)
+        draw.line([(left - 4, y), (left, y)], fill=GRAY_INK)
     return place

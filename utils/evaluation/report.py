@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.evaluation.plots import write_curve
-from utils.io.files import replacing
+from utils.io.files import atomic_write
 
 BOOTSTRAP_DRAWS = 2000
 # Column title, and digits after the point, of every metric that may occur.
@@ -22,7 +22,7 @@ HULL = "hull"  # the method beside which all others are judged object by object
 SYNTHETIC = re.compile(r"shoe_\d{5,}")  # how utils/training_data/synthetic_shoes.py names its shoes
 
 
-def summarise(rows, seed=0):
+def summarize(rows, seed=0):
     """Mean, median and bootstrap interval of every metric (Efron 1979), by group of objects and method.
 
     Args:
@@ -82,7 +82,7 @@ def score_table(methods, markdown=False):
     """Three lines per method: mean, its 95 % interval, median.
 
     Args:
-        methods: {method: statistics}, one group of `summarise`.
+        methods: {method: statistics}, one group of `summarize`.
         markdown: a Markdown table instead of aligned columns.
     Returns:
         str.
@@ -130,19 +130,19 @@ def report_text(summary, comparison, protocol, markdown=False):
 
 
 def write_results(folder, rows, summary, comparison, protocol):
-    """Write objects.csv, summary.json and table.md; the rows are those of `summarise`."""
+    """Write objects.csv, summary.json and table.md; the rows are those of `summarize`."""
     folder = Path(folder)
     write_csv(folder / "objects.csv", rows)
-    with replacing(folder / "summary.json") as temporary:
+    with atomic_write(folder / "summary.json") as temporary:
         content = {"protocol": protocol, "groups": summary, "beside_hull": comparison}
         temporary.write_text(json.dumps(content, indent=1) + "\n")
-    with replacing(folder / "table.md") as temporary:
+    with atomic_write(folder / "table.md") as temporary:
         temporary.write_text(report_text(summary, comparison, protocol, markdown=True))
 
 
 def write_csv(path, rows):
     """Write dicts of the same keys as CSV, floats with six digits."""
-    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+    with atomic_write(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows({name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()}
@@ -160,7 +160,7 @@ def write_learning_curve(rows, counts, folder):
         counts: {method: number of training objects}, rising.
         folder: for the two files.
     """
-    groups = summarise(rows)["all objects"]
+    groups = summarize(rows)["all objects"]
     curve = [name for name in counts if name in groups]
     write_csv(Path(folder) / "learning_curve.csv", [
         {"training_objects": counts[name]} | {f"{metric}_{what}": value for metric in COLUMNS if metric in groups[name]

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from config import UserError, parse_config
-from utils.io.files import replacing
+from utils.io.files import atomic_write
 
 ROOT = Path(__file__).parents[1]
 # What a series of trainings sets by itself, for every one of them.
@@ -34,7 +34,7 @@ def check_training_options(passed):
     return cfg
 
 
-def train_once(folder, arguments):
+def run_training(folder, arguments):
     """Train both stages (or the field, which has one) into a folder, unless that is done.
 
     Args:
@@ -78,5 +78,5 @@ def _read_record(path):
 
 
 def _write_record(path, arguments, done):
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(json.dumps({"arguments": arguments, "done": done}, indent=1) + "\n")

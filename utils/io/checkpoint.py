@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from config import VIEW_NAMES, OptionParser, UserError, run_script
-from utils.io.files import replacing
+from utils.io.files import atomic_write
 
 FORMAT = 1
 COMMANDS = {"geometry": "python train_geometry.py", "texture": "python train_texture.py",
@@ -42,7 +42,7 @@ def save_checkpoint(path, kind, *, model_args, weights, image_size, config, epoc
             "view_names": list(VIEW_NAMES), "image_size": image_size, "config": config, "epoch": epoch,
             "score": score, "validation_ids": validation_ids, "training_ids": list(training_ids),
             **training}
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         torch.save(data, temporary)
 
 
@@ -126,7 +126,7 @@ def main(argv):
     if options.half:
         lean["weights"] = {name: value.half() if value.is_floating_point() else value
                            for name, value in lean["weights"].items()}
-    with replacing(options.target) as temporary:
+    with atomic_write(options.target) as temporary:
         torch.save(lean, temporary)
     print(f"{options.target}: {Path(options.target).stat().st_size / 1e6:.1f} MB")
 

@@ -7,9 +7,9 @@ import json
 import time
 from pathlib import Path
 
-from utils.io.files import content_key, replacing
+from utils.io.files import atomic_write, content_hash
 
-SETTLED = 2e9  # nanoseconds; a file changed later than this before it was read may change again within one clock tick
+MTIME_GRACE_NS = 2e9  # nanoseconds; a file changed later than this before it was read may change again within one clock tick
 
 
 def read_index(path):
@@ -23,12 +23,12 @@ def read_index(path):
 
 def write_index(path, index):
     """Write an index as JSON."""
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(index))
 
 
-def remembered_key(index, source, list_files):
-    """`content_key` of a source's files; they are read only if one has changed since the index knew them.
+def cached_hash(index, source, list_files):
+    """`content_hash` of a source's files; they are read only if one has changed since the index knew them.
 
     Args:
         index: dict from `read_index`; what had to be read is added, unless it has changed only just now.
@@ -49,9 +49,9 @@ def remembered_key(index, source, list_files):
         pass  # not known, gone, or the index is damaged
     files = [Path(path).absolute() for path in list_files()]
     stamps = {str(path): _stamp(path) for path in files}  # before they are read: a later change is then a change
-    key = content_key(files)
+    key = content_hash(files)
     index.pop(name, None)
-    if all(changed < now - SETTLED for _, changed in stamps.values()):
+    if all(changed < now - MTIME_GRACE_NS for _, changed in stamps.values()):
         index[name] = {"key": key, "files": stamps}
     return key
 

@@ -9,7 +9,7 @@ from config import UserError
 
 
 @contextlib.contextmanager
-def replacing(path):
+def atomic_write(path):
     """Give a temporary path beside `path`; rename it onto `path` if the block ends well, else remove it.
 
     Args:
@@ -53,7 +53,7 @@ def check_writable(folder):
         raise UserError(f"cannot write to {folder}: {error.strerror}") from None
 
 
-def content_key(paths, *settings):
+def content_hash(paths, *settings):
     """Hash of the content of files and of settings: equal keys mean a cached result is still good.
 
     Args:

@@ -1,7 +1,7 @@
 """From values on a grid to the closed surface where they are 0."""
 import numpy as np
 
-from utils.mesh.mesh_repair import main_parts_of_mesh, make_manifold
+from utils.mesh.mesh_repair import make_manifold, remove_small_mesh_components
 
 
 def mesh_from_grid(field, axes, faces=None):
@@ -27,5 +27,5 @@ def mesh_from_grid(field, axes, faces=None):
         vertices, triangles = simplify(vertices.astype(np.float32), triangles.astype(np.int32),
                                        target_count=int(0.999 * faces))
         vertices, triangles = make_manifold(vertices.astype(np.float64), triangles.astype(np.int64))
-        vertices, triangles = main_parts_of_mesh(vertices, triangles)
+        vertices, triangles = remove_small_mesh_components(vertices, triangles)
     return vertices.astype(np.float64), triangles.astype(np.int64)

@@ -3,12 +3,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-GREY = 0.4  # sRGB of a surface without a colour of its own; the grey that trimesh draws such a surface with
+GRAY = 0.4  # sRGB of a surface without a color of its own; the gray that trimesh draws such a surface with
 
 
 @dataclass
 class Mesh:
-    """Triangles with a colour at every point: corner colour times texture.
+    """Triangles with a color at every point: corner color times texture.
 
     vertices: (V, 3) float64, positions.
     faces: (F, 3) int64, indices into vertices.
@@ -26,7 +26,7 @@ class Mesh:
     textures: list = field(default_factory=list)
 
     def colors_at(self, face_index, barycentric):
-        """Colour of points on the surface.
+        """Color of points on the surface.
 
         Args:
             face_index: (K,) int.
@@ -53,8 +53,8 @@ class Mesh:
         return np.divide(cross, length, out=np.zeros_like(cross), where=length > 0)
 
 
-def plain_mesh(vertices, faces, color=(GREY, GREY, GREY)):
-    """A `Mesh` of one colour: vertices (V, 3), faces (F, 3), color sRGB in [0, 1]."""
+def plain_mesh(vertices, faces, color=(GRAY, GRAY, GRAY)):
+    """A `Mesh` of one color: vertices (V, 3), faces (F, 3), color sRGB in [0, 1]."""
     faces = np.asarray(faces, np.int64)
     return Mesh(np.asarray(vertices, np.float64), faces,
                 np.broadcast_to(np.float32(color), (len(faces), 3, 3)).copy(),
@@ -71,14 +71,14 @@ def textured_mesh(vertices, faces, uvs, face_uvs, texture):
 
 
 def colored_mesh(vertices, faces, vertex_colors):
-    """A `Mesh` with one sRGB colour in [0, 1] per vertex: vertex_colors (V, 3)."""
+    """A `Mesh` with one sRGB color in [0, 1] per vertex: vertex_colors (V, 3)."""
     mesh = plain_mesh(vertices, faces)
     mesh.corner_colors = np.asarray(vertex_colors, np.float32)[mesh.faces]
     return mesh
 
 
-def normalise(vertices, faces=None):
-    """Centre the bounding box at the origin and scale its longest edge to 2 (the normalised frame).
+def normalize(vertices, faces=None):
+    """Center the bounding box at the origin and scale its longest edge to 2 (the normalized frame).
 
     Args:
         vertices: (V, 3) float.
@@ -94,14 +94,14 @@ def normalise(vertices, faces=None):
 
 
 def sample_surface(mesh, count, rng):
-    """Points spread evenly over the surface by area, with normals and colours.
+    """Points spread evenly over the surface by area, with normals and colors.
 
     Args:
         mesh: Mesh with at least one face that has area.
         count: number of points K.
         rng: numpy Generator.
     Returns:
-        points (K, 3), normals (K, 3) unit, colours (K, 3) sRGB in [0, 1]; all float32.
+        points (K, 3), normals (K, 3) unit, colors (K, 3) sRGB in [0, 1]; all float32.
     """
     corners = mesh.vertices[mesh.faces]
     areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)

@@ -1,6 +1,6 @@
-"""Reading any coloured mesh through trimesh, and writing OBJ + MTL + PNG or GLB.
+"""Reading any colored mesh through trimesh, and writing OBJ + MTL + PNG or GLB.
 
-Every source of colour (texture, vertex colours, face colours, plain material) ends in one form, `Mesh`, so that
+Every source of color (texture, vertex colors, face colors, plain material) ends in one form, `Mesh`, so that
 sampling and drawing need to know nothing about file formats.
 """
 import io
@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from config import UserError
-from utils.io.files import replacing
-from utils.mesh.mesh import GREY, Mesh, plain_mesh
+from utils.io.files import atomic_write
+from utils.mesh.mesh import GRAY, Mesh, plain_mesh
 
 MESH_EXTENSIONS = (".obj", ".glb", ".gltf", ".ply", ".off", ".stl")
 NO_MATERIAL = "no material"  # stands for the missing one in an OBJ
 
 
 def read_mesh(path):
-    """Read a mesh of any supported format with all its parts and colours.
+    """Read a mesh of any supported format with all its parts and colors.
 
     Args:
         path: .obj (with MTL and textures), .glb, .gltf, .ply, .off or .stl file.
@@ -84,16 +84,16 @@ def write_obj(path, vertices, faces, uvs, face_uvs, texture):
     from PIL import Image
 
     path = Path(path)
-    with replacing(path.with_suffix(".png")) as temporary:
+    with atomic_write(path.with_suffix(".png")) as temporary:
         Image.fromarray(texture).save(temporary)
-    with replacing(path.with_suffix(".mtl")) as temporary:
+    with atomic_write(path.with_suffix(".mtl")) as temporary:
         temporary.write_text(f"newmtl surface\nKa 0 0 0\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {path.stem}.png\n")
     corners = np.stack([faces, face_uvs], axis=-1).reshape(len(faces), 6) + 1
     lines = [f"mtllib {path.stem}.mtl\nusemtl surface\n"]
     lines += ["v %.6f %.6f %.6f\n" % tuple(row) for row in np.asarray(vertices).tolist()]
     lines += ["vt %.6f %.6f\n" % tuple(row) for row in np.asarray(uvs).tolist()]
     lines += ["f %d/%d %d/%d %d/%d\n" % tuple(row) for row in corners.tolist()]
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("".join(lines))
 
 
@@ -109,7 +109,7 @@ def write_glb(path, vertices, faces, uvs, face_uvs, texture):
     mesh = trimesh.Trimesh(
         np.asarray(vertices, np.float64)[pairs[:, 0]], index.reshape(-1, 3), process=False,
         visual=trimesh.visual.TextureVisuals(uv=np.asarray(uvs, np.float64)[pairs[:, 1]], material=material))
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(trimesh.exchange.gltf.export_glb(trimesh.Scene(mesh)))
 
 
@@ -144,13 +144,13 @@ def _lacks_uvs(part):
 
 
 def _picture(material):
-    """The PIL colour picture of a trimesh material of either kind (glTF, OBJ), or None."""
+    """The PIL color picture of a trimesh material of either kind (glTF, OBJ), or None."""
     image = getattr(material, "baseColorTexture", None)
     return getattr(material, "image", None) if image is None else image
 
 
 def _material_look(material):
-    """A trimesh material's plain colour (sRGB, white where a texture carries the colour) and its picture or None."""
+    """A trimesh material's plain color (sRGB, white where a texture carries the color) and its picture or None."""
     image = _picture(material)
     factor = getattr(material, "baseColorFactor", None)
     if factor is not None:  # glTF: linear light, multiplies the texture
@@ -160,12 +160,12 @@ def _material_look(material):
     elif "kd" in getattr(material, "kwargs", {}):
         color = _as_rgb(np.asarray(material.main_color))
     else:
-        color = np.full(3, GREY, np.float32)
+        color = np.full(3, GRAY, np.float32)
     return color, None if image is None else np.asarray(image.convert("RGB"), np.uint8)
 
 
 def _as_rgb(colors):
-    """Colours of any dtype and 3 or 4 channels as (..., 3) float32 in [0, 1]."""
+    """Colors of any dtype and 3 or 4 channels as (..., 3) float32 in [0, 1]."""
     colors = np.asarray(colors)
     scale = np.iinfo(colors.dtype).max if colors.dtype.kind in "iu" else 1.0
     return np.clip(colors[..., :3].astype(np.float32) / np.float32(scale), 0, 1)
@@ -193,7 +193,7 @@ def _join(meshes):
 def _load_obj(path, text):
     """A trimesh scene of an OBJ's text, with what trimesh's reader misses put right before it reads.
 
-    trimesh opens one MTL, looks for pictures beside the OBJ only, paints what has no material with a grey picture,
+    trimesh opens one MTL, looks for pictures beside the OBJ only, paints what has no material with a gray picture,
     and takes an index that counts backwards from the end of the file instead of from its own line.
     """
     import trimesh
@@ -205,7 +205,7 @@ def _load_obj(path, text):
         text = _absolute_indices(text)
     # Every material that is used exists, if only as a name; definitions that follow replace it.
     used = [NO_MATERIAL] + re.findall(r"^usemtl[ \t]+(.*?)[ \t]*$", text, re.MULTILINE)
-    assets = {str(picture): picture.read_bytes() for picture in pictures if _is_picture(picture)}
+    assets = {str(picture): picture.read_bytes() for picture in pictures if _is_image(picture)}
     assets["materials"] = ("".join(f"newmtl {name}\n" for name in used) + mtl_text).encode()
     text = f"mtllib materials\nusemtl {NO_MATERIAL}\n{text}"
     return trimesh.load_scene(io.BytesIO(text.encode()), file_type="obj", resolver=assets, process=False)
@@ -244,7 +244,7 @@ def _obj_references(path, text):
 
     Returns:
         materials: list of Path, the MTL files, which may not exist.
-        pictures: list of Path, the colour pictures those name, which may not exist.
+        pictures: list of Path, the color pictures those name, which may not exist.
         mtl_text: str, all the MTLs in one, with the pictures' full paths.
     """
     materials, pictures, mtl_lines = [], [], []
@@ -255,13 +255,13 @@ def _obj_references(path, text):
         for line in material.read_text(errors="replace").splitlines() if material.is_file() else []:
             key, _, name = line.strip().partition(" ")
             if key.lower() == "map_kd" and name.strip():
-                pictures.append(_picture_path(material.parent, name.strip()))
+                pictures.append(_texture_path(material.parent, name.strip()))
                 line = f"map_Kd {pictures[-1]}"
             mtl_lines.append(line + "\n")
     return materials, pictures, "".join(mtl_lines)
 
 
-def _picture_path(folder, name):
+def _texture_path(folder, name):
     """Path of the picture that a map_Kd line names; options such as `-s 1 1 1` come before the name."""
     name = name.replace("\\", "/")
     return folder / (name.split()[-1] if name.startswith("-") else name)
@@ -273,12 +273,12 @@ def _obj_warnings(path, text):
     for picture in dict.fromkeys(pictures):
         if not picture.is_file():
             notes.append(f"{path}: its texture {picture.name} is missing")
-        elif not _is_picture(picture):
+        elif not _is_image(picture):
             notes.append(f"{path}: its texture {picture.name} is not a picture, or a damaged one")
     return notes
 
 
-def _is_picture(path):
+def _is_image(path):
     from PIL import Image
 
     try:

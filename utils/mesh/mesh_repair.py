@@ -21,24 +21,24 @@ def make_manifold(vertices, faces):
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    faces = _without_pairs_back_to_back(faces)
+    faces = _drop_coincident_faces(faces)
     starts, ends = np.arange(faces.size), np.roll(np.arange(faces.size).reshape(-1, 3), -1, axis=1).ravel()
-    one, other = np.concatenate(_pairs_of_sides(vertices, faces)).T
+    one, other = np.concatenate(_pair_half_edges(vertices, faces)).T
     joined = np.concatenate([np.stack([starts[one], ends[other]]), np.stack([ends[one], starts[other]])], axis=1)
     links = coo_matrix((np.ones(joined.shape[1]), tuple(joined)), shape=(faces.size, faces.size))
     _, new = connected_components(links, directed=False)
     old = np.zeros(new.max() + 1, np.int64)
     old[new] = faces.ravel()
     split = np.bincount(old, minlength=len(vertices))[old] > 1
-    centres = np.repeat(vertices[faces].mean(axis=1), 3, axis=0)
-    toward = np.stack([np.bincount(new, centres[:, axis]) for axis in range(3)], axis=1) / np.bincount(new)[:, None]
+    centers = np.repeat(vertices[faces].mean(axis=1), 3, axis=0)
+    toward = np.stack([np.bincount(new, centers[:, axis]) for axis in range(3)], axis=1) / np.bincount(new)[:, None]
     toward = toward - vertices[old]
     share = np.clip(LEAST_GAP / np.maximum(np.linalg.norm(toward, axis=1), 1e-12), PARTED, 0.5)
     vertices = vertices[old] + (share * split)[:, None] * toward
-    return _divide_shared_edges(vertices, new.reshape(-1, 3))
+    return _split_shared_edges(vertices, new.reshape(-1, 3))
 
 
-def _without_pairs_back_to_back(faces):
+def _drop_coincident_faces(faces):
     """Faces (F, 3) less each two on the same corners that look opposite ways: of three, one is left."""
     first = faces.argmin(axis=1)[:, None]
     turned = np.take_along_axis(faces, (first + np.arange(3)) % 3, axis=1)  # the lowest corner first
@@ -53,7 +53,7 @@ def _without_pairs_back_to_back(faces):
     return faces[(sign * left > 0) & (number < np.abs(left))]
 
 
-def main_parts_of_mesh(vertices, faces):
+def remove_small_mesh_components(vertices, faces):
     """A closed mesh without its loose specks, such as decimation leaves, and without unused vertices.
 
     Args:
@@ -73,10 +73,10 @@ def main_parts_of_mesh(vertices, faces):
     return vertices[used], new.reshape(-1, 3)
 
 
-def _divide_shared_edges(vertices, faces):
+def _split_shared_edges(vertices, faces):
     """Two sheets that run along one edge without being parted at its ends: all but one get a corner in its middle."""
     done = set()
-    for pairs in _pairs_of_sides(vertices, faces)[1:]:
+    for pairs in _pair_half_edges(vertices, faces)[1:]:
         for sides in pairs[1:]:
             if done & set(sides // 3):
                 continue  # a face can be divided once
@@ -93,7 +93,7 @@ def _divide_shared_edges(vertices, faces):
     return vertices, faces
 
 
-def _pairs_of_sides(vertices, faces):
+def _pair_half_edges(vertices, faces):
     """Pairs of face sides that make one edge: a list of (K, 2), first all edges of two faces, then each other edge.
 
     Side s belongs to face s // 3 and runs from that face's corner s % 3 to the next.
@@ -105,11 +105,11 @@ def _pairs_of_sides(vertices, faces):
     sizes = np.diff(np.append(bounds, len(order)))
     plain = bounds[sizes == 2]
     return [np.stack([order[plain], order[plain + 1]], axis=1)] + [
-        _pairs_across_matter(order[begin:begin + size], vertices, faces, low)
+        _pair_across_inside(order[begin:begin + size], vertices, faces, low)
         for begin, size in zip(bounds[sizes > 2], sizes[sizes > 2])]
 
 
-def _pairs_across_matter(sides, vertices, faces, low):
+def _pair_across_inside(sides, vertices, faces, low):
     """Pair the faces around one edge with what bounds the same matter: (K,) side numbers -> (K / 2, 2)."""
     tail, apex = faces[sides // 3, sides % 3], faces[sides // 3, (sides + 2) % 3]
     head = faces[sides // 3, (sides + 1) % 3]

@@ -1,4 +1,4 @@
-"""Nearest neighbours between point sets: indices only, never a gradient.
+"""Nearest neighbors between point sets: indices only, never a gradient.
 
 The losses gather the pairs found here and differentiate those, which is exact and needs no (N, M) table in memory.
 """
@@ -42,9 +42,9 @@ def nearest_index(query, reference):
 
 
 def _brute_force(query, reference):
-    """|r|^2 - 2 q.r by one matrix product of inner size 4; both sets centred first, for float32's sake."""
-    centre = reference.mean(0)
-    query, reference = query - centre, reference - centre
+    """|r|^2 - 2 q.r by one matrix product of inner size 4; both sets centerd first, for float32's sake."""
+    center = reference.mean(0)
+    query, reference = query - center, reference - center
     left = np.concatenate([-2 * query, np.ones_like(query[:, :1])], axis=1)
     right = np.ascontiguousarray(np.concatenate([reference, (reference**2).sum(1, keepdims=True)], axis=1).T)
     table = np.empty((ROWS, len(reference)), np.float32)

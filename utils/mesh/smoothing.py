@@ -1,10 +1,10 @@
 """Vertex normals, neighbor means, and smoothing that does not shrink."""
 import numpy as np
 
-TAUBIN_ROUNDS, TAUBIN_STEPS = 10, (0.5, -0.53)  # towards the neighbours' mean and a little farther back
+TAUBIN_ROUNDS, TAUBIN_STEPS = 10, (0.5, -0.53)  # towards the neighbors' mean and a little farther back
 
 
-def without_ripples(vertices, faces, reach):
+def taubin_smooth(vertices, faces, reach):
     """Vertices smoothed without shrinking (Taubin 1995, "A signal processing approach to fair surface design").
 
     Args:
@@ -13,7 +13,7 @@ def without_ripples(vertices, faces, reach):
     Returns:
         (V, 3) float64.
     """
-    mean = mesh_links(faces, len(vertices))
+    mean = neighbor_mean_matrix(faces, len(vertices))
     smooth = vertices
     for _ in range(TAUBIN_ROUNDS):
         for step in TAUBIN_STEPS:
@@ -22,8 +22,8 @@ def without_ripples(vertices, faces, reach):
     return vertices + moved * np.minimum(1, reach / np.maximum(np.linalg.norm(moved, axis=1), 1e-12))[:, None]
 
 
-def mesh_links(faces, count):
-    """Sparse (count, count) matrix that takes values at the vertices of a closed mesh to the means of their neighbours'.
+def neighbor_mean_matrix(faces, count):
+    """Sparse (count, count) matrix that takes values at the vertices of a closed mesh to the means of their neighbors'.
 
     Args:
         faces: (F, 3) int; count: vertices of the mesh.

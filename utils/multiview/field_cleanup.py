@@ -8,7 +8,7 @@ import numpy as np
 from config import VIEW_NAMES
 from utils.mesh.mesh_repair import SMALLEST_PART
 from utils.rendering.cameras import VIEW_BASES, VIEW_EXTENT
-from utils.rendering.image_sampling import on_axes, sample_pictures
+from utils.rendering.image_sampling import sample_images, sample_on_axes
 
 ROUNDS = 3  # over the three axes: what one axis adds may be cut off by another
 DEEPEST = 1.5  # grid steps at which a field's values are cut off, below and above 0
@@ -26,7 +26,7 @@ def enforce_silhouettes(field, hull, distances, axes):
     Args:
         field: (X, Y, Z) float32, about the signed distance in lengths, positive in matter.
         hull: (X, Y, Z) float32 from utils.multiview.visual_hull.hull_on_grid.
-        distances: (6, H, H) from utils.multiview.visual_hull.edge_distances.
+        distances: (6, H, H) from utils.multiview.visual_hull.silhouette_sdf.
         axes: three float arrays, coordinates of the grid's planes.
     Returns:
         (X, Y, Z) float32, at most `hull` everywhere.
@@ -36,7 +36,7 @@ def enforce_silhouettes(field, hull, distances, axes):
     outlines = {}
     for distance, name in zip(distances, VIEW_NAMES):
         along = int(np.abs(VIEW_BASES[name][2]).argmax())
-        outline = on_axes(distance, VIEW_BASES[name], axes)
+        outline = sample_on_axes(distance, VIEW_BASES[name], axes)
         outlines[along] = np.minimum(outlines.get(along, np.inf), outline)
     for _ in range(ROUNDS):
         for along, outline in outlines.items():
@@ -48,8 +48,8 @@ def enforce_silhouettes(field, hull, distances, axes):
     return np.maximum(field, -DEEPEST * step)
 
 
-def smoothed(field, hull, cells):
-    """A field averaged over its neighbourhood within the hull, by a Gaussian of `cells` grid steps: fewer ripples."""
+def masked_gaussian(field, hull, cells):
+    """A field averaged over its neighborhood within the hull, by a Gaussian of `cells` grid steps: fewer ripples."""
     from scipy.ndimage import gaussian_filter
 
     inside = (hull > 0).astype(np.float32)
@@ -57,8 +57,8 @@ def smoothed(field, hull, cells):
     return np.where(inside > 0, mean, field).astype(np.float32)
 
 
-def without_pits(field, hull):
-    """A field whose pits, cracks and tunnels of fewer than PIT grid steps are filled: closing in grey values (Serra 1982).
+def close_pits(field, hull):
+    """A field whose pits, cracks and tunnels of fewer than PIT grid steps are filled: closing in gray values (Serra 1982).
 
     Args:
         field, hull: (X, Y, Z) float32, positive in matter and inside the hull.
@@ -73,7 +73,7 @@ def without_pits(field, hull):
     return np.where(hull > 0, np.maximum(field, closed[inner, inner, inner]), field).astype(np.float32)
 
 
-def keep_main_parts(field):
+def remove_small_components(field):
     """The field without loose specks and without closed voids, which no picture can show.
 
     Args:
@@ -97,16 +97,16 @@ def keep_main_parts(field):
     return field
 
 
-def may_move(vertices, distances):
+def max_displacement(vertices, distances):
     """(V,) how far each vertex of a mesh in the hull may be moved, in lengths: not far where it lies on the hull's surface.
 
     There the outlines say what is so, but for the ripples that their pixels leave.
 
     Args:
-        vertices: (V, 3) float in the normalised frame.
-        distances: (6, H, H) from utils.multiview.visual_hull.edge_distances.
+        vertices: (V, 3) float in the normalized frame.
+        distances: (6, H, H) from utils.multiview.visual_hull.silhouette_sdf.
     """
-    nearest = sample_pictures(distances[..., None], vertices)[..., 0].min(axis=0)
+    nearest = sample_images(distances[..., None], vertices)[..., 0].min(axis=0)
     return np.where(nearest < ON_HULL * 2 * VIEW_EXTENT / distances.shape[-1],
                     PIXEL_RIPPLES * 2 * VIEW_EXTENT / distances.shape[-1], np.inf)
 

@@ -1,6 +1,6 @@
-"""Move a surface to where the pictures that see it agree about its colour.
+"""Move a surface to where the pictures that see it agree about its color.
 
-The pictures are orthographic and of one moment, so a point that two views see has one colour, read in both. Where the
+The pictures are orthographic and of one moment, so a point that two views see has one color, read in both. Where the
 surface lies too deep or too high the two read different spots: the difference, and how it changes as the point moves
 along its normal, say how far it is off. (Faugeras and Keriven 1998, "Variational principles, surface evolution, PDE's,
 level set methods and the stereo problem"; on meshes Vu et al. 2012, "High accuracy and visibility-consistent dense
@@ -11,84 +11,84 @@ from itertools import combinations
 import numpy as np
 
 from config import VIEW_NAMES
-from utils.mesh.smoothing import mesh_links, vertex_normals
+from utils.mesh.smoothing import neighbor_mean_matrix, vertex_normals
 from utils.multiview.field_cleanup import ON_HULL
 from utils.multiview.texture_projection import visibility
 from utils.rendering.cameras import VIEW_BASES, VIEW_EXTENT, to_pixels
-from utils.rendering.image_sampling import sample_pictures
+from utils.rendering.image_sampling import sample_images
 
 BLURS_PX = (4, 2, 1)  # of pictures of 256 pixels, coarse to fine: a blur reaches about as far as a match is looked for
 ROUNDS = 4  # for each blur
-LEAST_COSINE = 0.2  # between normal and view: flatter than this a picture is too foreshortened
+MIN_COSINE = 0.2  # between normal and view: flatter than this a picture is too foreshortened
 INSIDE = 0.99  # coverage from which a picture shows the object alone
-OUTLIER = 0.15  # difference of colours in [0, 1] from which two views are less and less believed
-STIFFNESS = 50.0  # how little neighbours may be moved apart, beside squared differences of colour per length
-ANCHOR = 0.02  # how much each vertex is held where it was, likewise
-ON_HULL_HOLD, PINNED = 1.0, 100.0  # the same for vertices on the hull, and for those that hold an outline
-PIECE_PX, SLACK = 5, 0.003  # pixels of an outline that are held once; lengths
+OUTLIER_COLOR = 0.15  # difference of colors in [0, 1] from which two views are less and less believed
+BENDING_WEIGHT = 50.0  # how little neighbors may be moved apart, beside squared differences of color per length
+ANCHOR_WEIGHT = 0.02  # how much each vertex is held where it was, likewise
+HULL_ANCHOR_WEIGHT, SILHOUETTE_ANCHOR_WEIGHT = 1.0, 100.0  # the same for vertices on the hull, and for those that hold an outline
+SEGMENT_PX, SLACK = 5, 0.003  # pixels of an outline that are held once; lengths
 LARGEST_STEP, LARGEST_MOVE = 0.01, 0.2  # lengths, in one round and in all
-ROOM_SHARE, NEIGHBOURS = 0.35, 64  # of the distance to what lies against a vertex; among how many it is looked for
+CLEARANCE_FRACTION, NEIGHBORS = 0.35, 64  # of the distance to what lies against a vertex; among how many it is looked for
 
 
-def agree_with_pictures(vertices, faces, images, masks, distances):
-    """Move vertices along their normals until views that see the same spot agree about its colour.
+def refine_by_photo_consistency(vertices, faces, images, masks, distances):
+    """Move vertices along their normals until views that see the same spot agree about its color.
 
     This is done twice. First what lies on the hull is held but loosely: an outline says that some matter lies on each
     line of sight that touches it, not where. What then is still outmost holds that piece of the outline, and the rest
     of the hull's surface is left to the pictures.
 
     Args:
-        vertices: (V, 3) float64 in the normalised frame; faces: (F, 3) int64, closed.
+        vertices: (V, 3) float64 in the normalized frame; faces: (F, 3) int64, closed.
         images: (6, H, H, 3) float32 sRGB in [0, 1] over white, in VIEW_NAMES order; masks: (6, H, H) float32 in [0, 1].
-        distances: (6, h, h) from utils.multiview.visual_hull.edge_distances.
+        distances: (6, h, h) from utils.multiview.visual_hull.silhouette_sdf.
     Returns:
         (V, 3) float64; no vertex has left the visual hull by its own move.
     """
     from scipy.sparse import identity
 
-    readings = [_colors_and_slopes(images, masks, blur * images.shape[1] / 256) for blur in BLURS_PX]
-    bend = identity(len(vertices)) - mesh_links(faces, len(vertices))
-    stiffness = STIFFNESS * (bend.T @ bend).tocsr()
-    pieces, room = _outline_pieces(vertices, distances), _room(vertices, vertex_normals(vertices, faces))
-    hold = np.where((pieces >= 0).any(axis=0), ON_HULL_HOLD, ANCHOR)
-    _, moved = _relaxed(vertices, faces, readings, distances, stiffness, hold, room)
-    hold = np.where(_rim(pieces, moved), PINNED, hold)
-    return _relaxed(vertices, faces, readings, distances, stiffness, hold, room)[0]
+    readings = [_colors_and_gradients(images, masks, blur * images.shape[1] / 256) for blur in BLURS_PX]
+    bend = identity(len(vertices)) - neighbor_mean_matrix(faces, len(vertices))
+    stiffness = BENDING_WEIGHT * (bend.T @ bend).tocsr()
+    pieces, room = _silhouette_segments(vertices, distances), _step_bounds(vertices, vertex_normals(vertices, faces))
+    hold = np.where((pieces >= 0).any(axis=0), HULL_ANCHOR_WEIGHT, ANCHOR_WEIGHT)
+    _, moved = _gauss_newton(vertices, faces, readings, distances, stiffness, hold, room)
+    hold = np.where(_silhouette_vertices(pieces, moved), SILHOUETTE_ANCHOR_WEIGHT, hold)
+    return _gauss_newton(vertices, faces, readings, distances, stiffness, hold, room)[0]
 
 
-def _outline_pieces(vertices, distances):
+def _silhouette_segments(vertices, distances):
     """(6, V) int: which piece of each view's outline each vertex touches, by number, or -1 where it touches none."""
     size = distances.shape[-1]
-    gaps = sample_pictures(distances[..., None], vertices)[..., 0]
+    gaps = sample_images(distances[..., None], vertices)[..., 0]
     pieces = np.empty(gaps.shape, int)
     for number, name in enumerate(VIEW_NAMES):
-        column, row, _ = (to_pixels(vertices, VIEW_BASES[name], size) // PIECE_PX).astype(int).T
+        column, row, _ = (to_pixels(vertices, VIEW_BASES[name], size) // SEGMENT_PX).astype(int).T
         touches = gaps[number] < ON_HULL * 2 * VIEW_EXTENT / size
         pieces[number] = np.where(touches, (number * size + row) * size + column, -1)
     return pieces
 
 
-def _room(vertices, normals):
+def _step_bounds(vertices, normals):
     """How far each vertex may go, inwards (negative) and outwards, (V,) each: sheets may not pass through each other.
 
-    What lies against a vertex is looked for among its neighbours in space that face the other way.
+    What lies against a vertex is looked for among its neighbors in space that face the other way.
     """
     from scipy.spatial import cKDTree
 
-    apart, near = cKDTree(vertices).query(vertices, NEIGHBOURS, distance_upper_bound=LARGEST_MOVE / ROOM_SHARE)
+    apart, near = cKDTree(vertices).query(vertices, NEIGHBORS, distance_upper_bound=LARGEST_MOVE / CLEARANCE_FRACTION)
     found = near < len(vertices)
     near = np.where(found, near, 0)
     against = found & (np.einsum("vj,vkj->vk", normals, normals[near]) < -0.2)
     ahead = np.einsum("vj,vkj->vk", normals, vertices[near] - vertices[:, None]) > 0
     behind, before = (np.where(against & side, apart, np.inf).min(axis=1) for side in (~ahead, ahead))
-    return -np.minimum(ROOM_SHARE * behind, LARGEST_MOVE), np.minimum(ROOM_SHARE * before, LARGEST_MOVE)
+    return -np.minimum(CLEARANCE_FRACTION * behind, LARGEST_MOVE), np.minimum(CLEARANCE_FRACTION * before, LARGEST_MOVE)
 
 
-def _rim(pieces, moved):
+def _silhouette_vertices(pieces, moved):
     """Which vertices hold the outlines: of those that touch one piece of outline, the ones the pictures leave outmost.
 
     Args:
-        pieces: (6, V) int from `_outline_pieces`; moved: (V,) float, lengths by which each went outwards.
+        pieces: (6, V) int from `_silhouette_segments`; moved: (V,) float, lengths by which each went outwards.
     Returns:
         (V,) bool.
     """
@@ -97,13 +97,13 @@ def _rim(pieces, moved):
     return ((pieces >= 0) & (moved >= outmost[pieces] - SLACK)).any(axis=0)
 
 
-def _relaxed(vertices, faces, readings, distances, stiffness, hold, room):
+def _gauss_newton(vertices, faces, readings, distances, stiffness, hold, room):
     """Gauss-Newton with robust weights (Geman and McClure 1987) and thin-plate stiffness, over ever sharper pictures.
 
     Args:
-        vertices, faces, distances: as in `agree_with_pictures`.
-        readings: list of what `_colors_and_slopes` gives, coarse to fine.
-        stiffness: (V, V) sparse; hold: (V,) float, how much each vertex is held where it was; room: from `_room`.
+        vertices, faces, distances: as in `refine_by_photo_consistency`.
+        readings: list of what `_colors_and_gradients` gives, coarse to fine.
+        stiffness: (V, V) sparse; hold: (V,) float, how much each vertex is held where it was; room: from `_step_bounds`.
     Returns:
         vertices: (V, 3) float64; moved: (V,) float64, lengths by which each went along its normal.
     """
@@ -116,20 +116,20 @@ def _relaxed(vertices, faces, readings, distances, stiffness, hold, room):
             normals = vertex_normals(vertices, faces)
             if number % 2 == 0:
                 seen = visibility(vertices, vertices, faces)
-            curvature, slope = _disagreement(reading, vertices, normals, seen)
+            curvature, slope = _photometric_residual(reading, vertices, normals, seen)
             system = diags(curvature + hold) + stiffness
             right = -slope - stiffness @ moved - hold * moved
             step, _ = cg(system, right, rtol=1e-3, maxiter=100, M=diags(1 / system.diagonal()))
             step = np.clip(step, -LARGEST_STEP, LARGEST_STEP)
             step = np.clip(moved + step, *room) - moved
             vertices, moved = vertices + step[:, None] * normals, moved + step
-            beyond = -sample_pictures(distances[..., None], vertices)[..., 0].min(axis=0)
+            beyond = -sample_images(distances[..., None], vertices)[..., 0].min(axis=0)
             vertices = vertices - np.clip(beyond, 0, step.clip(0))[:, None] * normals
     return vertices, moved
 
 
-def _colors_and_slopes(images, masks, blur_px):
-    """(6, H, H, 10) float32: colour blurred within the mask, its slope per pixel to the right and down, coverage."""
+def _colors_and_gradients(images, masks, blur_px):
+    """(6, H, H, 10) float32: color blurred within the mask, its slope per pixel to the right and down, coverage."""
     from scipy.ndimage import gaussian_filter
 
     over = (0, blur_px, blur_px, 0)
@@ -140,21 +140,21 @@ def _colors_and_slopes(images, masks, blur_px):
     return np.concatenate([colors, right, down, masks[..., None]], axis=-1).astype(np.float32)
 
 
-def _disagreement(readings, vertices, normals, seen):
+def _photometric_residual(readings, vertices, normals, seen):
     """How much all pairs of views disagree at each vertex, as it moves along its normal: second and first derivative.
 
     Args:
-        readings: from `_colors_and_slopes`.
+        readings: from `_colors_and_gradients`.
         vertices, normals: (V, 3) float; seen: (6, V) bool.
     Returns:
-        curvature, slope: (V,) float, of half the weighted squared difference of colours; per length.
+        curvature, slope: (V,) float, of half the weighted squared difference of colors; per length.
     """
-    values = sample_pictures(readings, vertices)
+    values = sample_images(readings, vertices)
     bases = np.stack([VIEW_BASES[name] for name in VIEW_NAMES])
     right, up, cosine = np.moveaxis(normals @ bases.transpose(0, 2, 1), -1, 0)  # (6, V) each
     per_length = readings.shape[1] / (2 * VIEW_EXTENT)
     slopes = (values[..., 3:6] * right[..., None] - values[..., 6:9] * up[..., None]) * per_length
-    usable = seen & (cosine > LEAST_COSINE) & (values[..., 9] > INSIDE)
+    usable = seen & (cosine > MIN_COSINE) & (values[..., 9] > INSIDE)
     curvature, slope = np.zeros(len(vertices)), np.zeros(len(vertices))
     for one, other in combinations(range(len(VIEW_NAMES)), 2):
         both = np.flatnonzero(usable[one] & usable[other])
@@ -164,7 +164,7 @@ def _disagreement(readings, vertices, normals, seen):
         difference = difference - np.median(difference, axis=0)
         change = slopes[one, both] - slopes[other, both]
         weight = np.minimum(cosine[one, both], cosine[other, both])
-        weight = weight / (1 + (np.linalg.norm(difference, axis=1) / OUTLIER) ** 2)
+        weight = weight / (1 + (np.linalg.norm(difference, axis=1) / OUTLIER_COLOR) ** 2)
         curvature[both] += weight * (change**2).sum(axis=1)
         slope[both] += weight * (change * difference).sum(axis=1)
     return curvature, slope

@@ -1,13 +1,13 @@
-"""Colours of a surface from the six pictures: each point takes the colour of the views that see it.
+"""Colors of a surface from the six pictures: each point takes the color of the views that see it.
 
-The pictures are unlit and orthographic, so a seen point has one true colour; what differs between views is how squarely
+The pictures are unlit and orthographic, so a seen point has one true color; what differs between views is how squarely
 they see it and how near an outline it lies, where a picture mixes two surfaces.
 """
 import numpy as np
 
 from config import VIEW_NAMES
 from utils.rendering.cameras import VIEW_BASES, to_pixels
-from utils.rendering.image_sampling import sample_pictures
+from utils.rendering.image_sampling import sample_images
 from utils.rendering.rasterizer import rasterize_views
 
 DEPTH_SIZE = 512  # pixels per edge of the depth pictures that decide who is seen
@@ -20,7 +20,7 @@ def visibility(points, vertices, faces):
 
     Args:
         points: (K, 3) float on the surface.
-        vertices, faces: the mesh, (V, 3) float and (F, 3) int, in the normalised frame.
+        vertices, faces: the mesh, (V, 3) float and (F, 3) int, in the normalized frame.
     Returns:
         (6, K) bool.
     """
@@ -33,7 +33,7 @@ def visibility(points, vertices, faces):
 
 
 def project_colors(points, normals, vertices, faces, images, masks):
-    """Colours of points on a mesh from the views that see them; unseen points take their nearest seen one's colour.
+    """Colors of points on a mesh from the views that see them; unseen points take their nearest seen one's color.
 
     Args:
         points, normals: (K, 3) float on the mesh, normals of length 1.
@@ -45,9 +45,9 @@ def project_colors(points, normals, vertices, faces, images, masks):
     """
     from scipy.spatial import cKDTree
 
-    sampled = sample_pictures(np.concatenate([images, masks[..., None]], axis=-1), points)
+    sampled = sample_images(np.concatenate([images, masks[..., None]], axis=-1), points)
     cosine = np.stack([normals @ VIEW_BASES[name][2] for name in VIEW_NAMES]).clip(0)
-    # A pixel at the outline is part background: its colour over white says little
+    # A pixel at the outline is part background: its color over white says little
     weight = visibility(points, vertices, faces) * (sampled[..., 3] > 0.95) * (cosine ** SHARPNESS + 1e-6 * cosine)
     total = weight.sum(axis=0)
     share = sampled[..., 3:].clip(0.5, 1)

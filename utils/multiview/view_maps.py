@@ -1,12 +1,12 @@
 """What each of six framed pictures knows of every line of sight, as maps of one small size.
 
-Colour and coverage are the picture's own; the distance to the outline and where the line enters and leaves the visual
+Color and coverage are the picture's own; the distance to the outline and where the line enters and leaves the visual
 hull are measured from all six masks together. A point of space is described by reading these maps where it projects.
 """
 import numpy as np
 
 from config import VIEW_NAMES
-from utils.multiview.visual_hull import edge_distances, hull_box, hull_on_grid
+from utils.multiview.visual_hull import hull_box, hull_on_grid, silhouette_sdf
 from utils.rendering.cameras import VIEW_BASES, VIEW_EXTENT
 
 MAP_SIZE = 128  # pixels per edge of the maps; the pictures are read at twice that
@@ -19,24 +19,24 @@ def view_maps(images, masks, distances=None):
     Args:
         images: (6, 2 * MAP_SIZE, 2 * MAP_SIZE, 3) float32 sRGB in [0, 1] over white, in VIEW_NAMES order.
         masks: (6, 2 * MAP_SIZE, 2 * MAP_SIZE) float32 coverage in [0, 1].
-        distances: `edge_distances(masks)` where the caller has them already: they are most of the work here.
+        distances: `silhouette_sdf(masks)` where the caller has them already: they are most of the work here.
     Returns:
-        maps: (6, 7, MAP_SIZE, MAP_SIZE) float32, channels as in CHANNELS: colour; coverage; signed distance to the
+        maps: (6, 7, MAP_SIZE, MAP_SIZE) float32, channels as in CHANNELS: color; coverage; signed distance to the
             outline (positive inside); depth at which the line of sight enters the hull, along the axis towards the
             camera; minus the depth at which it leaves. Both depths are 0 where the line misses the hull.
         box: (2, 3) float32, lower and upper corner of the hull.
     """
     if distances is None:
-        distances = edge_distances(masks)
+        distances = silhouette_sdf(masks)
     box = hull_box(distances)
     maps = np.zeros((len(VIEW_NAMES), len(CHANNELS), MAP_SIZE, MAP_SIZE), np.float32)
     maps[:, :3] = np.moveaxis(_halved(images), -1, 1)
     maps[:, 3] = _halved(masks)
     maps[:, 4] = _halved(distances)
-    centres = (np.arange(MAP_SIZE) + 0.5) / MAP_SIZE * 2 * VIEW_EXTENT - VIEW_EXTENT
-    hull = hull_on_grid(maps[:, 4], [centres] * 3)
+    centers = (np.arange(MAP_SIZE) + 0.5) / MAP_SIZE * 2 * VIEW_EXTENT - VIEW_EXTENT
+    hull = hull_on_grid(maps[:, 4], [centers] * 3)
     for number, name in enumerate(VIEW_NAMES):
-        maps[number, 5], maps[number, 6] = _entry_and_exit(_seen_from(hull, VIEW_BASES[name]), centres)
+        maps[number, 5], maps[number, 6] = _entry_and_exit(_seen_from(hull, VIEW_BASES[name]), centers)
     return maps, box.astype(np.float32)
 
 
@@ -56,14 +56,14 @@ def _seen_from(grid, basis):
     return turned[..., ::-1] if basis[2].sum() < 0 else turned
 
 
-def _entry_and_exit(hull, centres):
+def _entry_and_exit(hull, centers):
     """Depth at which each line enters the hull, and minus the depth at which it leaves; 0 where it misses.
 
     Args:
         hull: (H, W, D) signed distances, depth growing towards the camera.
-        centres: (D,) depths of the grid's planes, symmetric about 0.
+        centers: (D,) depths of the grid's planes, symmetric about 0.
     """
-    count, step = len(centres), centres[1] - centres[0]
+    count, step = len(centers), centers[1] - centers[0]
     inside = hull > 0
     hit = inside.any(axis=-1)
     ends = []
@@ -72,5 +72,5 @@ def _entry_and_exit(hull, centres):
         here, before = (np.take_along_axis(values, np.clip(first - shift, 0, count - 1)[..., None], axis=-1)[..., 0]
                         for shift in (0, 1))
         share = np.clip(here / np.maximum(here - before, 1e-6), 0, 1)  # of a step back to where the distance is 0
-        ends.append(np.where(hit, -centres[first] + share * step, 0))
+        ends.append(np.where(hit, -centers[first] + share * step, 0))
     return ends

@@ -9,13 +9,13 @@ import numpy as np
 from config import VIEW_NAMES, UserError
 from utils.mesh.mesh import colored_mesh
 from utils.rendering.cameras import VIEW_BASES, VIEW_EXTENT
-from utils.rendering.image_sampling import on_axes
+from utils.rendering.image_sampling import sample_on_axes
 
 EXACT_WITHIN = 3  # pixels from an outline
 
 
-def edge_distances(masks):
-    """Signed distance of every pixel centre to the outline of its mask, the line where its coverage is one half.
+def silhouette_sdf(masks):
+    """Signed distance of every pixel center to the outline of its mask, the line where its coverage is one half.
 
     Near the outline the distance is that to the line itself (marching squares), elsewhere that to the nearest pixel of
     the other side, corrected by that pixel's coverage (Gustavson and Strand 2011, "Anti-aliased Euclidean distance
@@ -24,7 +24,7 @@ def edge_distances(masks):
     Args:
         masks: (S, H, H) float in [0, 1], coverage.
     Returns:
-        (S, H, H) float32, positive on the object, in lengths of the normalised frame; -2 * VIEW_EXTENT everywhere for an
+        (S, H, H) float32, positive on the object, in lengths of the normalized frame; -2 * VIEW_EXTENT everywhere for an
         empty mask and the opposite for a full one.
     """
     from scipy.ndimage import distance_transform_edt
@@ -42,12 +42,12 @@ def edge_distances(masks):
             reach = away - np.abs(mask[row, column] - 0.5)
             out[here] = (sign * pixel * reach)[here]
         near = np.argwhere(np.abs(out) < EXACT_WITHIN * pixel)
-        exact, _ = cKDTree(_outline_points(mask)).query(near)
+        exact, _ = cKDTree(_contour_points(mask)).query(near)
         out[tuple(near.T)] = np.where(solid[tuple(near.T)], pixel, -pixel) * exact
     return distances
 
 
-def _outline_points(mask):
+def _contour_points(mask):
     """(K, 2) points in pixels (row, column) along the lines where coverage is one half, a quarter pixel apart."""
     from skimage.measure import find_contours
 
@@ -59,14 +59,14 @@ def hull_on_grid(distances, axes):
     """The hull's signed distance, positive inside (exact at its surface, at most the true one elsewhere).
 
     Args:
-        distances: (6, H, H) from `edge_distances`, in VIEW_NAMES order.
+        distances: (6, H, H) from `silhouette_sdf`, in VIEW_NAMES order.
         axes: three float arrays, coordinates of the grid's planes.
     Returns:
         (len(x), len(y), len(z)) float32.
     """
     hull = np.full([len(axis) for axis in axes], np.inf, np.float32)
     for distance, name in zip(distances, VIEW_NAMES):
-        np.minimum(hull, on_axes(distance, VIEW_BASES[name], axes), out=hull)
+        np.minimum(hull, sample_on_axes(distance, VIEW_BASES[name], axes), out=hull)
     return hull
 
 
@@ -74,9 +74,9 @@ def hull_box(distances):
     """The hull's bounding box as the six outlines give it: each axis is seen by four views, whose mean is taken.
 
     Args:
-        distances: (6, H, H) from `edge_distances`.
+        distances: (6, H, H) from `silhouette_sdf`.
     Returns:
-        (2, 3) float64, lower and upper corner in the normalised frame.
+        (2, 3) float64, lower and upper corner in the normalized frame.
     """
     size = distances.shape[-1]
     found = [[], [], []]
@@ -109,7 +109,7 @@ def grid_axes(box, resolution, smallest=16):
         resolution: cells along the longest edge.
         smallest: cells along a short edge at least (which then are flatter than cubes).
     Returns:
-        list of three float64 arrays, coordinates of the cell centres along x, y and z.
+        list of three float64 arrays, coordinates of the cell centers along x, y and z.
     """
     lengths = np.maximum(box[1] - box[0], 1e-3)
     counts = np.maximum(np.ceil(lengths / lengths.max() * resolution), smallest).astype(int)
@@ -118,13 +118,13 @@ def grid_axes(box, resolution, smallest=16):
 
 
 def hull_mesh(views, resolution=160):
-    """The visual hull as a coloured mesh: what six pictures give without any learning.
+    """The visual hull as a colored mesh: what six pictures give without any learning.
 
     Args:
         views: utils.views.six_views.SixViews, framed.
         resolution: grid cells along the longest edge.
     Returns:
-        utils.mesh.mesh.Mesh with a colour at each vertex, from the pictures that see it.
+        utils.mesh.mesh.Mesh with a color at each vertex, from the pictures that see it.
     Raises:
         UserError: the six masks have no body in common.
     """
@@ -132,7 +132,7 @@ def hull_mesh(views, resolution=160):
 
     from utils.multiview.texture_projection import project_colors
 
-    distances = edge_distances(views.masks)
+    distances = silhouette_sdf(views.masks)
     axes = grid_axes(hull_box(distances), resolution)
     hull = hull_on_grid(distances, axes)
     if not (hull > 0).any():

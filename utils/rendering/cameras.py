@@ -18,7 +18,7 @@ VIEW_ANGLES_DEG = {
     "bottom": (0, -90),
 }
 
-# Cameras that are not among the six, for judging colours and for previews.
+# Cameras that are not among the six, for judging colors and for previews.
 NOVEL_ANGLES_DEG = tuple(((i + 0.5) * 45.0, 30.0 if i % 2 == 0 else -20.0) for i in range(8))
 
 # (view, the view from the other side, axis of an (H, W) picture along which the two are mirrored)
@@ -45,14 +45,14 @@ VIEW_BASES = {name: camera_basis(*VIEW_ANGLES_DEG[name]) for name in VIEW_NAMES}
 
 
 def to_pixels(points, basis, size):
-    """Project points of the normalised frame into a square picture.
+    """Project points of the normalized frame into a square picture.
 
     Args:
         points: (..., 3) float.
         basis: (3, 3) from `camera_basis`.
         size: picture edge in pixels.
     Returns:
-        (..., 3) float: column, row (pixel centres at half-integers) and depth (larger is nearer the camera).
+        (..., 3) float: column, row (pixel centers at half-integers) and depth (larger is nearer the camera).
     """
     camera = points @ basis.T
     scale = size / (2 * VIEW_EXTENT)

@@ -5,8 +5,8 @@ from config import VIEW_NAMES
 from utils.rendering.cameras import VIEW_BASES, VIEW_EXTENT, to_pixels
 
 
-def on_axes(picture, basis, axes):
-    """Read a view's picture on the lines of a grid of the normalised frame, bilinearly.
+def sample_on_axes(picture, basis, axes):
+    """Read a view's picture on the lines of a grid of the normalized frame, bilinearly.
 
     Args:
         picture: (H, H) float.
@@ -26,12 +26,12 @@ def on_axes(picture, basis, axes):
     return np.expand_dims(plane, 3 - across - down)
 
 
-def sample_pictures(pictures, points):
+def sample_images(pictures, points):
     """Read all six pictures where they show the points, bilinearly.
 
     Args:
         pictures: (6, H, H, C) float32, in VIEW_NAMES order.
-        points: (K, 3) float, in the normalised frame.
+        points: (K, 3) float, in the normalized frame.
     Returns:
         (6, K, C) float32; outside a picture its border is read.
     """

@@ -1,7 +1,7 @@
-"""Which vertices each pixel of the six views sees, so that colours can be drawn by a weighted sum.
+"""Which vertices each pixel of the six views sees, so that colors can be drawn by a weighted sum.
 
-Geometry is fixed when colours are learned, so the rasterisation needs no gradient: `models.losses.draw_colors` uses
-the result and is differentiable in the colours.
+Geometry is fixed when colors are learned, so the rasterization needs no gradient: `models.losses.draw_colors` uses
+the result and is differentiable in the colors.
 """
 import numpy as np
 
@@ -10,10 +10,10 @@ from utils.rendering.rasterizer import rasterize_views
 
 
 def pixel_corners(vertices, faces, size):
-    """Rasterise a batch of meshes of one connectivity into the six views, in VIEW_NAMES order.
+    """Rasterize a batch of meshes of one connectivity into the six views, in VIEW_NAMES order.
 
     Args:
-        vertices: (B, N, 3) float, normalised frame.
+        vertices: (B, N, 3) float, normalized frame.
         faces: (F, 3) int.
         size: picture edge in pixels, H = W.
     Returns:

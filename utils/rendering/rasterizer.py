@@ -38,10 +38,10 @@ class Fragments:
 
 
 def rasterize(vertices, faces, basis, size):
-    """Find the nearest face behind every pixel centre.
+    """Find the nearest face behind every pixel center.
 
     Args:
-        vertices: (V, 3) float, in the normalised frame.
+        vertices: (V, 3) float, in the normalized frame.
         faces: (F, 3) int.
         basis: (3, 3) camera axes from utils.rendering.cameras.
         size: picture edge in pixels.
@@ -70,22 +70,22 @@ def rasterize_both_sides(vertices, faces, basis, size):
 
 
 def render(mesh, basis, size, supersample=2):
-    """One unlit picture of a coloured mesh.
+    """One unlit picture of a colored mesh.
 
     Args:
-        mesh: utils.mesh.mesh.Mesh in the normalised frame.
+        mesh: utils.mesh.mesh.Mesh in the normalized frame.
         basis: (3, 3) camera axes from utils.rendering.cameras.
         size: picture edge in pixels.
         supersample: samples per pixel edge.
     Returns:
-        (size, size, 4) uint8 RGBA; alpha is the share of the pixel that is covered, colour is not premultiplied and
+        (size, size, 4) uint8 RGBA; alpha is the share of the pixel that is covered, color is not premultiplied and
         white where nothing is.
     """
     return _paint(mesh, rasterize(mesh.vertices, mesh.faces, basis, size * supersample), supersample)
 
 
 def render_views(mesh, size, supersample=2):
-    """The six views of a mesh in the normalised frame: {view name: (size, size, 4) uint8 RGBA}."""
+    """The six views of a mesh in the normalized frame: {view name: (size, size, 4) uint8 RGBA}."""
     views = rasterize_views(mesh.vertices, mesh.faces, size * supersample)
     return {name: _paint(mesh, fragments, supersample) for name, fragments in views.items()}
 
@@ -113,7 +113,7 @@ def _rasterize(vertices, faces, basis, size, directions):
 
 
 def _faces_in_picture(points, faces, size):
-    """Leave out faces that hold no pixel centre for sure.
+    """Leave out faces that hold no pixel center for sure.
 
     Args:
         points: (V, 3) float64 column, row, depth.
@@ -123,7 +123,7 @@ def _faces_in_picture(points, faces, size):
         corners: (3, 3, K) float64: column, row and depth (second axis) of each corner (first axis).
         area: (K,) float64, twice the area in square pixels, signed by the turning direction; never near 0.
     """
-    column, row = _first_centre(points[:, :2].T, size).take(faces.T, axis=1)
+    column, row = _first_center(points[:, :2].T, size).take(faces.T, axis=1)
     drawn = np.flatnonzero(((column[0] != column[1]) | (column[0] != column[2]))
                            & ((row[0] != row[1]) | (row[0] != row[2])))
     corners = points.take(faces.take(drawn, axis=0).T, axis=0).transpose(0, 2, 1)
@@ -134,19 +134,19 @@ def _faces_in_picture(points, faces, size):
     return drawn.take(sound), corners.take(sound, axis=2), area.take(sound)
 
 
-def _first_centre(coordinates, size):
-    """The first pixel, 0 to size, whose centre does not come before each of `coordinates` (NaN gives 0)."""
+def _first_center(coordinates, size):
+    """The first pixel, 0 to size, whose center does not come before each of `coordinates` (NaN gives 0)."""
     return np.nan_to_num(np.clip(np.ceil(coordinates - 0.5), 0, size)).astype(np.int64)
 
 
 def _covered_pixels(corners, area, size):
-    """Yield (pixel, index into the K faces, depth) of every pixel centre in every face, in the order of the faces.
+    """Yield (pixel, index into the K faces, depth) of every pixel center in every face, in the order of the faces.
 
-    A centre exactly on an edge belongs to the face at its right or below it, so it is covered once.
+    A center exactly on an edge belongs to the face at its right or below it, so it is covered once.
     """
     start_row, height, lines = _half_triangles(corners, size)
     planes = _depth_planes(corners, area)
-    columns = _first_centre(corners[:, 0], size)
+    columns = _first_center(corners[:, 0], size)
     pixels = np.cumsum(height * np.repeat(columns.max(axis=0) - columns.min(axis=0), 2))
     bounds = np.searchsorted(pixels, np.arange(CHUNK_PIXELS, pixels[-1] if len(pixels) else 0, CHUNK_PIXELS))
     for begin, end in zip([0, *bounds], [*bounds, len(height)]):
@@ -156,8 +156,8 @@ def _covered_pixels(corners, area, size):
         half += begin
         long_start, long_slope, short_start, short_slope = lines.take(half, axis=0).T
         one, other = long_start + long_slope * row, short_start + short_slope * row
-        first = _first_centre(np.minimum(one, other), size)
-        count = _first_centre(np.maximum(one, other), size) - first
+        first = _first_center(np.minimum(one, other), size)
+        count = _first_center(np.maximum(one, other), size) - first
         filled = np.flatnonzero(count)
         first, count, row = first.take(filled), count.take(filled), row.take(filled)
         face = half.take(filled) >> 1
@@ -182,12 +182,12 @@ def _half_triangles(corners, size):
     Returns:
         start_row: (2 K,) int64, first row of the upper and the lower half of each face in turn.
         height: (2 K,) int64, number of rows.
-        lines: (2 K, 4) float64, the column where the long and the short edge cross a row's centre, each as
+        lines: (2 K, 4) float64, the column where the long and the short edge cross a row's center, each as
             (value at row 0, change per row). Undefined where the height is 0.
     """
     order = np.argsort(corners[:, 1], axis=0, kind="stable")
     (xt, xm, xb), (yt, ym, yb) = np.take_along_axis(corners[:, :2].transpose(1, 0, 2), order[None], axis=1)
-    rows = _first_centre(np.stack([yt, ym, yb], axis=1), size)
+    rows = _first_center(np.stack([yt, ym, yb], axis=1), size)
     with np.errstate(divide="ignore", invalid="ignore"):  # an edge along a row crosses no other row
         long, upper, lower = _line(xt, yt, xb, yb), _line(xt, yt, xm, ym), _line(xm, ym, xb, yb)
     lines = np.stack([*long, *upper, *long, *lower], axis=1).reshape(-1, 4)
@@ -195,7 +195,7 @@ def _half_triangles(corners, size):
 
 
 def _line(xa, ya, xb, yb):
-    """Column where a line crosses row centres: (value at row 0, change per row); a is the end with the smaller row.
+    """Column where a line crosses row centers: (value at row 0, change per row); a is the end with the smaller row.
 
     Always from that end, so that two faces that share an edge get the same numbers.
     """
@@ -204,7 +204,7 @@ def _line(xa, ya, xb, yb):
 
 
 def _depth_planes(corners, area):
-    """(K, 3) float64 for each face: depth at the centre of pixel (0, 0), change per column, change per row."""
+    """(K, 3) float64 for each face: depth at the center of pixel (0, 0), change per column, change per row."""
     (x0, y0, z0), (x1, y1, z1), (x2, y2, z2) = corners
     across = ((y2 - y0) * (z1 - z0) - (y1 - y0) * (z2 - z0)) / area
     down = ((x1 - x0) * (z2 - z0) - (x2 - x0) * (z1 - z0)) / area
@@ -244,7 +244,7 @@ def _paint(mesh, fragments, supersample):
     """RGBA picture of what Fragments see; the arguments and the result as for `render`."""
     face_index = fragments.face_index.ravel()
     size = len(fragments.face_index) // supersample
-    samples = np.zeros((len(face_index), 4), np.float32)  # colour, premultiplied; coverage
+    samples = np.zeros((len(face_index), 4), np.float32)  # color, premultiplied; coverage
     seen = np.flatnonzero(face_index >= 0)
     for pixel in np.split(seen, range(CHUNK_PIXELS, len(seen), CHUNK_PIXELS)):
         barycentric = fragments.barycentric.reshape(-1, 3).take(pixel, axis=0)

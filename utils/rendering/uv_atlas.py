@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from config import UserError
-from utils.io.files import replacing
+from utils.io.files import atomic_write
 from utils.mesh.sphere_template import sphere_template
 
 GUTTER_PX = 4  # texels painted beyond each chart's edge, so that viewers' filtering finds no background
@@ -50,7 +50,7 @@ def template_atlas(num_points, texture_size, cache_dir=None):
     atlas = make_atlas(template.points, template.faces, texture_size)
     if cached:
         try:
-            with replacing(cached) as temporary:
+            with atomic_write(cached) as temporary:
                 np.savez(temporary, **vars(atlas))
         except UserError:
             pass  # a read-only folder costs the second of work again, no more

@@ -3,7 +3,7 @@ import math
 from pathlib import Path
 
 
-class BestKeeper:
+class BestCheckpoint:
     """Decides when `*_best.pth` is replaced: only by a better score on the same validation objects.
 
     Args:

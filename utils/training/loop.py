@@ -44,7 +44,7 @@ def shuffled_views(per_view, generators):
                         for views, generator in zip(per_view, generators)])
 
 
-def drawn_points(arrays, count, generators):
+def subsample_points(arrays, count, generators):
     """The same `count` random points of each object from several arrays.
 
     Args:
@@ -58,12 +58,12 @@ def drawn_points(arrays, count, generators):
     return [torch.stack([rows[index] for rows, index in zip(array, chosen)]) for array in arrays]
 
 
-def uniform_draws(count, width, generators):
+def uniform_noise(count, width, generators):
     """(B, count, width) float32 uniform in [0, 1), one generator per object."""
     return torch.stack([torch.rand(count, width, generator=generator) for generator in generators])
 
 
-def lr_at(step, total_steps, peak, warmup_fraction):
+def learning_rate_at(step, total_steps, peak, warmup_fraction):
     """Learning rate before step `step` of `total_steps`: linear warm-up to `peak`, then a cosine to a hundredth of it."""
     warmup = max(1, round(warmup_fraction * total_steps))
     if step < warmup:
@@ -75,7 +75,7 @@ def lr_at(step, total_steps, peak, warmup_fraction):
 def make_optimizer(model, weight_decay, encoder_scale):
     """AdamW (Loshchilov and Hutter 2019) over the trainable parameters; biases and norms are not decayed.
 
-    Each parameter group's `scale` is what its learning rate is to be multiplied by (see `set_rate`): encoder_scale for
+    Each parameter group's `scale` is what its learning rate is to be multiplied by (see `set_learning_rate`): encoder_scale for
     the parameters under `encoder.`, 1 for the others.
 
     The fused kernel does the same arithmetic in one pass (a third of a step's time with a 29 M decoder on a CPU).
@@ -89,7 +89,7 @@ def make_optimizer(model, weight_decay, encoder_scale):
                               for (scale, decay), parameters in groups.items()], betas=(0.9, 0.98), fused=True)
 
 
-def set_rate(optimizer, rate):
+def set_learning_rate(optimizer, rate):
     """Give every parameter group `rate` times its own scale."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["scale"]
@@ -106,7 +106,7 @@ def running_mean(share):
     return average
 
 
-def only_main_process_talks(accelerator):
+def silence_other_ranks(accelerator):
     """Silence stdout in every process but the first, so that a run in several processes reads like one."""
     if not accelerator.is_main_process:
         import os
@@ -114,7 +114,7 @@ def only_main_process_talks(accelerator):
         sys.stdout = open(os.devnull, "w")
 
 
-def stop_if_not_finite(total, parts, step, object_ids):
+def check_finite(total, parts, step, object_ids):
     """Raise UserError naming step, parts and objects if the loss is not a finite number."""
     if torch.isfinite(total):
         return
@@ -123,7 +123,7 @@ def stop_if_not_finite(total, parts, step, object_ids):
                     f"any, are in *_last.pth. Lower the learning rate, or look at these objects")
 
 
-def stop_if_other_sizes(saved, asked, path):
+def check_architecture(saved, asked, path):
     """Raise UserError naming the first setting in which a checkpoint's model differs from the one asked for.
 
     Args:

@@ -9,11 +9,11 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from config import OptionParser, UserError, run_script
-from utils.io.files import replacing
+from utils.io.files import atomic_write
 
 SIZE = (720, 420)  # pixels
 MARGINS = (70, 24, 20, 44)  # left, top, right, bottom of the plot, pixels
-LINES = (("loss", (70, 110, 190)), ("validation", (200, 70, 50)))  # fields of the log, and their colours
+LINES = (("loss", (70, 110, 190)), ("validation", (200, 70, 50)))  # fields of the log, and their colors
 
 
 def read_log(path):
@@ -94,7 +94,7 @@ def main(argv):
     parser.add_argument("picture", help="PNG file to write")
     options = parser.parse_args(argv)
     picture = draw_curve(read_log(options.log), Path(options.log).stem)
-    with replacing(options.picture) as temporary:
+    with atomic_write(options.picture) as temporary:
         picture.save(temporary, "PNG")
     print(options.picture)
 

@@ -3,7 +3,7 @@ import json
 import math
 from pathlib import Path
 
-from utils.io.files import replacing
+from utils.io.files import atomic_write
 
 
 class RunLog:
@@ -26,9 +26,9 @@ class RunLog:
         lines = []
         if resumed_epoch is not None and self.path.is_file():
             lines = [line for line in self.path.read_text().splitlines() if _epoch_of(line) <= resumed_epoch]
-        with replacing(self.path) as temporary:
+        with atomic_write(self.path) as temporary:
             temporary.write_text("".join(line + "\n" for line in lines))
-        with replacing(self.path.with_name(f"{stage}_config.json")) as temporary:
+        with atomic_write(self.path.with_name(f"{stage}_config.json")) as temporary:
             temporary.write_text(json.dumps(config, indent=1) + "\n")
         try:
             from torch.utils.tensorboard import SummaryWriter

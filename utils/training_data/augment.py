@@ -1,7 +1,7 @@
 """Variants of an object for training: its six pictures and its surface changed together, so that they still agree.
 
 Everything works on the arrays of one object as `load_data.load_cached` gives them: points, normals and colors
-(K, 3) float32 of the true surface in the normalised frame; images (6, S, S, 3) and masks (6, S, S) uint8 in
+(K, 3) float32 of the true surface in the normalized frame; images (6, S, S, 3) and masks (6, S, S) uint8 in
 VIEW_NAMES order. Where images and masks are left out, the surface is changed as it would be with them. Each function
 returns a changed copy and leaves its argument as it was.
 """
@@ -20,7 +20,7 @@ LUMA = np.array([0.299, 0.587, 0.114])  # shares of red, green and blue in perce
 
 
 def augmented(arrays, rng, turns=False):
-    """A random variant of an object: mirrored, stretched and recoloured, its pictures slightly worn.
+    """A random variant of an object: mirrored, stretched and recolored, its pictures slightly worn.
 
     Args:
         arrays: dict of arrays (see above).
@@ -30,13 +30,13 @@ def augmented(arrays, rng, turns=False):
         dict of arrays of the same shapes and types.
     """
     if rng.random() < 0.5:
-        arrays = moved(arrays, MIRROR_X)
+        arrays = apply_signed_permutation(arrays, MIRROR_X)
     if turns:
-        arrays = moved(arrays, quarter_turn(rng.integers(4)))
-    arrays = stretched(arrays, np.exp(rng.normal(0.0, 0.12, 3).clip(-0.25, 0.25)), rng)
+        arrays = apply_signed_permutation(arrays, quarter_turn(rng.integers(4)))
+    arrays = anisotropic_scale(arrays, np.exp(rng.normal(0.0, 0.12, 3).clip(-0.25, 0.25)), rng)
     if rng.random() < 0.8:
-        arrays = recolored(arrays, *random_color_map(rng))
-    return worn(arrays, rng) if "images" in arrays else arrays
+        arrays = color_jitter(arrays, *random_color_map(rng))
+    return degrade(arrays, rng) if "images" in arrays else arrays
 
 
 # ---- Shape ----------------------------------------------------------------------------------------------------
@@ -48,14 +48,14 @@ def quarter_turn(count):
     return np.linalg.matrix_power(turn, int(count) % 4)
 
 
-def moved(arrays, matrix):
+def apply_signed_permutation(arrays, matrix):
     """The object turned or mirrored so that its axes fall on axes: pictures change places and orientation.
 
     Args:
         arrays: dict of arrays.
         matrix: (3, 3) signed permutation that takes an old position to its new one.
     Returns:
-        dict of arrays; surface colours stay with their points.
+        dict of arrays; surface colors stay with their points.
     """
     order, flips = zip(*(_seen_as(VIEW_BASES[view] @ matrix) for view in VIEW_NAMES))
     result = dict(arrays)
@@ -80,8 +80,8 @@ def _seen_as(basis):
     return VIEW_NAMES.index(source), flip
 
 
-def stretched(arrays, factors, rng):
-    """The object scaled along each axis, then brought back to the normalised frame.
+def anisotropic_scale(arrays, factors, rng):
+    """The object scaled along each axis, then brought back to the normalized frame.
 
     Args:
         arrays: dict of arrays.
@@ -112,7 +112,7 @@ def _drawn_by_weight(weights, rng):
 
 
 def _resampled(arrays, windows):
-    """Images and masks, each scaled about its centre and shifted; white (and no mask) comes in from outside.
+    """Images and masks, each scaled about its center and shifted; white (and no mask) comes in from outside.
 
     Args:
         arrays: dict of arrays.
@@ -122,26 +122,26 @@ def _resampled(arrays, windows):
     """
     changed = {name: np.empty_like(arrays[name]) for name in PICTURES & arrays.keys()}
     for name, pictures in changed.items():
-        centre = pictures.shape[1] / 2
+        center = pictures.shape[1] / 2
         outside = 0 if name == "masks" else (255, 255, 255)
         for view, (across, upward, right, down) in enumerate(windows):
-            inverse = (1 / across, 0, centre - (centre + right) / across,
-                       0, 1 / upward, centre - (centre + down) / upward)
+            inverse = (1 / across, 0, center - (center + right) / across,
+                       0, 1 / upward, center - (center + down) / upward)
             pictures[view] = Image.fromarray(arrays[name][view]).transform(
                 pictures.shape[1:3], Image.Transform.AFFINE, inverse, Image.Resampling.BICUBIC, fillcolor=outside)
     return changed
 
 
-# ---- Colour ---------------------------------------------------------------------------------------------------
+# ---- Color ---------------------------------------------------------------------------------------------------
 
 
 def random_color_map(rng):
-    """A colour map that keeps what is alike alike: exchanged channels, hue, saturation, contrast and brightness.
+    """A color map that keeps what is alike alike: exchanged channels, hue, saturation, contrast and brightness.
 
     Args:
         rng: np.random.Generator.
     Returns:
-        matrix: (3, 3) float64; offset: (3,) float64; a colour c in [0, 1] becomes matrix @ c + offset.
+        matrix: (3, 3) float64; offset: (3,) float64; a color c in [0, 1] becomes matrix @ c + offset.
     """
     matrix = np.eye(3)[rng.permutation(3)] if rng.random() < 0.5 else np.eye(3)
     matrix = _hue_rotation(rng.uniform(-0.5, 0.5)) @ matrix
@@ -152,18 +152,18 @@ def random_color_map(rng):
 
 
 def _hue_rotation(angle):
-    """(3, 3) rotation of colours about the grey axis by `angle` radians (Rodrigues' formula)."""
+    """(3, 3) rotation of colors about the gray axis by `angle` radians (Rodrigues' formula)."""
     axis = np.full(3, 3 ** -0.5)
     cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
     return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
 
 
-def recolored(arrays, matrix, offset):
-    """The object in other colours, the same on all six pictures and on its surface; the background stays white.
+def color_jitter(arrays, matrix, offset):
+    """The object in other colors, the same on all six pictures and on its surface; the background stays white.
 
     Args:
         arrays: dict of arrays.
-        matrix, offset: (3, 3) and (3,) float; a colour c in [0, 1] becomes matrix @ c + offset, cut to [0, 1].
+        matrix, offset: (3, 3) and (3,) float; a color c in [0, 1] becomes matrix @ c + offset, cut to [0, 1].
     Returns:
         dict of arrays.
     """
@@ -185,7 +185,7 @@ def _as_bytes(colors):
 # ---- Wear -----------------------------------------------------------------------------------------------------
 
 
-def worn(arrays, rng):
+def degrade(arrays, rng):
     """Pictures as a camera and a careless framing leave them; the surface stays.
 
     Each picture is scaled by up to 3 % and shifted by up to 1.5 % of its edge. The six share a background that is

@@ -6,9 +6,9 @@ it has other outlines and other cavities, all with known truth.
 import numpy as np
 
 from config import VIEW_NAMES
-from utils.mesh.mesh import Mesh, normalise
+from utils.mesh.mesh import Mesh, normalize
 from utils.multiview.view_maps import CHANNELS, MAP_SIZE, view_maps
-from utils.multiview.visual_hull import edge_distances
+from utils.multiview.visual_hull import silhouette_sdf
 from utils.rendering.cameras import VIEW_BASES, VIEW_EXTENT
 from utils.rendering.rasterizer import over_white, render_views
 from utils.training_data.occupancy import outer_surface, signed_distances
@@ -18,14 +18,14 @@ SURFACE_SAMPLES = 100_000  # stand for the surface when distances are measured: 
 NEAR_POINTS, FREE_POINTS = 48_000, 24_000  # points drawn about the surface, and evenly in the hull
 DRAWN = 4  # times as many are drawn, and those outside the hull, which are free beyond doubt, left out
 NEAR_SPREADS = (0.012, 0.05)  # lengths; standard deviations about the surface, of three and two fifths of the points
-WORN_SHARE = 0.3  # of the objects drawn anew whose masks are cut as badly as real ones
+DEGRADED_FRACTION = 0.3  # of the objects drawn anew whose masks are cut as badly as real ones
 
 
 def field_arrays(mesh, images, masks, rng):
     """One object as the field model reads it.
 
     Args:
-        mesh: utils.mesh.mesh.Mesh in the normalised frame.
+        mesh: utils.mesh.mesh.Mesh in the normalized frame.
         images, masks: six pictures as utils.multiview.view_maps.view_maps takes them.
         rng: np.random.Generator.
     Returns:
@@ -38,12 +38,12 @@ def field_arrays(mesh, images, masks, rng):
     spread = np.where(rng.random(len(about)) < 0.6, *NEAR_SPREADS)[:, None]
     near = about + spread * rng.normal(size=about.shape)
     free = box[0] + rng.random((DRAWN * FREE_POINTS, 3)) * (box[1] - box[0])
-    points = np.concatenate([_some_in_hull(near, maps, NEAR_POINTS), _some_in_hull(free, maps, FREE_POINTS)])
+    points = np.concatenate([_prefer_inside_hull(near, maps, NEAR_POINTS), _prefer_inside_hull(free, maps, FREE_POINTS)])
     return {"maps": maps.astype(np.float16), "box": box, "points": points.astype(np.float32),
             "distances": signed_distances(points, surface).astype(np.float16)}
 
 
-def _some_in_hull(points, maps, count):
+def _prefer_inside_hull(points, maps, count):
     """`count` of the points (K, 3), those in the visual hull first."""
     from scipy.ndimage import map_coordinates
 
@@ -55,16 +55,16 @@ def _some_in_hull(points, maps, count):
     return points[np.argsort(hull <= 0, kind="stable")[:count]]
 
 
-def drawn_arrays(mesh, rng):
-    """`field_arrays` of a mesh in the normalised frame, from pictures that the project's own renderer draws."""
+def render_field_arrays(mesh, rng):
+    """`field_arrays` of a mesh in the normalized frame, from pictures that the project's own renderer draws."""
     pictures = np.stack(list(render_views(mesh, 2 * MAP_SIZE).values()))
     masks = pictures[..., 3].astype(np.float32) / 255
-    if rng.random() < WORN_SHARE:
-        masks = worn_masks(masks, rng)
+    if rng.random() < DEGRADED_FRACTION:
+        masks = degrade_masks(masks, rng)
     return field_arrays(mesh, over_white(pictures).astype(np.float32) / 255, masks, rng)
 
 
-def worn_masks(masks, rng):
+def degrade_masks(masks, rng):
     """Masks as people and networks cut them: outlines rounded off, all a little too wide or narrow, each in its own way.
 
     Args:
@@ -75,7 +75,7 @@ def worn_masks(masks, rng):
     """
     from scipy.ndimage import gaussian_filter
 
-    pixels = edge_distances(masks) * masks.shape[-1] / (2 * VIEW_EXTENT)  # from the outline, positive inside
+    pixels = silhouette_sdf(masks) * masks.shape[-1] / (2 * VIEW_EXTENT)  # from the outline, positive inside
     common = rng.uniform(-1, 1)
     worn = []
     for mask, inside in zip(masks, pixels):
@@ -85,8 +85,8 @@ def worn_masks(masks, rng):
     return np.stack(worn).astype(np.float32)
 
 
-def turned(mesh, rng):
-    """The mesh turned about +y, now and then tilted, laid on its side, or turned any way; normalised.
+def random_rotation(mesh, rng):
+    """The mesh turned about +y, now and then tilted, laid on its side, or turned any way; normalized.
 
     Args:
         mesh: utils.mesh.mesh.Mesh; it is left as it was.
@@ -104,14 +104,14 @@ def turned(mesh, rng):
     return _with_vertices(mesh, mesh.vertices @ turn.T)
 
 
-def joined(meshes, rng):
+def composite(meshes, rng):
     """Several meshes as one object: each turned, scaled and set somewhere, so that they touch, overlap or stand apart.
 
     Args:
-        meshes: list of utils.mesh.mesh.Mesh in the normalised frame.
+        meshes: list of utils.mesh.mesh.Mesh in the normalized frame.
         rng: np.random.Generator.
     Returns:
-        Mesh, normalised.
+        Mesh, normalized.
     """
     placed = []
     for mesh in meshes:
@@ -128,12 +128,12 @@ def joined(meshes, rng):
     faces = np.concatenate([mesh.faces + count for mesh, count in zip(meshes, counts)])
     texture = np.concatenate([np.where(mesh.face_texture < 0, -1, mesh.face_texture + first)
                               for mesh, first in zip(meshes, pictures)]).astype(np.int32)
-    vertices = normalise(np.concatenate(placed), faces)
+    vertices = normalize(np.concatenate(placed), faces)
     return Mesh(vertices, faces, face_texture=texture, textures=sum((mesh.textures for mesh in meshes), []), **together)
 
 
 def _with_vertices(mesh, vertices):
-    return Mesh(normalise(vertices, mesh.faces), mesh.faces, mesh.corner_colors, mesh.corner_uvs, mesh.face_texture,
+    return Mesh(normalize(vertices, mesh.faces), mesh.faces, mesh.corner_colors, mesh.corner_uvs, mesh.face_texture,
                 mesh.textures)
 
 

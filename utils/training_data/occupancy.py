@@ -14,7 +14,7 @@ from utils.rendering.rasterizer import rasterize_both_sides
 DIRECTIONS = 66  # spread evenly over the sphere; opposite ones share a picture
 DEPTH_SIZE = 384  # pixels per edge of the depth pictures
 DEPTH_EXTENT = 1.75  # they cover [-1.75, 1.75]: half the diagonal of a cube of edge 2 is 1.73
-SHEET_THICKNESS = 0.012  # a face that is free at both sides encloses nothing: it is given this thickness
+THIN_SURFACE_THICKNESS = 0.012  # a face that is free at both sides encloses nothing: it is given this thickness
 OFF_SURFACE = 2e-3  # lengths from a surface sample at which each side of it is tried
 TANGENT_REACH = 0.03  # lengths within which the distance to a sample's tangent plane stands for that to the surface
 
@@ -25,7 +25,7 @@ class OuterSurface:
 
     points, normals: (K, 3) float; normals point to the free side.
     sheet: (K,) bool, free at both sides.
-    pictures: list of (basis (3, 3), depth (H, H)) from `depth_pictures`.
+    pictures: list of (basis (3, 3), depth (H, H)) from `directional_depth_maps`.
     """
 
     points: np.ndarray
@@ -34,11 +34,11 @@ class OuterSurface:
     pictures: list
 
 
-def depth_pictures(vertices, faces):
+def directional_depth_maps(vertices, faces):
     """Depths of the outermost surface seen from DIRECTIONS directions.
 
     Args:
-        vertices: (V, 3) float in the normalised frame; faces: (F, 3) int.
+        vertices: (V, 3) float in the normalized frame; faces: (F, 3) int.
     Returns:
         list of basis (3, 3) (rows: image right, up, towards the camera) and depth (H, H) float32, larger is nearer.
     """
@@ -55,7 +55,7 @@ def depth_pictures(vertices, faces):
     return pictures
 
 
-def free_directions(points, pictures):
+def visible_directions(points, pictures):
     """Which directions leave the object from each point: points (K, 3) -> (K, DIRECTIONS) bool."""
     free = np.empty((len(points), len(pictures)), bool)
     scale = DEPTH_SIZE / (2 * DEPTH_EXTENT)
@@ -74,25 +74,25 @@ def outer_surface(mesh, count, rng):
     """Sample the part of a mesh's surface that some direction sees.
 
     Args:
-        mesh: utils.mesh.mesh.Mesh in the normalised frame.
+        mesh: utils.mesh.mesh.Mesh in the normalized frame.
         count: samples drawn by area; those inside the object are dropped.
         rng: np.random.Generator.
     Returns:
         OuterSurface.
     """
-    pictures = depth_pictures(mesh.vertices, mesh.faces)
+    pictures = directional_depth_maps(mesh.vertices, mesh.faces)
     points, normals, _ = sample_surface(mesh, count, rng)
     points, normals = points.astype(np.float64), normals.astype(np.float64)
     cosine = normals @ np.stack([basis[2] for basis, _ in pictures]).T
-    front = (free_directions(points + OFF_SURFACE * normals, pictures) & (cosine > 0.1)).any(axis=1)
-    back = (free_directions(points - OFF_SURFACE * normals, pictures) & (cosine < -0.1)).any(axis=1)
+    front = (visible_directions(points + OFF_SURFACE * normals, pictures) & (cosine > 0.1)).any(axis=1)
+    back = (visible_directions(points - OFF_SURFACE * normals, pictures) & (cosine < -0.1)).any(axis=1)
     seen = front | back
     normals[back & ~front] *= -1
     return OuterSurface(points[seen], normals[seen], (front & back)[seen], pictures)
 
 
 def signed_distances(points, surface):
-    """Signed distance to the outer surface, positive in solid matter; a sheet counts as SHEET_THICKNESS thick.
+    """Signed distance to the outer surface, positive in solid matter; a sheet counts as THIN_SURFACE_THICKNESS thick.
 
     Args:
         points: (K, 3) float.
@@ -105,6 +105,6 @@ def signed_distances(points, surface):
     distance, index = cKDTree(surface.points).query(points)
     above = np.abs(np.einsum("kj,kj->k", points - surface.points[index], surface.normals[index]))
     distance = np.where(distance < TANGENT_REACH, above, distance)
-    solid = ~free_directions(points, surface.pictures).any(axis=1)
+    solid = ~visible_directions(points, surface.pictures).any(axis=1)
     signed = np.where(solid, distance, -distance)
-    return np.where(surface.sheet[index] & ~solid, SHEET_THICKNESS / 2 - distance, signed).astype(np.float32)
+    return np.where(surface.sheet[index] & ~solid, THIN_SURFACE_THICKNESS / 2 - distance, signed).astype(np.float32)

@@ -9,7 +9,7 @@ import numpy as np
 LEATHER_KINDS = ("ankle_boot", "tall_boot", "loafer", "flat", "pump", "sandal")
 LEATHERS = np.array([(28, 26, 27), (58, 36, 26), (98, 58, 34), (145, 88, 48), (182, 132, 84), (214, 186, 150),
                      (110, 28, 34), (40, 48, 66), (120, 112, 100), (236, 228, 214), (92, 94, 62)]) / 255
-COLOURS = np.array([(242, 242, 240), (226, 222, 212), (34, 34, 37), (92, 95, 100), (168, 170, 172), (30, 44, 84),
+COLORS = np.array([(242, 242, 240), (226, 222, 212), (34, 34, 37), (92, 95, 100), (168, 170, 172), (30, 44, 84),
                     (38, 92, 178), (86, 164, 220), (186, 32, 38), (232, 92, 52), (246, 186, 42), (42, 122, 76),
                     (150, 204, 120), (92, 52, 132), (232, 138, 172), (206, 44, 116), (36, 150, 152), (196, 166, 128),
                     (120, 82, 56), (202, 232, 60)]) / 255
@@ -44,9 +44,9 @@ def paint(form, spans, size, rng):
         "insole": _paint_insole(form, *_cap_texels("insole", size), palette, rng),
     }
     image = np.empty((size, size, 3))
-    for name, colours in painted.items():
+    for name, colors in painted.items():
         rows, columns = _pixel_box(name, size)
-        image[size - 1 - rows[:, None], columns] = colours
+        image[size - 1 - rows[:, None], columns] = colors
     return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
 
 
@@ -86,7 +86,7 @@ def _texels(form, name, heights, rings, size):
     j = np.clip(np.searchsorted(angles, theta) - 1, 0, len(form.theta) - 1)
     g = ((theta - angles[j]) / (angles[j + 1] - angles[j]))[:, None]
     x, y, z = np.moveaxis(points[:, j] * (1 - g) + points[:, (j + 1) % len(form.theta)] * g, 2, 0)
-    x = x - form.centre(z)
+    x = x - form.center(z)
     return SimpleNamespace(x=x, y=y, z=z, up=y - form.footbed(z), d=np.abs(x), s=s[:, None] + 0 * x,
                            phi=np.abs(theta - np.pi) + 0 * x)
 
@@ -98,7 +98,7 @@ def _pixel_box(name, size):
 
 
 def _pixel_shares(pixels, size, low, high):
-    """Inverse of `region_uv` at pixel centres, kept in [0, 1] so that the margin repeats the border."""
+    """Inverse of `region_uv` at pixel centers, kept in [0, 1] so that the margin repeats the border."""
     margin = REGION_MARGIN_PX / size
     return np.clip(((pixels + .5) / size - low - margin) / (high - low - 2 * margin), 0, 1)
 
@@ -119,14 +119,14 @@ def _band(x, low, high, soft=.006):
     return np.clip((x - low) / soft + .5, 0, 1) * np.clip((high - x) / soft + .5, 0, 1)
 
 
-def _blend(image, mask, colour):
-    """Paint `colour` (3,) or (h, w, 3) over image (h, w, 3), in place, where mask (h, w) is 1."""
-    image += mask[..., None] * (colour - image)
+def _blend(image, mask, color):
+    """Paint `color` (3,) or (h, w, 3) over image (h, w, 3), in place, where mask (h, w) is 1."""
+    image += mask[..., None] * (color - image)
 
 
-def _flat(like, colour):
-    """One colour for every texel of an array: (h, w) gives (h, w, 3)."""
-    return np.broadcast_to(colour, like.shape + (3,)).copy()
+def _flat(like, color):
+    """One color for every texel of an array: (h, w) gives (h, w, 3)."""
+    return np.broadcast_to(color, like.shape + (3,)).copy()
 
 
 def _pattern(p, rng):
@@ -146,38 +146,38 @@ def _pattern(p, rng):
     return smooth_step(np.sin(.7 * f * p.z + .5 * f * p.y), .2, .5)  # slanting stripes
 
 
-def _panel(image, mask, edge, palette, colour):
-    """A sewn-on panel: its colour, and a darker line along its edge (`edge` (h, w): distance from it)."""
-    _blend(image, mask, colour)
+def _panel(image, mask, edge, palette, color):
+    """A sewn-on panel: its color, and a darker line along its edge (`edge` (h, w): distance from it)."""
+    _blend(image, mask, color)
     _blend(image, .75 * _band(edge, -.004, .004), palette.stitch)
 
 
 # -------------------------------------------------------------------------------------------------------- parts
 
 def _draw_palette(form, rng):
-    """Colours by part, each (3,) sRGB in [0, 1]."""
+    """Colors by part, each (3,) sRGB in [0, 1]."""
     def pick(table, last=None):
-        colour = table[rng.integers(len(table) if last is None else last)]
-        return np.clip(colour + rng.normal(0, .025, 3), .03, .97)
+        color = table[rng.integers(len(table) if last is None else last)]
+        return np.clip(color + rng.normal(0, .025, 3), .03, .97)
 
     def apart(table, *others, last=None):  # the draw farthest from the others of a few: parts must be told apart
         draws = [pick(table, last) for _ in range(4)]
-        return max(draws, key=lambda colour: min(np.abs(colour - other).sum() for other in others))
+        return max(draws, key=lambda color: min(np.abs(color - other).sum() for other in others))
 
     leather = form.kind in LEATHER_KINDS and rng.random() < .75
-    table = LEATHERS if leather else COLOURS
+    table = LEATHERS if leather else COLORS
     upper = pick(table)
     second = apart(table, upper) if rng.random() < .65 else np.clip(upper * rng.uniform(.6, .85), 0, 1)
     dark_sole = leather and rng.random() < .8
-    sole = pick(LEATHERS, 4) if dark_sole else (pick(COLOURS, 2) if rng.random() < .6 else pick(COLOURS))
+    sole = pick(LEATHERS, 4) if dark_sole else (pick(COLORS, 2) if rng.random() < .6 else pick(COLORS))
     return SimpleNamespace(
-        upper=upper, second=second, accent=apart(COLOURS, upper, second), sole=sole,
-        outsole=apart(COLOURS, sole, last=5) if rng.random() < .5 else sole * .75,
-        tread=pick(COLOURS) if rng.random() < .3 else np.clip(sole * rng.uniform(.5, .9), .08, 1),
+        upper=upper, second=second, accent=apart(COLORS, upper, second), sole=sole,
+        outsole=apart(COLORS, sole, last=5) if rng.random() < .5 else sole * .75,
+        tread=pick(COLORS) if rng.random() < .3 else np.clip(sole * rng.uniform(.5, .9), .08, 1),
         cap=[upper, second, np.array([.93, .93, .9])][rng.integers(3)],
-        lace=apart(COLOURS, second, last=6), stitch=np.clip(upper * (.6 if upper.mean() > .3 else 2.2) + .03, 0, .9),
-        lining=np.clip(apart(COLOURS, upper) * rng.uniform(.45, .8), .05, .9),
-        insole=np.clip(pick(np.concatenate([LEATHERS[3:6], COLOURS])) * rng.uniform(.6, .9), .05, .9))
+        lace=apart(COLORS, second, last=6), stitch=np.clip(upper * (.6 if upper.mean() > .3 else 2.2) + .03, 0, .9),
+        lining=np.clip(apart(COLORS, upper) * rng.uniform(.45, .8), .05, .9),
+        insole=np.clip(pick(np.concatenate([LEATHERS[3:6], COLORS])) * rng.uniform(.6, .9), .05, .9))
 
 
 def _paint_upper(form, p, palette, rng):
@@ -218,25 +218,25 @@ def _sporty(form, p, image, palette, rng):
     _laces(form, p, image, palette, rng)
 
 
-def _side_mark(p, image, colour, rng):
+def _side_mark(p, image, color, rng):
     """Bars, a swoosh, a wave, a band or a disc on both sides."""
     style, slant = rng.integers(6), rng.uniform(.3, 1.1)
     along = p.z + slant * p.up
     side = _band(p.d, .05, 9) * _band(p.phi, .5, 2.4, .05)
     if style <= 1:
         for start in rng.uniform(.4, .5) + np.arange(rng.integers(2, 5)) * .065:
-            _blend(image, side * _band(along, start, start + .032) * _band(p.up, .03, .17), colour)
+            _blend(image, side * _band(along, start, start + .032) * _band(p.up, .03, .17), color)
     elif style == 2:
         t = (p.z - .2) / .5
         middle = .06 + .13 * (1 - t) ** 2
-        _blend(image, side * _band(p.up, middle - .028 * t, middle + .03 * t) * _band(t, 0, 1.1), colour)
+        _blend(image, side * _band(p.up, middle - .028 * t, middle + .03 * t) * _band(t, 0, 1.1), color)
     elif style == 3:
         middle = .1 + .025 * np.sin(rng.uniform(20, 32) * p.z)
-        _blend(image, side * _band(p.up, middle - .014, middle + .014) * _band(p.z, .15, .75), colour)
+        _blend(image, side * _band(p.up, middle - .014, middle + .014) * _band(p.z, .15, .75), color)
     elif style == 4:
-        _blend(image, side * _band(p.up, .08, .125) * _band(p.z, .1, .68), colour)
+        _blend(image, side * _band(p.up, .08, .125) * _band(p.z, .1, .68), color)
     else:
-        _blend(image, side * _band(np.hypot(p.z - .3, p.up - .12), 0, .045), colour)
+        _blend(image, side * _band(np.hypot(p.z - .3, p.up - .12), 0, .045), color)
 
 
 def _laces(form, p, image, palette, rng):
@@ -353,7 +353,7 @@ def _paint_lining(p, palette):
 def _paint_insole(form, z, x, palette, rng):
     """The footbed: a logo under the heel, darker to the edges and towards the toe."""
     image = _flat(z, palette.insole)
-    x = x - form.centre(z)
+    x = x - form.center(z)
     logo = rng.integers(3)
     if logo:
         reach = np.hypot((z - .2) / 1.5, x) if logo == 1 else np.maximum(np.abs(z - .2) / 2, np.abs(x))
@@ -371,7 +371,7 @@ def _paint_tread(form, z, x, palette, rng):
             np.sin(f * np.hypot(z - .72, x)), np.sin(f * z))[style]
     smooth = .35 if form.kind in ("pump", "flat", "loafer") else 1.
     _blend(image, smooth * smooth_step(wave, .2, .6), palette.tread * .55 + .02)
-    x = x - form.centre(z)
+    x = x - form.center(z)
     if rng.random() < .6:
         _blend(image, _band(z, .3, .5) * _band(np.abs(x), -1, .07), [palette.accent, palette.sole][rng.integers(2)])
     if rng.random() < .4:

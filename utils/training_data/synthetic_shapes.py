@@ -5,7 +5,7 @@ two, so that ball, cylinder, box and cone are points of one family. Some are hol
 """
 import numpy as np
 
-from utils.mesh.mesh import colored_mesh, normalise
+from utils.mesh.mesh import colored_mesh, normalize
 
 RINGS, SPOKES = 40, 64  # of the outer wall
 HOLLOW_SHARE = 0.35  # of all shapes
@@ -18,7 +18,7 @@ def synthetic_shape(rng):
     Args:
         rng: np.random.Generator; equal states give equal shapes.
     Returns:
-        utils.mesh.mesh.Mesh, closed, normalised, coloured at its vertices.
+        utils.mesh.mesh.Mesh, closed, normalized, colored at its vertices.
     """
     height = np.sin(np.linspace(-np.pi / 2, np.pi / 2, RINGS))  # close rings at both ends, where profiles turn
     radius = superellipse(height, rng.choice([2.0, rng.uniform(1.3, 4), rng.uniform(6, 30)], p=[0.3, 0.3, 0.4]))
@@ -45,7 +45,7 @@ def synthetic_shape(rng):
         vertices = vertices[:, order] * signs
         if np.linalg.det(np.eye(3)[order]) * signs.prod() < 0:  # mirrored: faces would look inwards
             faces = faces[:, ::-1]
-    return colored_mesh(normalise(vertices, faces), faces, colors.clip(0, 1).astype(np.float32))
+    return colored_mesh(normalize(vertices, faces), faces, colors.clip(0, 1).astype(np.float32))
 
 
 def superellipse(position, power):
@@ -54,7 +54,7 @@ def superellipse(position, power):
 
 
 def outline(angle, power):
-    """Distance from the centre at each angle (radians) of the superellipse |x|^power + |y|^power = 1."""
+    """Distance from the center at each angle (radians) of the superellipse |x|^power + |y|^power = 1."""
     return (np.abs(np.cos(angle)) ** power + np.abs(np.sin(angle)) ** power) ** (-1 / power)
 
 
@@ -87,7 +87,7 @@ def _loft(rings, section, angle):
 
 
 def _paint(rng, height, angle):
-    """(R, S, 3) colours: one, or bands along the axis, or sectors about it."""
+    """(R, S, 3) colors: one, or bands along the axis, or sectors about it."""
     palette, kind = rng.uniform(0.05, 0.95, (4, 3)), rng.random()
     along = np.searchsorted(np.sort(rng.uniform(-1, 1, 3)), height)[:, None]
     about = np.searchsorted(np.sort(rng.uniform(0, 2 * np.pi, 3)), angle)[None]

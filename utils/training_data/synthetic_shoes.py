@@ -2,9 +2,9 @@
 
 A shoe is one closed surface. Rings of vertices are stacked from the edge of the tread up the sole, lofted over the
 upper to the collar, folded over the rim and led down the inside to the insole; two flat caps close the ends. So a
-point is (row along that path, angle around the foot), which is also how the texture is laid out; shoe_colours.py
+point is (row along that path, angle around the foot), which is also how the texture is laid out; shoe_colors.py
 paints it.
-Before normalising, z runs from 0 (heel) to 1 (toe), y = 0 is the ground and x the width, all in shoe lengths.
+Before normalizing, z runs from 0 (heel) to 1 (toe), y = 0 is the ground and x the width, all in shoe lengths.
 
     python -m utils.training_data.synthetic_shoes --count 11 --first_seed 16 --output data/sample
     python -m utils.training_data.synthetic_shoes --count 1 --first_seed 900002 --output data/examples --views_only
@@ -68,7 +68,7 @@ LINING_HEIGHTS = np.linspace(0, 1, LOFT_ROWS)  # from the rim down
 
 
 class Shoe(NamedTuple):
-    """A closed textured shoe in the normalised frame, toe towards +z.
+    """A closed textured shoe in the normalized frame, toe towards +z.
 
     vertices (V, 3) float32; faces (F, 3) int64; uvs (T, 2) float32 in [0, 1], (0, 0) lower left; face_uvs (F, 3)
     int64 indices into uvs; texture (H, W, 3) uint8 sRGB; kind: one of KINDS.
@@ -94,7 +94,7 @@ def make_shoe(seed, texture_size=256, kind=None):
     Raises:
         UserError: a value is out of range or not a kind.
     """
-    from utils.mesh.mesh import normalise
+    from utils.mesh.mesh import normalize
 
     if seed < 0 or texture_size < 64:
         raise UserError(f"seed {seed}, texture size {texture_size}: need a seed >= 0 and at least 64 pixels")
@@ -110,7 +110,7 @@ def make_shoe(seed, texture_size=256, kind=None):
     texture = paint(form, spans, texture_size, rng)
     if form.mirror:  # the other foot
         vertices, faces, face_uvs = vertices * (-1, 1, 1), faces[:, ::-1], face_uvs[:, ::-1]
-    return Shoe(normalise(vertices).astype(np.float32), np.ascontiguousarray(faces), uvs.astype(np.float32),
+    return Shoe(normalize(vertices).astype(np.float32), np.ascontiguousarray(faces), uvs.astype(np.float32),
                 np.ascontiguousarray(face_uvs), texture, form.kind)
 
 
@@ -129,7 +129,7 @@ class Form(SimpleNamespace):
         toe = np.clip((t - 1 + self.toe_length) / self.toe_length, 0, 1)
         return body * np.sqrt(1 - heel ** 2) * (1 - toe ** self.power) ** (1 / self.power)
 
-    def centre(self, z):
+    def center(self, z):
         """x of the foot's middle line: bent, as left and right feet are."""
         return self.bend * (1.4 * (z - .4) ** 2 - .1)
 
@@ -229,7 +229,7 @@ def _sole_rings(form):
         if len(rings) < 3 and form.breast:  # taper the block towards a point under the heel
             shrink = np.where(t < form.breast, 1 - (1 - form.taper) * (1 - share) ** .6, 1)
             x, z = x * shrink, .105 + (z - .105) * shrink
-        rings.append(np.stack([x + form.centre(z), height, z], axis=1))
+        rings.append(np.stack([x + form.center(z), height, z], axis=1))
     return np.array(rings)
 
 
@@ -247,7 +247,7 @@ def _loft_rings(form):
         mean, sway = (back + front) / 2, (back - front) / 2
         height = (mean + side) / 2 + sway * np.cos(theta) + (mean - side) / 2 * np.cos(2 * theta)
         # High rings do not follow the slope of the sole.
-        return np.stack([x + form.centre(z), form.footbed(z + flat * .6 * (.25 - z)) + height, z], axis=1)
+        return np.stack([x + form.center(z), form.footbed(z + flat * .6 * (.25 - z)) + height, z], axis=1)
 
     opening = form.narrow * form.width
     toe_end = form.throat + .5 * (.95 - form.throat)
@@ -336,7 +336,7 @@ def _window_walls(corner, corner_uv, mirror_sum):
         corner, corner_uv: (rows, columns, 4) corners of the outer quads that were removed.
         mirror_sum: outer ring plus the inner ring that lies behind it.
     Returns:
-        quads and their uv indices, both (K, 4); a wall shows the colour of the outer edge.
+        quads and their uv indices, both (K, 4); a wall shows the color of the outer edge.
     """
     walls, wall_uvs = [], []
     for edge, (a, b) in ((np.s_[:, 0], (0, 1)), (np.s_[-1, :], (1, 2)), (np.s_[:, -1], (2, 3)), (np.s_[0, :], (3, 0))):
@@ -413,12 +413,12 @@ def _write_views(shoe, paths, size):
     """Draw the six views to paths {view: .png}."""
     from PIL import Image
 
-    from utils.io.files import replacing
+    from utils.io.files import atomic_write
     from utils.mesh.mesh import textured_mesh
     from utils.rendering.rasterizer import render_views
 
     for view, picture in render_views(textured_mesh(*shoe[:5]), size).items():
-        with replacing(paths[view]) as temporary:
+        with atomic_write(paths[view]) as temporary:
             Image.fromarray(picture).save(temporary, optimize=True)
 
 

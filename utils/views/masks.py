@@ -5,12 +5,12 @@ import numpy as np
 
 from config import UserError
 
-PLAIN_SHARE = 0.85  # of the border's pixels must have its colour, else the background is not plain
-SAME_COLOR = 4  # of 255: how far a hole's median colour may be from the border's, beside the border's own spread
+PLAIN_SHARE = 0.85  # of the border's pixels must have its color, else the background is not plain
+SAME_COLOR = 4  # of 255: how far a hole's median color may be from the border's, beside the border's own spread
 SMALLEST_HOLE = 0.0005  # share of the object's area
 SEEN_THROUGH = 0.8  # share of a hole that must be open in the opposite view too
 MIXING_REACH = 4  # pixels from an outline to the nearest pixel that is all object
-LEAST_CONTRAST = 25  # of 255: colour difference from the background below which mixing cannot be told
+LEAST_CONTRAST = 25  # of 255: color difference from the background below which mixing cannot be told
 ASPECT_TOLERANCE = 0.02  # by which a mask's width / height may differ from its picture's
 
 
@@ -19,9 +19,9 @@ class BorderMask:
     """The object in front of a plain background.
 
     mask: (H, W) bool, the object with all holes filled.
-    holes: (H, W) int32, numbers the regions inside the object that have exactly the background's colour; 0 elsewhere.
-    plain: float in [0, 1], share of the border that has the background's colour.
-    color: (3,) int16, the background's colour; None for a given mask.
+    holes: (H, W) int32, numbers the regions inside the object that have exactly the background's color; 0 elsewhere.
+    plain: float in [0, 1], share of the border that has the background's color.
+    color: (3,) int16, the background's color; None for a given mask.
     """
 
     mask: np.ndarray
@@ -33,7 +33,7 @@ class BorderMask:
 def mask_from_border(rgb):
     """The object in a picture with a plain background.
 
-    Background is what has the border's median colour and is connected to the border, so white parts inside the
+    Background is what has the border's median color and is connected to the border, so white parts inside the
     object stay. Regions inside that look like background are listed as possible holes: `open_holes` decides.
 
     Args:
@@ -66,7 +66,7 @@ def mask_from_border(rgb):
 
 
 def _holes_like(color, tolerance, rgb, labels, smallest):
-    """`labels` without the regions that are small, or whose median colour is not that of the background."""
+    """`labels` without the regions that are small, or whose median color is not that of the background."""
     from scipy import ndimage
 
     sizes = np.bincount(labels.ravel())
@@ -110,18 +110,18 @@ def open_holes(view, other, axis):
 
 
 def soft_edges(rgb, mask, background):
-    """Coverage of the pixels along an outline, which mix object and background, and their colour without the latter.
+    """Coverage of the pixels along an outline, which mix object and background, and their color without the latter.
 
-    A mixed pixel lies on the line between the background's colour and that of the nearest pixel well inside the object:
+    A mixed pixel lies on the line between the background's color and that of the nearest pixel well inside the object:
     its place on it is its coverage (the compositing equation, Porter and Duff 1984). A hard mask takes all of them for
     the object, which makes it wider by most of a pixel at each side.
 
     Args:
         rgb: (H, W, 3) uint8.
         mask: (H, W) bool, holds every pixel that the object touches.
-        background: (3,) colour of the background.
+        background: (3,) color of the background.
     Returns:
-        rgb: (H, W, 3) uint8, mixed pixels in the object's colour; mask: (H, W) uint8.
+        rgb: (H, W, 3) uint8, mixed pixels in the object's color; mask: (H, W) uint8.
     """
     from scipy import ndimage
 

@@ -13,9 +13,9 @@ import numpy as np
 from config import IMAGE_EXTENSIONS, VIEW_NAMES, UserError
 from utils.rendering.cameras import OPPOSITE_VIEWS, VIEW_EXTENT
 from utils.views.masks import PLAIN_SHARE, fit_mask, holes_of, mask_from_border, open_holes, soft_edges
-from utils.views.view_consistency import UNLIKE, VIEW_AXES, agreement_note, common_scale, mask_boxes  # noqa: F401 (UNLIKE)
+from utils.views.view_consistency import UNLIKE, VIEW_AXES, common_scale, consistency_note, mask_boxes  # noqa: F401 (UNLIKE)
 
-OTHER_PICTURES = (".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic")  # pictures that are named, but not accepted
+OTHER_IMAGES = (".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic")  # pictures that are named, but not accepted
 FRAME_TOLERANCE = 0.02  # share of a picture's edge by which a box may miss the frame and still count as framed
 FRAMED = "pictures were cut to the object"  # how notes begin to say so
 
@@ -55,7 +55,7 @@ def read_six_views(folder_or_files, size=None, object_id=None, masks=None, remov
     """Read the six pictures of one object, upright, masked, over white and square.
 
     A picture's mask is the file given in `masks`, else its alpha where it has any, else what `remove_background` says,
-    else all but what is connected to the border and has its colour, and holes seen from both sides.
+    else all but what is connected to the border and has its color, and holes seen from both sides.
     A picture that is not square is padded with white at both sides.
 
     Args:
@@ -95,7 +95,7 @@ def _read_squares(paths, size, masks, remove_background):
     """Six pairs of (E, E, 3) uint8 picture over white and (E, E) uint8 mask, E its longer edge; and a note or None."""
     pictures, found, busy = [], {}, []
     for view, path in zip(VIEW_NAMES, paths):
-        rgb, alpha = _open_picture(path, f"{view} picture", size)
+        rgb, alpha = _open_image(path, f"{view} picture", size)
         if masks:
             alpha = _read_mask(masks[view], view, rgb.shape[:2])
         elif alpha is None and remove_background:
@@ -106,7 +106,7 @@ def _read_squares(paths, size, masks, remove_background):
             found[view] = mask_from_border(rgb)
             if not found[view].mask.any():
                 raise UserError(f"{path}: the {view} view is empty: nothing differs from the background at its border; "
-                                "use a plain background of another colour, or a PNG with a transparent one")
+                                "use a plain background of another color, or a PNG with a transparent one")
             busy += [view] * (found[view].plain < PLAIN_SHARE)
         elif not alpha.any():
             raise UserError(f"{path}: the {view} view is empty: the picture is fully transparent")
@@ -143,11 +143,11 @@ def _square_over_white(rgb, mask):
 
 def _read_mask(path, view, size):
     """A mask file at its picture's size (height, width): its alpha if it has any, else its brightness."""
-    rgb, alpha = _open_picture(path, f"mask of the {view} view", None)
+    rgb, alpha = _open_image(path, f"mask of the {view} view", None)
     return fit_mask(rgb.max(axis=2) if alpha is None else alpha, size, path, view)
 
 
-def _open_picture(path, what, size):
+def _open_image(path, what, size):
     """Decode a picture: (H, W, 3) uint8 sRGB, and (H, W) uint8 alpha or None if it has none that says anything."""
     from PIL import Image
 
@@ -176,9 +176,9 @@ def _decode(path, size):
         if most:
             image.draft(image.mode, most)  # JPEG: decoded at 1/2, 1/4 or 1/8
         image = ImageOps.exif_transpose(image)
-        if image.mode.startswith("I"):  # 16-bit greyscale, which Pillow would clip rather than scale
-            grey = np.asarray(image, np.float32) / 65535
-            image = Image.fromarray(np.round(grey.clip(0, 1) * 255).astype(np.uint8))
+        if image.mode.startswith("I"):  # 16-bit grayscale, which Pillow would clip rather than scale
+            gray = np.asarray(image, np.float32) / 65535
+            image = Image.fromarray(np.round(gray.clip(0, 1) * 255).astype(np.uint8))
         alpha = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
         image = image.convert("RGBA" if alpha else "RGB")
         if most:
@@ -189,7 +189,7 @@ def _decode(path, size):
 def _resize(picture, edge):
     """Antialiased resize of a square (E, E) or (E, E, 3) uint8 picture.
 
-    Colours are already over white, which equals resizing them premultiplied by alpha: nothing bleeds at outlines.
+    Colors are already over white, which equals resizing them premultiplied by alpha: nothing bleeds at outlines.
     """
     from PIL import Image
 
@@ -212,7 +212,7 @@ def _check_files(files, object_id):
 
 def _files_of_one_object(folder, object_id):
     """The object's name and {view: path}, from a folder of one object or (by object_id) of several."""
-    groups, strays = match_pictures(folder)
+    groups, strays = match_images(folder)
     chosen = object_id if object_id in groups else "" if "" in groups else None
     if chosen is None and object_id is None and len(groups) == 1:
         chosen = next(iter(groups))
@@ -254,11 +254,11 @@ def read_framed_views(folder_or_files, size, object_id=None, masks=None, remove_
         larger = _stack(name, paths, squares, max(1024, 2 * size))
         if not is_framed(larger):  # thin tips may fade at `size`, and with them the box
             views, note = frame_views(larger, size)
-    return views, "; ".join(filter(None, [note, agreement_note(views.images, views.masks), busy])) or None
+    return views, "; ".join(filter(None, [note, consistency_note(views.images, views.masks), busy])) or None
 
 
 def is_framed(views):
-    """Whether every view shows the object's box centred and its longest edge spans 2 / 2.2 of the picture."""
+    """Whether every view shows the object's box centerd and its longest edge spans 2 / 2.2 of the picture."""
     size = views.masks.shape[1]
     centers, extents = mask_boxes(views.masks)
     edges = np.array([np.median(extents[VIEW_AXES == axis]) for axis in range(3)])
@@ -268,7 +268,7 @@ def is_framed(views):
 
 
 def frame_views(views, size=None):
-    """Bring a user's own pictures into the frame: box centred, one common scale, longest edge 2 of 2.2.
+    """Bring a user's own pictures into the frame: box centerd, one common scale, longest edge 2 of 2.2.
 
     Each picture has a scale of its own, which follows from the boxes of the six masks (`common_scale`).
 
@@ -283,7 +283,7 @@ def frame_views(views, size=None):
         return (views if size in (None, views.masks.shape[1]) else _cut_views(views, None, size)), None
     centers, extents = mask_boxes(views.masks)
     scales, edges, _ = common_scale(extents)
-    half = VIEW_EXTENT * scales[:, None]  # pixels from a window's centre to its side
+    half = VIEW_EXTENT * scales[:, None]  # pixels from a window's center to its side
     windows = np.concatenate([centers - half, centers + half], axis=1)
     note = f"{FRAMED} and brought to one scale (its box measures {' x '.join(f'{edge:.2f}' for edge in edges)})"
     return _cut_views(views, windows, size or views.masks.shape[1]), note
@@ -310,7 +310,7 @@ def _cut_views(views, windows, size):
 # ---- Names of files -------------------------------------------------------------------------------------------
 
 
-def match_pictures(folder):
+def match_images(folder):
     """Sort a folder's pictures by name.
 
     Returns:
@@ -322,11 +322,11 @@ def match_pictures(folder):
     groups, strays = {}, []
     for path in sorted(folder.iterdir()):
         extension = path.suffix.lower()
-        if path.name.startswith(".") or extension not in IMAGE_EXTENSIONS + OTHER_PICTURES or not path.is_file():
+        if path.name.startswith(".") or extension not in IMAGE_EXTENSIONS + OTHER_IMAGES or not path.is_file():
             continue
         object_id, _, word = path.stem.rpartition("_")  # ids may hold underscores themselves
         view = word.lower()
-        if extension in OTHER_PICTURES:
+        if extension in OTHER_IMAGES:
             strays.append((object_id, f"{path.name}: save it as PNG or JPEG"))
         elif view in VIEW_NAMES:
             groups.setdefault(object_id, {}).setdefault(view, []).append(path)
@@ -349,8 +349,8 @@ def find_masks(folder, object_id, alone):
         UserError: the folder is absent, or a view has no mask or two; the line names it.
     """
     folder = Path(folder)
-    groups, _ = match_pictures(folder)
-    below = match_pictures(folder / object_id)[0] if object_id and (folder / object_id).is_dir() else {}
+    groups, _ = match_images(folder)
+    below = match_images(folder / object_id)[0] if object_id and (folder / object_id).is_dir() else {}
     files = groups.get(object_id) or below.get("") or below.get(object_id) or (groups.get("", {}) if alone else {})
     missing = [view for view in VIEW_NAMES if view not in files]
     if missing:
