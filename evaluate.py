@@ -38,7 +38,7 @@ def parse_options(argv):
     parser.add_argument("--seed", type=int, help="of the split (default: as the checkpoint was trained)")
     parser.add_argument("--validation_fraction", type=float, help="share held out (default: as for --seed)")
     parser.add_argument("--samples", type=int, default=20000, help="points on either surface (default 20000)")
-    parser.add_argument("--padded_image_size", type=int, default=256, help="pixels of the judging pictures (default 256)")
+    parser.add_argument("--picture_size", type=int, default=256, help="pixels of the judging images (default 256)")
     parser.add_argument("--sheet_rows", type=int, default=12, help="worst objects on the contact sheet (default 12)")
     parser.add_argument("--grid", type=int, default=128, help="cells along the longest edge for a field (default 128)")
     parser.add_argument("--faces", type=int, default=20000, help="most faces of a field's mesh (default 20000)")
@@ -46,9 +46,9 @@ def parse_options(argv):
     parser.add_argument("--folds", type=int, default=0, help="train this many times, each on all but one part")
     parser.add_argument("--learning_curve", action="store_true", help="train on 10, 30 and 100 %% of the objects")
     parser.add_argument("--device", default="auto", help="auto (cuda, then mps, then cpu), cuda, cuda:N, mps or cpu")
-    parser.add_argument("--cache_dir", default=str(ROOT / "data" / "cache"), help="small copies of pictures, UV atlas")
+    parser.add_argument("--cache_dir", default=str(ROOT / "data" / "cache"), help="small copies of images, UV atlas")
     options = parser.parse_args(argv)
-    for name, low, high in (("samples", 100, 1 << 22), ("padded_image_size", 32, 2048), ("sheet_rows", 0, 200),
+    for name, low, high in (("samples", 100, 1 << 22), ("picture_size", 32, 2048), ("sheet_rows", 0, 200),
                             ("grid", 16, 512), ("faces", 100, 10**7), ("seed", 0, 1 << 62),
                             ("validation_fraction", 0, 0.9), ("folds", 0, 1000)):
         value = getattr(options, name)
@@ -73,7 +73,7 @@ def parse_options(argv):
 
 
 def reconstructor(paths, device, options):
-    """Pictures to mesh by the checkpoints of `checkpoint_paths`.
+    """Images to mesh by the checkpoints of `checkpoint_paths`.
 
     Args:
         paths: geometry checkpoint, and texture checkpoint unless the first holds a field.
@@ -82,7 +82,7 @@ def reconstructor(paths, device, options):
     Returns:
         function of {view name: path} and an object's id that gives a utils.mesh.mesh.Mesh in the normalized frame.
     Raises:
-        UserError: a checkpoint is missing or wrong (here), or a picture is (from the function).
+        UserError: a checkpoint is missing or wrong (here), or an image is (from the function).
     """
     from inference import image_reader, load_reconstructor
     from utils.mesh.mesh import textured_mesh
@@ -117,7 +117,7 @@ def make_methods(learned, baselines, train_objects, cache_dir):
         learned: {name: function from `reconstructor`}.
         baselines: names from BASELINES; mean_color paints the first of `learned`.
         train_objects: list of load_data.ObjectFiles.
-        cache_dir: folder of small copies of the training pictures.
+        cache_dir: folder of small copies of the training images.
     Returns:
         {name: function of an ObjectFiles}, in the order in which they are to be run.
     """
@@ -179,7 +179,7 @@ def evaluate_objects(objects, methods, options, rows, sheet):
     perceptual, left_out = lpips_distance(), 0
     for files in tqdm(objects, desc="judging", unit="object", leave=False, disable=None):
         try:
-            truth = make_ground_truth(true_mesh(files), options.samples, options.padded_image_size)
+            truth = make_ground_truth(true_mesh(files), options.samples, options.picture_size)
         except UserError as error:
             print(f"left out: {error}")
             left_out += 1
@@ -218,7 +218,7 @@ def _keep_worst(sheet, files, shown, scores, drawn, truth, count):
     label = (f"{files.id}   {shown}: F@0.02 {score:.3f}, F@0.1 {scores['f_0.1']:.3f}, cd_l1 {scores['cd_l1']:.4f}, "
              f"PSNR novel {scores['psnr_novel']:.1f}")
     inputs = read_framed_views(files.images, 2 * TILE, files.id)[0].images
-    sheet.append((score, sheet_row(label, inputs, drawn[shown], drawn.get("hull"), truth.pictures["novel"])))
+    sheet.append((score, sheet_row(label, inputs, drawn[shown], drawn.get("hull"), truth.images["novel"])))
     sheet.sort(key=lambda entry: entry[0])
     del sheet[count:]
 
@@ -258,7 +258,7 @@ def protocol_lines(options, count, what, checkpoints):
         f"surfaces: {options.samples} samples on either by area, seeded; a sample counts if one of the 26 directions "
         "to a grid cell's neighbors leaves the object unobstructed; cd_l1 is half the sum of both mean nearest "
         f"distances; F-scores at {thresholds}",
-        f"pictures: unlit, {options.padded_image_size} px; novel: 8 oblique cameras (azimuth 22.5 + 45 i, elevation +30 and "
+        f"images: unlit, {options.picture_size} px; novel: 8 oblique cameras (azimuth 22.5 + 45 i, elevation +30 and "
         "-20 in turn); input: the six views; PSNR in dB over the union of both silhouettes, over white",
         "95 %: bootstrap interval of the mean over objects, 2000 draws, seed 0",
     ] + [f"checkpoint: {path.relative_to(ROOT) if path.is_relative_to(ROOT) else path}, content {content_hash([path])}"
@@ -269,7 +269,7 @@ def protocol_lines(options, count, what, checkpoints):
 
 
 def data_folders(options):
-    """The folders of meshes and pictures that the options name, or the defaults of training."""
+    """The folders of meshes and images that the options name, or the defaults of training."""
     from load_data import resolve_data
 
     named = {name: getattr(options, name) for name in ("obj_dir", "images_dir") if getattr(options, name)}
@@ -354,11 +354,11 @@ def check_leaks(train_objects, held_out_objects, cache_dir):
         return [{name: values[name] for name in side if name in values} for side in sides]
 
     found = [("meshes", near_duplicates.SHAPE_DISTANCE, near_duplicates.similar_shapes(*split(points))),
-             ("pictures", near_duplicates.IMAGE_DISTANCE, near_duplicates.similar_images(*split(pictures)))]
+             ("images", near_duplicates.IMAGE_DISTANCE, near_duplicates.similar_images(*split(pictures)))]
     for what, threshold, pairs in found:
         print(f"{len(pairs)} pairs of held-out and training {what} nearer than {threshold} (" + (
             "cd_l1, over quarter turns and mirror images" if what == "meshes" else
-            f"color difference of {THUMBNAIL_SIZE // 4} px pictures, sRGB in [0, 1]") + ")")
+            f"color difference of {THUMBNAIL_SIZE // 4} px images, sRGB in [0, 1]") + ")")
         for distance, held_out, train in pairs:
             print(f"  {distance:.4f}  held out {held_out}  training {train}")
     return sum(len(pairs) for _, _, pairs in found)

@@ -1,4 +1,4 @@
-"""Six pictures in, a textured mesh out.
+"""Six images in, a textured mesh out.
 
     python inference.py                      # the shipped examples
     python inference.py my_views/            # one object (front.png ...) or many (<id>_front.png ...)
@@ -15,12 +15,12 @@ from typing import NamedTuple
 from config import EXAMPLES_DIR, PRETRAINED_DIR, OptionParser, UserError, run_script
 
 ROOT = Path(__file__).parent
-PREVIEW_SIZE = 256  # pixels per picture of the preview; what the field reads too, so pictures are read once
+PREVIEW_SIZE = 256  # pixels per image of the preview; what the field reads too, so images are read once
 GRID, FACES = 128, 20000  # of a field's mesh, unless asked otherwise
 SMOOTHING = 0.7  # grid steps; standard deviation of the Gaussian over a field
 KINDS = {"points": "geometry", "field": "field"}  # of the checkpoints of the two decoders
-LARGEST_IMAGE = 1024  # pixels; colors are taken from pictures of at most this size
-FIELD_SIZES = (PREVIEW_SIZE, None)  # of the pictures that a field reads: for its shape, and for its colors
+LARGEST_IMAGE = 1024  # pixels; colors are taken from images of at most this size
+FIELD_SIZES = (PREVIEW_SIZE, None)  # of the images that a field reads: for its shape, and for its colors
 TEXELS_AT_ONCE = 1 << 17  # bounds the memory of coloring, whatever the texture size
 
 
@@ -31,7 +31,7 @@ def parse_options(argv):
                              "default: the shipped examples")
     parser.add_argument("--output", default="output", help="folder for the results (default output)")
     parser.add_argument("--geometry", choices=["field", "points"], help="decoder; field: from the six named views; "
-                        "points: from pictures alone, in any order (default: what you trained, else field)")
+                        "points: from images alone, in any order (default: what you trained, else field)")
     parser.add_argument("--geometry_checkpoint", help="default: your own in checkpoints/, else the shipped one")
     parser.add_argument("--grid", type=int, help=f"field: cells along the longest edge (default {GRID})")
     parser.add_argument("--faces", type=int, help=f"field: most faces of the mesh (default {FACES})")
@@ -39,7 +39,7 @@ def parse_options(argv):
     outline = parser.add_mutually_exclusive_group()
     outline.add_argument("--mask_dir", metavar="DIR", help="your own masks, white or opaque on the object: "
                          "<id>_<view>.png, <id>/<view>.png, or <view>.png if there is one object")
-    outline.add_argument("--remove_background", action="store_true", help="find the object in pictures without "
+    outline.add_argument("--remove_background", action="store_true", help="find the object in images without "
                          "transparency by rembg, an optional package (default: background is plain at the border)")
     parser.add_argument("--device", default="auto", help="auto (cuda, then mps, then cpu), cuda, cuda:N, mps or cpu")
     parser.add_argument("--texture_size", type=int, default=1024, help="texels per edge of the texture (default 1024)")
@@ -64,24 +64,24 @@ class TexturedShape(NamedTuple):
     """A mesh as it is written.
 
     vertices (N, 3) float in the normalized frame; faces (F, 3) int; uvs (T, 2) float32 in [0, 1]; face_uvs (F, 3) int,
-    indices into uvs; picture (H, W, 3) uint8.
+    indices into uvs; image (H, W, 3) uint8.
     """
 
     vertices: object
     faces: object
     uvs: object
     face_uvs: object
-    picture: object
+    texture: object
 
 
 def load_reconstructor(geometry_checkpoint, texture_checkpoint, device, *, texture_size=1024, grid=GRID, num_faces=FACES,
                        cache_dir=None):
-    """Everything between pictures and mesh as one function, for whichever decoder the geometry checkpoint holds.
+    """Everything between images and mesh as one function, for whichever decoder the geometry checkpoint holds.
 
     Args:
         geometry_checkpoint: path.
         texture_checkpoint: path, or None for your own best, else the shipped one; a field, which takes its colors from
-            the pictures, has none.
+            the images, has none.
         device: torch.device.
         texture_size: texels per edge of the texture.
         grid: cells along the longest edge of the object at which a field is evaluated.
@@ -89,7 +89,7 @@ def load_reconstructor(geometry_checkpoint, texture_checkpoint, device, *, textu
         cache_dir: folder that keeps the point decoder's UV atlas, or None.
     Returns:
         function of `read` that gives a TexturedShape; read(size) gives SixViews of `size` pixels, read(None) of as many
-        as the pictures have, up to LARGEST_IMAGE. Its attribute `sizes` holds the sizes that it will ask for.
+        as the images have, up to LARGEST_IMAGE. Its attribute `sizes` holds the sizes that it will ask for.
     Raises:
         UserError: a checkpoint is missing or wrong.
     """
@@ -99,7 +99,7 @@ def load_reconstructor(geometry_checkpoint, texture_checkpoint, device, *, textu
         from models.field_model import load_field_model
 
         if texture_checkpoint:
-            raise UserError(f"{texture_checkpoint}: a field takes its colors from the pictures; leave "
+            raise UserError(f"{texture_checkpoint}: a field takes its colors from the images; leave "
                             "--texture_checkpoint out, or choose --geometry points")
         field = load_field_model(geometry_checkpoint)[0].to(device)
 
@@ -154,7 +154,7 @@ def choose_geometry(decoder=None):
 
 
 def reconstruct_field(model, read, grid, num_faces, texture_size):
-    """Six pictures to a textured shape by a field.
+    """Six images to a textured shape by a field.
 
     Args:
         model: FieldModel in eval mode.
@@ -188,7 +188,7 @@ def reconstruct_field(model, read, grid, num_faces, texture_size):
     axes = grid_axes(box, grid)
     hull = hull_on_grid(distances, axes)
     if not (hull > 0).any():
-        raise UserError(f"{views.id}: the six outlines have no body in common; is each picture under its right name?")
+        raise UserError(f"{views.id}: the six outlines have no body in common; is each image under its right name?")
     field = close_pits(masked_gaussian(field_on_grid(model, maps, axes, hull), hull, SMOOTHING), hull)
     field = remove_small_components(enforce_silhouettes(field, hull, distances, axes))
     vertices, faces = mesh_from_grid(field, axes, num_faces)
@@ -209,12 +209,12 @@ def reconstruct_field(model, read, grid, num_faces, texture_size):
 
 
 def image_reader(files, object_id, masks=None, remove_background=None):
-    """`read` for a reconstructor: a function of a size that reads an object's six pictures once per size.
+    """`read` for a reconstructor: a function of a size that reads an object's six images once per size.
 
     Args:
         files, object_id, masks, remove_background: see utils.views.six_views.read_framed_views.
     Returns:
-        function of a size in pixels (None: as many as the largest picture has, up to LARGEST_IMAGE) that gives
+        function of a size in pixels (None: as many as the largest image has, up to LARGEST_IMAGE) that gives
         SixViews; its attribute `note` holds what the first reading had to say, or None.
     """
     from PIL import Image
@@ -239,16 +239,16 @@ def image_reader(files, object_id, masks=None, remove_background=None):
 
 
 def reconstruct(geometry, texture, shape_images, color_images, atlas, texture_size):
-    """Six pictures to vertices and a texture.
+    """Six images to vertices and a texture.
 
     Args:
         geometry, texture: the two models on one device.
-        shape_images, color_images: (6, 3, S, S) float32 tensors in [0, 1], the same pictures at the size that either
+        shape_images, color_images: (6, 3, S, S) float32 tensors in [0, 1], the same images at the size that either
             model reads, in VIEW_NAMES order (any order gives the same result).
         atlas: utils.rendering.uv_atlas.Atlas of the geometry's template.
         texture_size: edge of the texture in texels.
     Returns:
-        vertices: (N, 3) float32 array; picture: (texture_size, texture_size, 3) uint8 array.
+        vertices: (N, 3) float32 array; image: (texture_size, texture_size, 3) uint8 array.
     """
     import numpy as np
     import torch
@@ -347,7 +347,7 @@ def main(argv):
     print(f"model: {geometry}, device: {device}, ready in {time.perf_counter() - started:.1f} s")
 
     def read_ahead(object_id):
-        """Read an object's pictures; returns `read`, see `image_reader`."""
+        """Read an object's images; returns `read`, see `image_reader`."""
         masks = find_masks(options.mask_dir, object_id, alone=len(sets) == 1) if options.mask_dir else None
         read = image_reader(sets[object_id], object_id, masks, remove_background)
         for size in (PREVIEW_SIZE, *run.sizes):

@@ -1,6 +1,6 @@
-"""Where pictures and meshes enter: finding objects, reporting what is broken, caching, splitting, batching.
+"""Where images and meshes enter: finding objects, reporting what is broken, caching, splitting, batching.
 
-Pictures themselves are read by utils/views/six_views.py, in training and in inference alike.
+Images themselves are read by utils/views/six_views.py, in training and in inference alike.
 
     python load_data.py --obj_dir data/OBJs --images_dir data/input_images
 
@@ -61,7 +61,7 @@ class ObjectFiles:
 
 @dataclass(frozen=True)
 class CachedObject:
-    """An object whose surface samples and pictures lie in the cache, and the settings that made them."""
+    """An object whose surface samples and images lie in the cache, and the settings that made them."""
 
     files: ObjectFiles
     surface: Path
@@ -70,7 +70,7 @@ class CachedObject:
     num_surface_samples: int
     image_size: int
     warnings: tuple  # missing MTL or texture files
-    note: str  # how the pictures were framed, and views that do not match; "" if there is nothing to say
+    note: str  # how the images were framed, and views that do not match; "" if there is nothing to say
 
     @property
     def id(self):
@@ -78,7 +78,7 @@ class CachedObject:
 
 
 class UnusableObject(UserError):
-    """A mesh or picture of one object cannot be used: training goes on without the object."""
+    """A mesh or image of one object cannot be used: training goes on without the object."""
 
 
 def padded_image_size(image_size):
@@ -109,7 +109,7 @@ def find_view_sets(folder):
         for object_id, views in groups.items():
             name = object_id or place.resolve().name
             if name in found:
-                problems.append(Problem(name, "two sets of pictures", f"in {place} too; left out"))
+                problems.append(Problem(name, "two sets of images", f"in {place} too; left out"))
             else:
                 found[name] = views
     sets = {}
@@ -121,14 +121,14 @@ def find_view_sets(folder):
     # A preview beside six good views is no problem; a misspelt view beside five is.
     problems += [Problem(name, "unknown view name", hint) for name, hint in strays if name not in sets]
     if not sets:
-        what = in_one_line(problems, names=len(found) > 1) if problems else "no pictures found"
+        what = in_one_line(problems, names=len(found) > 1) if problems else "no images found"
         raise UserError(f"{folder}: {what}; expected front, back, left, right, top and bottom as <view>.png or "
                         "<id>_<view>.png (or .jpg, .jpeg)")
     return sets, problems
 
 
 def find_objects(obj_dir, images_dir):
-    """Pair meshes with their six pictures, by name alone.
+    """Pair meshes with their six images, by name alone.
 
     Args:
         obj_dir: folder of <id>/<anything>.obj.
@@ -140,13 +140,13 @@ def find_objects(obj_dir, images_dir):
         UserError: a folder is absent, or no object is complete.
     """
     obj_dir, images_dir = Path(obj_dir), Path(images_dir)
-    for path, what in ((obj_dir, "meshes"), (images_dir, "pictures")):
+    for path, what in ((obj_dir, "meshes"), (images_dir, "images")):
         if not path.is_dir():
             raise UserError(f"{path}: no such folder of {what}; {_layout(obj_dir, images_dir)}")
     groups, strays = match_images(images_dir)
     nameless = groups.pop("", {})
     problems = [Problem(object_id, "unknown view name", hint) for object_id, hint in strays]
-    problems += [Problem("", "picture without id", f"{path.name}: expected <id>_{path.name}")
+    problems += [Problem("", "image without id", f"{path.name}: expected <id>_{path.name}")
                  for paths in nameless.values() for path in paths]
     objects, folders = [], sorted(path for path in obj_dir.iterdir() if _is_visible_folder(path))
     problems += [Problem(path.stem, "mesh without folder", f"{path.name}: move it to {path.stem}/{path.name}")
@@ -157,11 +157,11 @@ def find_objects(obj_dir, images_dir):
         if views:
             wrong += view_problems(folder.name, views)
         else:
-            wrong.append(Problem(folder.name, "mesh without pictures", f"expected {folder.name}_front.png, ..."))
+            wrong.append(Problem(folder.name, "mesh without images", f"expected {folder.name}_front.png, ..."))
         problems += wrong
         if not wrong:
             objects.append(ObjectFiles(folder.name, mesh, {view: views[view][0] for view in VIEW_NAMES}))
-    problems += [Problem(name, "pictures without mesh", f"expected {obj_dir / name}/{name}.obj") for name in groups]
+    problems += [Problem(name, "images without mesh", f"expected {obj_dir / name}/{name}.obj") for name in groups]
     if not objects:
         raise _nothing_complete(obj_dir, images_dir, problems)
     return objects, sorted(problems, key=lambda problem: problem.id)
@@ -208,7 +208,7 @@ def _nothing_complete(obj_dir, images_dir, problems):
 
 
 def resolve_data(cfg, quiet=False):
-    """Folders of meshes and pictures: the user's, or the shipped sample if nothing was named and none are there."""
+    """Folders of meshes and images: the user's, or the shipped sample if nothing was named and none are there."""
     untouched = cfg.obj_dir == Config.obj_dir and cfg.images_dir == Config.images_dir
     named = {"obj_dir", "images_dir"} & set(cfg.explicit)
     obj_dir, images_dir = Path(cfg.obj_dir), Path(cfg.images_dir)
@@ -267,7 +267,7 @@ def _report(cached, problems):
             print(f"warning: {warning}")
     framed = [entry for entry in cached.values() if entry.note.startswith(FRAMED)]
     if framed:
-        print(f"warning: {len(framed)} objects have pictures that do not fill the frame; "
+        print(f"warning: {len(framed)} objects have images that do not fill the frame; "
               f"for {framed[0].id} {framed[0].note}")
     unlike = [entry.id for entry in cached.values() if UNLIKE in entry.note]
     if unlike:
@@ -277,7 +277,7 @@ def _report(cached, problems):
 
 
 def cache_object(files, cache_dir, num_surface_samples, image_size, index=None):
-    """Sample an object's surface and resize its pictures into two cache files, unless they are there already.
+    """Sample an object's surface and resize its images into two cache files, unless they are there already.
 
     File names hold a hash of the content of all source files and of the settings, so a changed texture or size
     makes new ones. The same hash seeds the sampling: equal input gives equal samples.
@@ -286,13 +286,13 @@ def cache_object(files, cache_dir, num_surface_samples, image_size, index=None):
         files: ObjectFiles.
         cache_dir: folder.
         num_surface_samples: points K on the surface.
-        image_size: picture edge in pixels, rounded up by `padded_image_size`.
+        image_size: image edge in pixels, rounded up by `padded_image_size`.
         index: dict from utils.io.file_index.read_index, by which files that have not changed are known without being
             read; it is added to.
     Returns:
         CachedObject.
     Raises:
-        UnusableObject: the mesh or a picture cannot be used.
+        UnusableObject: the mesh or an image cannot be used.
         UserError: the cache cannot be written.
     """
     size, pictures = padded_image_size(image_size), [files.images[view] for view in VIEW_NAMES]
@@ -304,7 +304,7 @@ def cache_object(files, cache_dir, num_surface_samples, image_size, index=None):
         raise UnusableObject(f"{error.filename}: cannot be read ({error.strerror})") from None
     except UserError as error:
         raise UnusableObject(str(error)) from None
-    # Mesh samples and pictures apart: another picture size does not sample the mesh again.
+    # Mesh samples and images apart: another image size does not sample the mesh again.
     surface_key = content_hash([], mesh_key, SURFACE_VERSION, num_surface_samples)
     views_key = content_hash([], images_key, VIEWS_VERSION, size, VIEW_NAMES)
     surface = Path(cache_dir) / f"{files.id[:100]}-surface-{surface_key}.bin"
@@ -325,12 +325,12 @@ def cache_object(files, cache_dir, num_surface_samples, image_size, index=None):
     return CachedObject(files, surface, views, Path(cache_dir), num_surface_samples, image_size, tuple(warnings), note)
 
 
-def load_cached(entry, pictures=True, check=True):
+def load_cached(entry, with_images=True, check=True):
     """Read a cached object; a damaged or deleted cache file is made again.
 
     Args:
         entry: CachedObject.
-        pictures: False leaves images and masks out.
+        with_images: False leaves images and masks out.
         check: compare the surface with its checksum too, not with its size alone; that takes four times as long.
     Returns:
         dict of arrays: points, normals, colors (K, 3) float32; images (6, S, S, 3) and masks (6, S, S) uint8.
@@ -338,23 +338,23 @@ def load_cached(entry, pictures=True, check=True):
         UserError: the object's own files have gone or broken since.
     """
     try:
-        return _read_arrays(entry, pictures, check)
+        return _read_arrays(entry, with_images, check)
     except _DAMAGED:
         for path in (entry.surface, entry.views):
             path.unlink(missing_ok=True)
         fresh = cache_object(entry.files, entry.cache_dir, entry.num_surface_samples, entry.image_size)
-        return _read_arrays(fresh, pictures, check)
+        return _read_arrays(fresh, with_images, check)
 
 
 _DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
-def _read_arrays(entry, pictures, check):
+def _read_arrays(entry, with_images, check):
     surface = np.fromfile(entry.surface, np.float32).reshape(3, entry.num_surface_samples, 3)
     if check and zlib.crc32(surface) != _surface_record(entry.surface)["crc32"]:
         raise ValueError("damaged")
     arrays = dict(zip(("points", "normals", "colors"), surface))
-    if pictures:
+    if with_images:
         with np.load(entry.views) as views:
             arrays |= {name: views[name] for name in ("images", "masks")}
     return arrays
@@ -384,7 +384,7 @@ def _surface_record(path):
 
 
 def _store_views(path, files, size):
-    """Read six pictures into a cache file; returns what there is to say of them, or ""."""
+    """Read six images into a cache file; returns what there is to say of them, or ""."""
     views, note = read_framed_views(files.images, size, files.id)
     with atomic_write(path) as temporary:
         np.savez(temporary, images=np.round(views.images * 255).astype(np.uint8),
@@ -393,7 +393,7 @@ def _store_views(path, files, size):
 
 
 def _read_note(path):
-    """The note in a cached file of pictures, or None where the file is absent or cut short."""
+    """The note in a cached file of images, or None where the file is absent or cut short."""
     try:
         with np.load(path) as arrays:
             return str(arrays["note"])
@@ -451,11 +451,11 @@ class SixViewDataset:
     Args:
         cached: list of CachedObject, all of one image size and sample count.
         turns: augmentations include quarter turns.
-        pictures: False leaves images and masks out, for runs that have their features already.
+        with_images: False leaves images and masks out, for runs that have their features already.
     """
 
-    def __init__(self, cached, turns=False, pictures=True):
-        self.cached, self.turns, self.pictures = list(cached), turns, pictures
+    def __init__(self, cached, turns=False, with_images=True):
+        self.cached, self.turns, self.with_images = list(cached), turns, with_images
         self.checked = set()  # indices of the objects whose surface has been compared with its checksum
 
     def __len__(self):
@@ -466,12 +466,12 @@ class SixViewDataset:
 
         index, variant = key if isinstance(key, tuple) else (key, 0)
         entry = self.cached[index]
-        arrays = load_cached(entry, self.pictures, check=index not in self.checked)
+        arrays = load_cached(entry, self.with_images, check=index not in self.checked)
         self.checked.add(index)
         if variant:
             arrays = augmented(arrays, variant_rng(entry.id, variant), self.turns)
         item = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        if self.pictures:
+        if self.with_images:
             item["images"] = item["images"].permute(0, 3, 1, 2).contiguous().float().div_(255)
             item["masks"] = item["masks"].float().div_(255)
         return item | {"id": entry.id, "variant": variant}
@@ -481,7 +481,7 @@ class SixViewDataset:
         return self.cached[key[0]].id, key[1]
 
     def images_key(self, key):
-        """str that names the pictures of item `key`, (index, variant), by their content."""
+        """str that names the images of item `key`, (index, variant), by their content."""
         entry, variant = self.cached[key[0]], key[1]
         # How far a stretched object is scaled depends on its surface samples too.
         change = (AUGMENT_VERSION, variant, self.turns, entry.surface.name) if variant else ()
@@ -491,7 +491,7 @@ class SixViewDataset:
 class FieldDataset:
     """Objects as the field model reads them; a map-style dataset.
 
-    An item is asked for by its index or by (index, variant), as in SixViewDataset. Variant 0 has the given pictures;
+    An item is asked for by its index or by (index, variant), as in SixViewDataset. Variant 0 has the given images;
     any other is the mesh turned, or joined with others, or in its place a generated solid, drawn by the project's own
     renderer. Each is made when it is first asked for (about a second) and kept in the cache. An item is a dict: id str;
     variant int; and as tensors the arrays of utils.training_data.field_samples.field_arrays.
@@ -528,7 +528,7 @@ def make_field_item(files, kind, rng):
 
     Args:
         files: list of ObjectFiles: the object, and those it is joined with.
-        kind: "given": the object and its pictures; "turned", "joined": its mesh drawn anew; "solid": a generated one.
+        kind: "given": the object and its images; "turned", "joined": its mesh drawn anew; "solid": a generated one.
         rng: np.random.Generator.
     Returns:
         dict of arrays from utils.training_data.field_samples.field_arrays.

@@ -1,4 +1,4 @@
-"""Stage 1: learn to predict a closed mesh from six pictures.
+"""Stage 1: learn to predict a closed mesh from six images.
 
     python train_geometry.py                                    # your data/OBJs, or the shipped sample shoes
     python train_geometry.py --preset fast --num_epochs_stage1 2
@@ -132,7 +132,7 @@ def train(cfg):
     if not cfg.resume and not cfg.initial_weights and stage.settle:
         stage.settle(plain_model)
         if validation_ids:
-            print(f"mean training shape, whatever the pictures: validation {validate():.5f}")
+            print(f"mean training shape, whatever the images: validation {validate():.5f}")
     average = None
     if cfg.average_weights:
         average = AveragedModel(plain_model, multi_avg_fn=running_mean(cfg.average_weights))
@@ -203,7 +203,7 @@ class Stage(NamedTuple):
     model: object  # nn.Module
     loader: object  # of training batches
     validation_loader: object  # of this process's share of the held-out objects
-    image_size: int  # pixels of the pictures that the model reads
+    image_size: int  # pixels of the images that the model reads
     rate: float  # peak learning rate
     begin: Callable  # begin(model): before anything is predicted, in a new run and in a resumed one
     settle: Callable  # settle(model): before the first step of a new run; None if there is nothing to do
@@ -213,7 +213,7 @@ class Stage(NamedTuple):
 
 
 def points_stage(cfg, accelerator, train_objects, validation_objects):
-    """Stage of the point decoder: pictures alone, in any order, to the vertices of a closed mesh.
+    """Stage of the point decoder: images alone, in any order, to the vertices of a closed mesh.
 
     Args:
         cfg: Config.
@@ -240,21 +240,21 @@ def points_stage(cfg, accelerator, train_objects, validation_objects):
 
     device = accelerator.device
     encoder, image_size = load_encoder(cfg)
-    frozen = encoder.frozen  # its features are cached, so the loop reads no pictures
+    frozen = encoder.frozen  # its features are cached, so the loop reads no images
     model = GeometryModel(encoder, num_points=cfg.num_points, decoder_hidden=tuple(cfg.decoder_hidden),
                           aggregate_dim=cfg.aggregate_dim)
     weights = {name: getattr(cfg, f"lambda_{name}") for name in ("chamfer", "coverage", "laplacian", "edge", "normal")}
     train_set = SixViewDataset(train_objects, cfg.augment_turns)
-    loop_set = SixViewDataset(train_objects, cfg.augment_turns, pictures=not frozen)
+    loop_set = SixViewDataset(train_objects, cfg.augment_turns, with_images=not frozen)
     loader = make_loader(loop_set, cfg.batch_size_stage1, shuffle=True, seed=cfg.seed, num_workers=cfg.num_workers,
                          augmentations=cfg.augmentations, fresh=not frozen)
     own_share = validation_objects[accelerator.process_index::accelerator.num_processes]
-    validation_loader = make_loader(SixViewDataset(own_share, pictures=not frozen), cfg.batch_size_stage1,
+    validation_loader = make_loader(SixViewDataset(own_share, with_images=not frozen), cfg.batch_size_stage1,
                                     shuffle=False, seed=cfg.seed, num_workers=cfg.num_workers)
     pooled = {}  # (id, variant): features of a frozen encoder
 
     def begin(model):
-        # A frozen encoder sees every picture once; a trained one only takes the statistics of its start
+        # A frozen encoder sees every image once; a trained one only takes the statistics of its start
         if frozen:
             seen = cached_features(model.encoder, train_set, 1 + cfg.augmentations, cfg.cache_dir, accelerator)
             held_out = SixViewDataset(validation_objects)
@@ -297,7 +297,7 @@ def field_stage(cfg, accelerator, train_objects, validation_objects):
     from utils.training.loop import sample_generator, subsample_points
 
     encoder, token_size, token_folder, with_tokens = None, 0, None, {}
-    if cfg.field_tokens:  # never trained: its tokens are kept, so the loop encodes each picture once
+    if cfg.field_tokens:  # never trained: its tokens are kept, so the loop encodes each image once
         encoder, token_size = load_encoder(replace(cfg, freeze_image_encoder=True))
         with_tokens = {"encoder": encoder, "token_width": encoder.feature_dim, "token_size": token_size}
     model = FieldModel(grid_size=cfg.field_grid, volume_widths=tuple(cfg.field_widths), pictures=cfg.field_pictures,
@@ -322,7 +322,7 @@ def field_stage(cfg, accelerator, train_objects, validation_objects):
         maps, box = batch["maps"].to(accelerator.device).float(), batch["box"].to(accelerator.device)
         cameras, tokens = view_cameras(len(maps), maps.device), None
         if encoder:
-            # Of the pictures as they are: another space has other cameras alone, and other colors do not reach them
+            # Of the images as they are: another space has other cameras alone, and other colors do not reach them
             tokens = cached_tokens(encoder, maps[:, :, :3], token_size, token_folder).to(maps.device)
         if epoch != "validation":
             matrix, cameras = augment_space(box, generators, cfg.field_stretch)
@@ -341,7 +341,7 @@ def field_stage(cfg, accelerator, train_objects, validation_objects):
 
 
 def fit_mean_shape(model, dataset, weights, cfg):
-    """Move the decoder's bias to the shape that fits all training objects best, before any picture is looked at.
+    """Move the decoder's bias to the shape that fits all training objects best, before any image is looked at.
 
     Otherwise the first hundred steps, whose gradients all point to that mean shape, drive the hidden features of all
     objects towards one value.

@@ -67,8 +67,8 @@ def train(cfg):
     geometry, geometry_checkpoint = load_geometry_model(geometry_path)
     image_size = geometry_checkpoint["image_size"]
     if "image_size" in cfg.explicit and cfg.image_size != image_size:
-        raise UserError(f"--image_size {cfg.image_size}: {geometry_path} reads pictures of {image_size} pixels")
-    print(f"geometry: {geometry_path}, pictures of {image_size} px")
+        raise UserError(f"--image_size {cfg.image_size}: {geometry_path} reads images of {image_size} pixels")
+    print(f"geometry: {geometry_path}, images of {image_size} px")
     cfg = replace(cfg, image_size=image_size)
     named_encoder = "encoder_name" in cfg.explicit
     encoder = load_encoder(cfg)[0] if named_encoder else copy_encoder(
@@ -88,14 +88,14 @@ def train(cfg):
     train_ids, validation_ids = split_objects([item.id for item in objects], cfg.validation_fraction, cfg.seed,
                                               cfg.num_folds, cfg.fold, cfg.training_share)
     print(f"training on {len(train_ids)} objects, validating on {len(validation_ids)} that are not trained on")
-    frozen = encoder.frozen  # its features are cached, so only the perceptual loss still reads pictures
-    pictures = not frozen or cfg.lambda_perceptual > 0
+    frozen = encoder.frozen  # its features are cached, so only the perceptual loss still reads images
+    with_images = not frozen or cfg.lambda_perceptual > 0
     train_set = SixViewDataset([cached[name] for name in train_ids], cfg.augment_turns)
-    loop_set = SixViewDataset(train_set.cached, cfg.augment_turns, pictures)
+    loop_set = SixViewDataset(train_set.cached, cfg.augment_turns, with_images)
     loader = make_loader(loop_set, cfg.batch_size_stage2, shuffle=True, seed=cfg.seed, num_workers=cfg.num_workers,
                          augmentations=cfg.augmentations, fresh=not frozen)
     own_share = validation_ids[accelerator.process_index::accelerator.num_processes]
-    validation_set = SixViewDataset([cached[name] for name in own_share], pictures=not frozen)
+    validation_set = SixViewDataset([cached[name] for name in own_share], with_images=not frozen)
     validation_loader = make_loader(validation_set, cfg.batch_size_stage2, shuffle=False, seed=cfg.seed,
                                     num_workers=cfg.num_workers)
 
@@ -117,7 +117,7 @@ def train(cfg):
     plain_model = accelerator.unwrap_model(model)
     total_steps = cfg.num_epochs_stage2 * -(-len(loader) // cfg.gradient_accumulation_steps)
 
-    # A frozen encoder sees every picture once; one that the geometry was not trained with sets its statistics
+    # A frozen encoder sees every image once; one that the geometry was not trained with sets its statistics
     if frozen:
         pooled = cached_features(plain_model.encoder, train_set, 1 + cfg.augmentations, cfg.cache_dir, accelerator)
     elif named_encoder:
@@ -168,7 +168,7 @@ def train(cfg):
         if cfg.lambda_smooth:
             parts["smooth"] = smoothness_loss(vertex_colors, template["edges"])
         if perceptual:
-            # The drawn pictures and the true ones go through the frozen geometry encoder, which does not move.
+            # The drawn images and the true ones go through the frozen geometry encoder, which does not move.
             corners, pixel_weights = pixel_corners(vertices.cpu().numpy(), template["faces"].cpu().numpy(), image_size)
             drawn = draw_colors(vertex_colors, torch.from_numpy(corners).to(device),
                                 torch.from_numpy(pixel_weights).to(device))

@@ -12,11 +12,11 @@ from utils.rendering.uv_atlas import template_atlas
 
 
 def bake(vertices, faces, atlas, texture_size):
-    """A (texture_size, texture_size, 3) uint8 picture whose color is the position of the surface it shows."""
+    """A (texture_size, texture_size, 3) uint8 image whose color is the position of the surface it shows."""
     positions = np.einsum("kcd,kc->kd", vertices[faces[atlas.texel_faces]], atlas.texel_weights)
-    picture = np.full((texture_size**2, 3), 128, np.uint8)
-    picture[atlas.texels] = ((positions + 1) * 127.5).astype(np.uint8)
-    return picture.reshape(texture_size, texture_size, 3)
+    image = np.full((texture_size**2, 3), 128, np.uint8)
+    image[atlas.texels] = ((positions + 1) * 127.5).astype(np.uint8)
+    return image.reshape(texture_size, texture_size, 3)
 
 
 def run(rounds, num_points=4096, texture_size=1024):

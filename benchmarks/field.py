@@ -36,10 +36,10 @@ def read_linearly(grid, place):
 def obvious_field(model, maps, box, volume, points):
     """`FieldModel.query` in NumPy: maps (6, 7, H, H), box (2, 3), volume (C, G, G, G), points (K, 3) -> (K,)."""
     size, values, depths = maps.shape[-1], [], []
-    for picture, basis in zip(maps, VIEW_BASES.values()):
+    for image, basis in zip(maps, VIEW_BASES.values()):
         right, up, depth = basis @ points.T
         scale, middle = size / (2 * VIEW_EXTENT), size / 2 - 0.5
-        values.append(read_linearly(picture, [middle - up * scale, middle + right * scale]))
+        values.append(read_linearly(image, [middle - up * scale, middle + right * scale]))
         depths.append(depth)
     values, depths = np.stack(values), np.stack(depths)                        # (6, K, 7), (6, K)
     edge, entry, leave = values[..., 4], values[..., 5] - depths, values[..., 6] + depths

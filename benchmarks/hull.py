@@ -1,4 +1,4 @@
-"""The six silhouettes' hull on a grid of 128 cells, beside projecting every cell into every picture."""
+"""The six silhouettes' hull on a grid of 128 cells, beside projecting every cell into every image."""
 import numpy as np
 
 from benchmarks.measure import Row, at_most, compare
@@ -11,7 +11,7 @@ from utils.training_data.synthetic_shoes import make_shoe
 
 
 def project_every_cell(distances, axes):
-    """The obvious way: each cell's place in each picture, read bilinearly; the smallest of the six counts."""
+    """The obvious way: each cell's place in each image, read bilinearly; the smallest of the six counts."""
     from scipy.ndimage import map_coordinates
 
     points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)

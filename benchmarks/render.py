@@ -1,4 +1,4 @@
-"""Six pictures of a textured mesh by the NumPy z-buffer, beside Intel's Embree ray caster."""
+"""Six images of a textured mesh by the NumPy z-buffer, beside Intel's Embree ray caster."""
 import importlib.util
 
 import numpy as np
@@ -27,7 +27,7 @@ def fine_shoe(cuts, texture_size=1024):
 
 
 def embree_views(mesh, size):
-    """Six (size, size, 3) uint8 pictures over white: one ray a pixel, colors read as ours are."""
+    """Six (size, size, 3) uint8 images over white: one ray a pixel, colors read as ours are."""
     import embreex.rtcore_scene
     from embreex.mesh_construction import TriangleMesh
 
@@ -35,7 +35,7 @@ def embree_views(mesh, size):
     TriangleMesh(scene, mesh.vertices[mesh.faces].astype(np.float32))
     center = (np.arange(size) + 0.5) * (2 * VIEW_EXTENT / size) - VIEW_EXTENT
     x, y = (part.reshape(-1, 1) for part in np.meshgrid(center, -center))
-    pictures = {}
+    images = {}
     for name, basis in VIEW_BASES.items():
         origins = (x * basis[0] + y * basis[1] + 4 * basis[2]).astype(np.float32)
         hits = scene.run(origins, np.tile(-basis[2], (size * size, 1)).astype(np.float32), query="INTERSECT",
@@ -44,8 +44,8 @@ def embree_views(mesh, size):
         u, v = hits["u"][seen], hits["v"][seen]
         colors = np.ones((size * size, 3), np.float32)
         colors[seen] = mesh.colors_at(hits["primID"][seen], np.stack([1 - u - v, u, v], axis=1))
-        pictures[name] = (colors * 255).round().astype(np.uint8).reshape(size, size, 3)
-    return pictures
+        images[name] = (colors * 255).round().astype(np.uint8).reshape(size, size, 3)
+    return images
 
 
 def run(rounds, size=512, cuts=3):
@@ -54,7 +54,7 @@ def run(rounds, size=512, cuts=3):
         print("render: left out, embreex is not installed (pip install -r requirements-dev.txt)")
         return []
     mesh = fine_shoe(cuts)
-    ours = {name: over_white(picture) for name, picture in render_views(mesh, size, supersample=1).items()}
+    ours = {name: over_white(image) for name, image in render_views(mesh, size, supersample=1).items()}
     other = embree_views(mesh, size)
     equal = np.mean([np.abs(ours[name].astype(int) - other[name]).max(-1) <= SAME for name in ours])
     what = f"six views at {size} px, {len(mesh.faces):,} textured faces"

@@ -1,7 +1,7 @@
-"""Does the cost of an object stay the same from ten objects to a thousand? A table, and a picture of it.
+"""Does the cost of an object stay the same from ten objects to a thousand? A table, and an image of it.
 
     python -m benchmarks.scale                               # 10, 100, 1000 synthetic shoes: about an hour on one core
-    python -m benchmarks.scale --largest 100 --picture scale.png
+    python -m benchmarks.scale --largest 100 --image scale.png
     python -m benchmarks.scale --meshes data/OBJs            # your own meshes, <id>/<anything>.obj
 
 Times are CPU seconds of one process with one thread; an epoch's are what the training log says, on the clock.
@@ -32,7 +32,7 @@ def main(argv):
     parser = OptionParser(prog="python -m benchmarks.scale", description=__doc__.splitlines()[0])
     parser.add_argument("--largest", type=int, default=1000, help="largest number of objects (default 1000)")
     parser.add_argument("--meshes", help="folder of <id>/<anything>.obj to take objects from; default: made up")
-    parser.add_argument("--picture", default="output/scale.png", help="log-log picture (default output/scale.png)")
+    parser.add_argument("--image", default="output/scale.png", help="log-log image (default output/scale.png)")
     options = parser.parse_args(argv)
     counts = [count for count in COUNTS if count <= options.largest]
     if not counts:
@@ -50,8 +50,8 @@ def main(argv):
             shutil.rmtree(Path(folder) / str(count))
     for stage in STAGES:
         print(verdict(stage, counts, totals[stage]))
-    draw(options.picture, counts, totals)
-    print(options.picture)
+    draw(options.image, counts, totals)
+    print(options.image)
 
 
 def find_sources(meshes, count, made):
@@ -142,7 +142,7 @@ COLORS = ((214, 69, 65), (31, 119, 180), (44, 160, 44), (148, 103, 189), (255, 1
 
 
 def draw(path, counts, totals, size=(760, 520)):
-    """Write a log-log picture of total seconds over objects, a line for each stage.
+    """Write a log-log image of total seconds over objects, a line for each stage.
 
     Args:
         path: .png file.
@@ -164,8 +164,8 @@ def draw(path, counts, totals, size=(760, 520)):
         y = (math.log10(max(seconds, 1e-6)) - decades_y[0]) / (decades_y[1] - decades_y[0])
         return left + x * (right - left), bottom - y * (bottom - top)
 
-    picture = Image.new("RGB", size, "white")
-    pen = ImageDraw.Draw(picture)
+    image = Image.new("RGB", size, "white")
+    pen = ImageDraw.Draw(image)
     for power in range(decades_x[0], decades_x[1] + 1):
         x = place(10**power, 10.0 ** decades_y[0])[0]
         pen.line([(x, top), (x, bottom)], fill=(225, 225, 225))
@@ -182,7 +182,7 @@ def draw(path, counts, totals, size=(760, 520)):
         pen.text((points[-1][0] + 10, points[-1][1]), stage, fill=color, anchor="lm")
     pen.text(((left + right) / 2, size[1] - 8), "objects", fill="black", anchor="mb")
     with atomic_write(Path(path)) as temporary:
-        picture.save(temporary)
+        image.save(temporary)
 
 
 if __name__ == "__main__":

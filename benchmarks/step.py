@@ -1,7 +1,7 @@
 """A training step of stage 1 with a frozen DINOv2-base, beside the step as it is usually written.
 
-Ours reads each picture's features from memory, finds nearest points without a table of all pairs and has a fused
-optimizer. The usual way encodes the six pictures one by one on every step. Both minimize the same loss.
+Ours reads each image's features from memory, finds nearest points without a table of all pairs and has a fused
+optimizer. The usual way encodes the six images one by one on every step. Both minimize the same loss.
 """
 import torch
 
@@ -79,4 +79,4 @@ def run(rounds, device=torch.device("cpu"), image_size=224, num_points=4096, dec
         optimizer.zero_grad()
 
     return [compare(f"geometry step, frozen encoder, {image_size} px, {num_points} points", ours, other, rounds,
-                    ratio_at_least(30), device, "pictures encoded each time")]
+                    ratio_at_least(30), device, "images encoded each time")]

@@ -7,7 +7,7 @@ class ViewAggregator(nn.Module):
     """Maximum and mean over views, concatenated, through an MLP. Nothing here knows which view is which.
 
     Features are first brought to mean 0 and deviation 1 by statistics that `set_statistics` takes once from training
-    pictures (two buffers, no BatchNorm: nothing depends on the batch). An encoder's features differ by a tenth of
+    images (two buffers, no BatchNorm: nothing depends on the batch). An encoder's features differ by a tenth of
     their size from object to object; without this the shared nine tenths drown what tells objects apart.
 
     Args:

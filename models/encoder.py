@@ -1,7 +1,7 @@
 """The image encoder: any DINOv2 of transformers, six views in one batch (Oquab et al. 2023, "DINOv2").
 
 Attention runs through PyTorch's scaled_dot_product_attention. The encoder owns its normalisation, so callers hand it
-plain pictures in [0, 1] and cannot normalize twice.
+plain images in [0, 1] and cannot normalize twice.
 """
 import copy
 import hashlib
@@ -25,7 +25,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 ARCHITECTURE = ("hidden_size", "num_hidden_layers", "num_attention_heads", "mlp_ratio", "hidden_act", "layer_norm_eps",
                 "image_size", "patch_size", "num_channels", "qkv_bias", "layerscale_value", "use_swiglu_ffn")
 HUB_PATIENCE_S = 4.0  # how long to wait for a hub that does not answer before doing without it
-ENCODED_TOGETHER = {"cpu": 1}  # objects of six pictures at once, by device; 8 elsewhere
+ENCODED_TOGETHER = {"cpu": 1}  # objects of six images at once, by device; 8 elsewhere
 SMALL_ENCODER = f"{PRETRAINED_DIR}/geometry_best.pth"  # shipped: what default runs use where no hub is reachable
 
 
@@ -69,7 +69,7 @@ class ImageEncoder(nn.Module):
             images: (B, S, 3, H, W) float in [0, 1], sRGB; edges that are no multiple of the patch are resized up to one.
         Returns:
             pooled: (B, S, D), each view's class token plus the mean of its patch tokens. DINOv2's own linear probes
-                use both; the mean also carries a picture's content before a class token has learned to.
+                use both; the mean also carries an image's content before a class token has learned to.
             tokens: (B, S, P, D), its P patch tokens, row by row.
         """
         batch, views, _, height, width = images.shape
@@ -125,7 +125,7 @@ def load_encoder(cfg):
             and one line says so.
     Returns:
         encoder: ImageEncoder on the CPU.
-        image_size: picture edge in pixels that suits it: cfg's, or what the shipped small encoder was trained with.
+        image_size: image edge in pixels that suits it: cfg's, or what the shipped small encoder was trained with.
     Raises:
         UserError: an encoder named by the user cannot be loaded.
     """
@@ -174,14 +174,14 @@ def encode_dataset(encoder, loader, device):
 
 @torch.no_grad()
 def cached_features(encoder, dataset, variants, cache_dir, accelerator):
-    """Pooled features of every object and variant, for a frozen encoder: each picture is encoded once for all runs.
+    """Pooled features of every object and variant, for a frozen encoder: each image is encoded once for all runs.
 
-    The files are named by the pictures' content, the encoder's weights and the variant, and written one by one: both
+    The files are named by the images' content, the encoder's weights and the variant, and written one by one: both
     stages read the same ones, and a run that was stopped goes on where it was. Several processes share the work.
 
     Args:
         encoder: ImageEncoder on the accelerator's device.
-        dataset: load_data.SixViewDataset with pictures.
+        dataset: load_data.SixViewDataset with images.
         variants: how many variants of each object, the first being the object as it is.
         cache_dir: folder; the features go to its sub-folder `features`.
         accelerator: accelerate.Accelerator.
@@ -214,14 +214,14 @@ def cached_features(encoder, dataset, variants, cache_dir, accelerator):
 
 @torch.no_grad()
 def tokens_at(encoder, pictures, size):
-    """Patch tokens of square pictures of any size.
+    """Patch tokens of square images of any size.
 
     What goes in and what comes out is rounded to half precision, in which training keeps both, so that inference sees
     the very same.
 
     Args:
         encoder: frozen ImageEncoder.
-        pictures: (B, S, 3, H, H) float in [0, 1], on the encoder's device.
+        images: (B, S, 3, H, H) float in [0, 1], on the encoder's device.
         size: edge in pixels to which they are resized, bilinearly, rounded up to a multiple of the encoder's patch.
     Returns:
         (B, S, P, D) float16, row by row.
@@ -235,11 +235,11 @@ def tokens_at(encoder, pictures, size):
 def cached_tokens(encoder, pictures, size, folder):
     """`tokens_at` for training: what was encoded once, in this run or an earlier one, is read.
 
-    Each object has a file of its own, named by its pictures' content, which is written as soon as it is encoded: an
+    Each object has a file of its own, named by its images' content, which is written as soon as it is encoded: an
     object may be made in the midst of training, and processes that come to the same one write the same.
 
     Args:
-        encoder, pictures, size: as in `tokens_at`, but pictures on any device.
+        encoder, images, size: as in `tokens_at`, but images on any device.
         folder: Path, of this encoder alone (see `weights_key`).
     Returns:
         (B, S, P, D) float16 on the CPU.
@@ -279,7 +279,7 @@ def sine_positions(count, width):
     """Sines and cosines of a square grid's rows and columns (He et al. 2022, "Masked Autoencoders", section 3).
 
     DINOv2's own random start is fifty times weaker than what a patch's content adds, so an untrained encoder would
-    hardly know where in a picture it saw something.
+    hardly know where in an image it saw something.
 
     Args:
         count: patches, a square number; width: features.
@@ -295,7 +295,7 @@ def sine_positions(count, width):
 
 
 def _encoder_of_checkpoint(path, options):
-    """The encoder inside a geometry checkpoint, and the picture size it was trained with."""
+    """The encoder inside a geometry checkpoint, and the image size it was trained with."""
     checkpoint = load_checkpoint(path, "geometry")
     description = checkpoint["model_args"]["encoder"]
     encoder = build_encoder(description, **options)

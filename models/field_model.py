@@ -1,13 +1,13 @@
-"""Stage 1 by named views: six pictures with their cameras to the occupancy of any point of space.
+"""Stage 1 by named views: six images with their cameras to the occupancy of any point of space.
 
 A point inside the visual hull is described once per view by what that view knows of it: color and coverage where it
 projects, the distance to the outline there, and how far along the line of sight the hull was entered and will be left;
 if asked for, also by what a frozen DINOv2 says of the patch there (Oquab et al. 2023, "DINOv2").
 
-A shared MLP and DeepSets pooling (Zaheer et al. 2017) make one feature of the six, so the order of the (picture, camera)
+A shared MLP and DeepSets pooling (Zaheer et al. 2017) make one feature of the six, so the order of the (image, camera)
 pairs cannot matter. The same description on a coarse grid that fills the object's box goes through a 3D U-Net (Ronneberger
 et al. 2015; Cicek et al. 2016), which sees the object as a whole; a last MLP decides from both (as in Peng et al. 2020,
-"Convolutional Occupancy Networks"). Every length is features along a line of sight or in a picture, so little has to be
+"Convolutional Occupancy Networks"). Every length is features along a line of sight or in an image, so little has to be
 learned and a hundred objects teach it.
 """
 import math
@@ -30,7 +30,7 @@ IMAGE_UNET_WIDTHS, IMAGE_UNET_FEATURES = (16, 32, 64), 12  # of the 2D U-Net
 TOKEN_FEATURES = 16  # numbers to which a patch token is reduced
 CELL_WIDTH, VOLUME_FEATURES = 32, 16  # of a cell's description per view, and of what the 3D U-Net says of it
 TANH_SCALE_FINE, TANH_SCALE_COARSE = 0.05, 0.25  # lengths; distances are also given squeezed to these ranges, to be read finely near 0
-COLOR_SIZE = 48  # pixels per edge of the pictures from which points take their colors
+COLOR_SIZE = 48  # pixels per edge of the images from which points take their colors
 TRUNCATION = 0.3  # lengths; distances to an outline are cut off here
 AMBIGUITY_BAND, MIN_WEIGHT = 0.02, 0.2  # lengths, share
 HULL_MARGIN = 0.01  # lengths beyond the hull within which points are still learned from
@@ -42,7 +42,7 @@ LOGIT_LENGTH = 0.02  # lengths per unit of logit where a logit stands for a dist
 
 class EncodedObject(NamedTuple):
     """What is worked out once per object: maps (B, S, C, H, H) with blurred colors, cameras, box (B, 2, 3), features of
-    the pictures (B, S, E, h, h) or None, of the volume (B, W, G, G, G), of the patch tokens (B, S, T, p, p) or None."""
+    the images (B, S, E, h, h) or None, of the volume (B, W, G, G, G), of the patch tokens (B, S, T, p, p) or None."""
 
     maps: torch.Tensor
     cameras: Cameras
@@ -97,18 +97,18 @@ class UNet(nn.Module):
 
 
 class FieldModel(nn.Module):
-    """Occupancy (or signed distance) of points from six pictures with their cameras.
+    """Occupancy (or signed distance) of points from six images with their cameras.
 
     Args:
         grid_size: G, cells per edge of the volume that fills the object's box; 0 leaves the volume out.
         volume_widths: channels per level of the 3D U-Net.
-        pictures: a 2D U-Net over each picture's maps adds features to the measures.
+        pictures: a 2D U-Net over each image's maps adds features to the measures.
         view_width: width of the shared MLP.
         head_width: width of the last MLP.
-        use_color: False hides the pictures' content, so only silhouettes are features.
+        use_color: False hides the images' content, so only silhouettes are features.
         target: "occupancy" or "distance", what the output stands for.
         token_width: D, width of the patch tokens that join the measures; 0 leaves them out.
-        token_size: pixels per edge of the pictures from which `encoder` makes them.
+        token_size: pixels per edge of the images from which `encoder` makes them.
         encoder: frozen ImageEncoder that makes the tokens where none are given, or None.
     Raises:
         ValueError: the encoder's tokens are of another width.
@@ -208,7 +208,7 @@ class FieldModel(nn.Module):
         Returns:
             features: (B, S, K, M): coverage; distance to the outline, in lengths and finely; depth below the hull's
                 entry and above its exit, each in lengths and in two fine scales; share of the chord; direction to the
-                camera; color and its difference from the views' mean; the picture's features; its patch
+                camera; color and its difference from the views' mean; the image's features; its patch
                 tokens' features.
             hull: (B, K), signed distance to the visual hull, positive inside.
         """
@@ -235,7 +235,7 @@ class FieldModel(nn.Module):
         return torch.cat(parts, dim=-1), edge.amin(dim=1)
 
     def _image_features(self, maps, cameras):
-        """(B, S, 12, H / 2, H / 2) features of each picture, which is seen with its hull but without the others."""
+        """(B, S, 12, H / 2, H / 2) features of each image, which is seen with its hull but without the others."""
         along = cameras.scale[:, :, 2, None, None]
         alpha, edge, entry, leave = maps[:, :, 3], maps[:, :, 4], maps[:, :, 5], maps[:, :, 6]
         upward = cameras.toward[:, :, 1, None, None].expand_as(alpha)
@@ -248,7 +248,7 @@ class FieldModel(nn.Module):
         return features.unflatten(0, maps.shape[:2])
 
     def _token_maps(self, tokens):
-        """Patch tokens (B, S, P, D) as maps (B, S, 16, p, p) that cover what the pictures do."""
+        """Patch tokens (B, S, P, D) as maps (B, S, 16, p, p) that cover what the images do."""
         features = self.token_features(tokens.float()).float()                      # (B, S, P, 16)
         return features.transpose(2, 3).unflatten(3, (math.isqrt(tokens.shape[2]),) * 2)
 
@@ -271,7 +271,7 @@ def _read_maps(maps, projected):
 
 
 def _blurred(maps, size, channels):
-    """Maps (B, S, C, H, H), the first `channels` of which are as pictures of size x size pixels show them."""
+    """Maps (B, S, C, H, H), the first `channels` of which are as images of size x size pixels show them."""
     small = F.adaptive_avg_pool2d(maps[:, :, :channels].flatten(0, 1), size)
     seen = F.interpolate(small, size=maps.shape[3:], mode="bilinear", align_corners=False)
     return torch.cat([seen.unflatten(0, maps.shape[:2]), maps[:, :, channels:]], dim=2)

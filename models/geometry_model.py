@@ -1,7 +1,7 @@
-"""Stage 1: six pictures to the vertices of a closed mesh.
+"""Stage 1: six images to the vertices of a closed mesh.
 
 Encoder, DeepSets over the views, and an MLP that moves the points of a sphere: connectivity is fixed, so every
-prediction is a closed mesh with known neighbors, and the order of the pictures cannot matter.
+prediction is a closed mesh with known neighbors, and the order of the images cannot matter.
 """
 import torch
 from torch import nn

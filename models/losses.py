@@ -168,7 +168,7 @@ def smoothness_loss(colors, edges):
 
 
 def draw_colors(colors, pixel_vertices, pixel_weights):
-    """Pictures of colored vertices through a fixed rasterization; differentiable in the colors.
+    """Images of colored vertices through a fixed rasterization; differentiable in the colors.
 
     Args:
         colors: (B, N, 3).

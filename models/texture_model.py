@@ -1,4 +1,4 @@
-"""Stage 2: six pictures and any 3D position to the color there.
+"""Stage 2: six images and any 3D position to the color there.
 
 The decoder is a function of position, not of vertex number: it is trained on vertices and on points between them, and
 inference asks it at every texel.

@@ -1,6 +1,6 @@
 """The six cameras as tensors, and how training changes what they see without touching a pixel.
 
-An object that is turned by quarter turns, mirrored or stretched is seen by the same pictures with other cameras: a point
+An object that is turned by quarter turns, mirrored or stretched is seen by the same images with other cameras: a point
 of the new space is taken back to the old one before it is projected.
 """
 import math
@@ -14,9 +14,9 @@ from utils.rendering.cameras import VIEW_BASES
 
 
 class Cameras(NamedTuple):
-    """How each sample's six pictures see its space, which augmentation may have turned, mirrored and stretched.
+    """How each sample's six images see its space, which augmentation may have turned, mirrored and stretched.
 
-    projection: (B, S, 3, 3), rows: from a point to image right, image up and depth of the picture as it was drawn.
+    projection: (B, S, 3, 3), rows: from a point to image right, image up and depth of the image as it was drawn.
     scale: (B, S, 3), how much longer those three axes have become.
     toward: (B, S, 3), unit vector to the camera in the space of the points.
     """
@@ -72,7 +72,7 @@ def transform_box(box, matrix):
 
 
 def random_colors(maps, generators):
-    """Each sample's pictures in other colors, the same for all six: channels exchanged, brighter, darker, gray or plain.
+    """Each sample's images in other colors, the same for all six: channels exchanged, brighter, darker, gray or plain.
 
     Args:
         maps: (B, S, 7, H, H) float from utils.multiview.view_maps: color over white, then coverage.

@@ -180,8 +180,8 @@ def test_the_step_is_finite_and_both_ways_minimize_the_same_loss(once):
 def test_dataset_items_are_finite_and_the_other_way_reads_the_same_object(once, shoes):
     assert are_finite(item.run(1, num_points=64, image_size=28, texture_size=64))
     files = item.find_objects(shoes / "OBJs", shoes / "input_images")[0][0]
-    points, normals, colors, pictures = item.from_files(files, 64, 28)
-    assert points.shape == normals.shape == (64, 3) and len(colors) == 64 and pictures.shape[:3] == (6, 28, 28)
+    points, normals, colors, images = item.from_files(files, 64, 28)
+    assert points.shape == normals.shape == (64, 3) and len(colors) == 64 and images.shape[:3] == (6, 28, 28)
     assert np.abs(points).max() <= 1 + 1e-4  # the shoe fills the normalized frame
 
 
@@ -277,12 +277,12 @@ def test_costs_that_grow_as_the_square_are_worse_than_linear():
     assert "one count only" in scale.verdict("stage", [10], [1.0])
 
 
-def test_the_picture_shows_every_line_in_its_color(tmp_path):
+def test_the_image_shows_every_line_in_its_color(tmp_path):
     scale.draw(tmp_path / "new" / "scale.png", [10, 100, 1000], {"a": [1.0, 10.0, 100.0], "b": [0.5, 0.5, 0.5]})
-    picture = np.asarray(Image.open(tmp_path / "new" / "scale.png").convert("RGB")).reshape(-1, 3)
+    image = np.asarray(Image.open(tmp_path / "new" / "scale.png").convert("RGB")).reshape(-1, 3)
     for color in scale.COLORS[:2]:
-        assert (picture == color).all(axis=1).sum() > 500
-    assert not (picture == scale.COLORS[2]).all(axis=1).any()
+        assert (image == color).all(axis=1).sum() > 500
+    assert not (image == scale.COLORS[2]).all(axis=1).any()
 
 
 @pytest.mark.slow
@@ -291,7 +291,7 @@ def test_scale_measures_every_stage_of_made_up_objects(run_script_main, monkeypa
 
     monkeypatch.setattr(scale, "COUNTS", (2, 4))
     monkeypatch.setattr(train_geometry, "MEAN_SHAPE_STEPS", 1)
-    code, out, _ = run_script_main(scale, "--picture", tmp_path / "scale.png")
+    code, out, _ = run_script_main(scale, "--image", tmp_path / "scale.png")
     lines = out.splitlines()
     assert code == 0 and [line.split()[0] for line in lines[1:3]] == ["2", "4"]
     assert all(float(number) > 0 for line in lines[1:3] for number in line.split()[1:])

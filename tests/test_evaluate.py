@@ -16,7 +16,7 @@ from tests.conftest import as_options
 from utils.evaluation import contact_sheet, near_duplicates, plots, report, retrain
 from utils.mesh.mesh import plain_mesh
 
-QUICK = ("--samples", 500, "--padded_image_size", 32, "--grid", 48, "--faces", 5000, "--device", "cpu")
+QUICK = ("--samples", 500, "--picture_size", 32, "--grid", 48, "--faces", 5000, "--device", "cpu")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -85,7 +85,7 @@ def test_contact_sheet_shows_as_many_objects_as_asked_for(result):
 def test_worst_objects_come_first_on_the_sheet(shoes):
     objects, _ = find_objects(shoes / "OBJs", shoes / "input_images")
     pictures, kept = np.zeros((8, 32, 32, 4), np.uint8), []
-    truth = SimpleNamespace(pictures={"novel": pictures})
+    truth = SimpleNamespace(images={"novel": pictures})
     for files, score in zip(objects, (0.5, 0.2, 0.9, 0.1, 0.3)):
         scores = {"f_0.02": score, "f_0.1": 1.0, "cd_l1": 0.1, "psnr_novel": 20.0}
         evaluate._keep_worst(kept, files, "model", scores, {"model": pictures}, truth, 3)
@@ -178,7 +178,7 @@ def test_mean_color_paints_the_models_own_shape_and_predicts_it_once(shoes):
 
 
 def test_reconstructor_gives_what_inference_writes(shoes, tmp_path):
-    """The same vertices as the mesh that inference.py writes for the same pictures."""
+    """The same vertices as the mesh that inference.py writes for the same images."""
     import trimesh
 
     import inference
@@ -272,7 +272,7 @@ def test_symmetries_are_the_eight_that_keep_up_upright():
     assert sorted(round(np.linalg.det(one)) for one in found) == [-1] * 4 + [1] * 4
 
 
-def test_nearly_equal_pictures_are_found_by_what_is_drawn():
+def test_nearly_equal_images_are_found_by_what_is_drawn():
     rng = np.random.default_rng(0)
     pictures = {f"t{number}": np.full((6, 16, 16, 3), 1, np.float32) for number in range(20)}
     for picture in pictures.values():

@@ -1,4 +1,4 @@
-"""inference.py: six pictures to a mesh on disk, with the shipped weights, and one clear line for everything wrong."""
+"""inference.py: six images to a mesh on disk, with the shipped weights, and one clear line for everything wrong."""
 import re
 import shutil
 import subprocess
@@ -40,7 +40,7 @@ def run(views, output, *options):
 
 
 def shipped_models():
-    """The shipped point decoder and texture model, and the size of the pictures that both read."""
+    """The shipped point decoder and texture model, and the size of the images that both read."""
     geometry, checkpoint = load_geometry_model(inference.default_checkpoint("geometry"))
     return geometry, texture_model.load_texture_model(inference.default_checkpoint("texture"))[0], checkpoint["image_size"]
 
@@ -72,7 +72,7 @@ def test_two_runs_write_the_same_bytes(views, tmp_path):
         assert path.read_bytes() == (tmp_path / "second" / "my_shoe" / path.name).read_bytes(), path.name
 
 
-def test_the_written_mesh_drawn_again_shows_the_six_pictures_it_was_made_from(views, tmp_path):
+def test_the_written_mesh_drawn_again_shows_the_six_images_it_was_made_from(views, tmp_path):
     run(views, tmp_path / "out", "--texture_size", "1024")
     mesh, warnings = read_mesh(tmp_path / "out" / "my_shoe" / "my_shoe.obj")
     drawn = np.stack(list(render_views(mesh, 256).values()))
@@ -96,7 +96,7 @@ def test_glb_is_binary_gltf_and_holds_the_same_surface(views, tmp_path):
 
 
 def test_texture_of_the_file_shows_on_the_mesh_what_the_model_says(views, tmp_path):
-    """A vertex's texture coordinate, looked up in the written picture, gives the model's color at that vertex."""
+    """A vertex's texture coordinate, looked up in the written image, gives the model's color at that vertex."""
     geometry, texture, size = shipped_models()
     run(views, tmp_path / "out", "--texture_size", "512", "--geometry", "points")
     mesh = trimesh.load(tmp_path / "out" / "my_shoe" / "my_shoe.obj", process=False)
@@ -144,7 +144,7 @@ def test_a_wrong_view_is_named_in_one_line_with_exit_code_2(views, tmp_path, dam
     elif damage == "doubled":
         Image.open(views / f"front{suffix}").convert("RGB").save(views / "front.jpeg")
     elif damage == "unreadable":
-        (views / f"top{suffix}").write_bytes(b"no picture")
+        (views / f"top{suffix}").write_bytes(b"no image")
     else:
         (views / f"bottom{suffix}").rename(views / f"botom{suffix}")
     result = script(views, "--output", tmp_path / "out", "--device", "cpu", "--texture_size", 64)
@@ -164,7 +164,7 @@ def test_wrong_options_and_checkpoints_are_named(views, tmp_path):
             (["--geometry_checkpoint", str(cut)], "cut.pth"),
             (["--geometry_checkpoint", str(shipped / "texture_best.pth")], "texture"),
             (["--texture_checkpoint", str(shipped / "geometry_best.pth"), "--geometry", "points"], "holds a geometry"),
-            (["--texture_checkpoint", str(shipped / "texture_best.pth")], "takes its colors from the pictures"),
+            (["--texture_checkpoint", str(shipped / "texture_best.pth")], "takes its colors from the images"),
             (["--grid", "4"], "grid"),
             (["--faces", "3"], "faces"),
             (["--device", "tpu"], "tpu"),
@@ -179,7 +179,7 @@ def test_wrong_options_and_checkpoints_are_named(views, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_models_of_two_picture_sizes_work_together(views, tmp_path, monkeypatch):
+def test_models_of_two_image_sizes_work_together(views, tmp_path, monkeypatch):
     """Who has trained only a geometry of his own, at another size, still gets a mesh with the shipped colors."""
     load_texture, seen = texture_model.load_texture_model, []
 
@@ -195,7 +195,7 @@ def test_models_of_two_picture_sizes_work_together(views, tmp_path, monkeypatch)
 
 
 def test_own_masks_decide_what_is_seen(views, tmp_path, capsys):
-    """A busy background, which is noted without masks, gives with masks what the plain picture gives."""
+    """A busy background, which is noted without masks, gives with masks what the plain image gives."""
     masks = tmp_path / "masks"
     masks.mkdir()
     noise = np.random.default_rng(0).integers(0, 255, (4096, 4096, 3), np.uint8)

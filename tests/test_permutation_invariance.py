@@ -1,4 +1,4 @@
-"""The order of the six pictures must not matter: neither for the shape nor for the colors.
+"""The order of the six images must not matter: neither for the shape nor for the colors.
 
     python tests/test_permutation_invariance.py [GEOMETRY.pth TEXTURE.pth]
 
@@ -27,7 +27,7 @@ ORDERS = [(5, 4, 3, 2, 1, 0), (0, 2, 1, 3, 4, 5), (1, 2, 3, 4, 5, 0),
 
 
 def fresh_models():
-    """Both models of the fast preset with random weights, and their picture size."""
+    """Both models of the fast preset with random weights, and their image size."""
     from models.encoder import copy_encoder, load_encoder
     from models.geometry_model import GeometryModel
     from models.texture_model import TextureModel
@@ -40,7 +40,7 @@ def fresh_models():
 
 
 def shipped_models(folder=ROOT / PRETRAINED_DIR):
-    """Both shipped models and their picture size, or None where there are none."""
+    """Both shipped models and their image size, or None where there are none."""
     paths = [Path(folder) / f"{kind}_best.pth" for kind in ("geometry", "texture")]
     return loaded_models(*paths) if all(path.is_file() for path in paths) else None
 
@@ -59,10 +59,10 @@ def largest_changes(geometry, texture, size, batch=2):
 
     Args:
         geometry, texture: the two models, in eval mode.
-        size: picture edge in pixels.
+        size: image edge in pixels.
     Returns:
         list of (order, largest change of a coordinate, of a color); how far the shape moves, and the colors, when
-        one of the pictures is another one (which must show).
+        one of the images is another one (which must show).
     """
     images = torch.rand(batch, VIEWS, 3, size, size, generator=torch.Generator().manual_seed(1))
     positions = torch.rand(batch, 300, 3, generator=torch.Generator().manual_seed(2)) * 2 - 1
@@ -78,14 +78,14 @@ def largest_changes(geometry, texture, size, batch=2):
 
 
 @pytest.mark.parametrize("models", [fresh_models, shipped_models], ids=["fresh", "shipped"])
-def test_permuting_the_views_changes_nothing_but_another_picture_does(models):
+def test_permuting_the_views_changes_nothing_but_another_image_does(models):
     found = models()
     if found is None:
         pytest.skip("no shipped checkpoints")
     changes, other_shape, other_colors = largest_changes(*found)
     for order, shape, colors in changes:
         assert shape < LIMIT and colors < LIMIT, order
-    assert other_shape > 100 * LIMIT and other_colors > 100 * LIMIT, "the pictures are not looked at"
+    assert other_shape > 100 * LIMIT and other_colors > 100 * LIMIT, "the images are not looked at"
 
 
 def test_any_number_of_views_is_taken():

@@ -133,10 +133,10 @@ def test_every_format_ends_in_the_layout_and_unreadable_ones_are_named(tmp_path)
     assert problems == []
     assert [files.id for files in objects] == [f"box_{extension}" for extension in ("glb", "obj", "off", "ply", "stl")]
     for files in objects:
-        picture = Image.open(files.images["left"])
-        assert picture.mode == "RGBA" and picture.size == (32, 32)
+        image = Image.open(files.images["left"])
+        assert image.mode == "RGBA" and image.size == (32, 32)
         # The box is 4 deep (z) and 2 high: the left view shows it twice as wide as high.
-        alpha = np.asarray(picture)[..., 3] > 127
+        alpha = np.asarray(image)[..., 3] > 127
         assert alpha.any(axis=0).sum() == pytest.approx(2 * alpha.any(axis=1).sum(), abs=2)
 
 
@@ -162,7 +162,7 @@ def test_what_is_there_is_left_alone_and_what_is_missing_is_added(tmp_path):
     before = times_below(tmp_path / "out")
     (tmp_path / "out" / "input_images" / "box_ply_top.png").unlink()
     done = run(tmp_path / "in", "--output", tmp_path / "out", "--image_size", 32)
-    assert done.stdout.count("  there already\n") == 4 and "mesh there already, 1 pictures drawn" in done.stdout
+    assert done.stdout.count("  there already\n") == 4 and "mesh there already, 1 images drawn" in done.stdout
     assert changed(before, times_below(tmp_path / "out")) == {"box_ply_top.png"}
 
 
@@ -173,10 +173,10 @@ def test_what_was_made_with_other_options_or_from_another_mesh_is_made_anew(tmp_
     turn = turn_matrix("y", "z")
     prepare_object("box", source, out, turn, 32)
     before = times_below(out)
-    done, _ = prepare_object("box", source, out, turn, 48)  # other pictures of the same mesh
-    assert done == "mesh there already, 6 pictures drawn anew" and changed(before, times_below(out)) == pictures
+    done, _ = prepare_object("box", source, out, turn, 48)  # other images of the same mesh
+    assert done == "mesh there already, 6 images drawn anew" and changed(before, times_below(out)) == pictures
     done, _ = prepare_object("box", source, out, turn_matrix("z", "x"), 48)
-    assert "mesh written (12 faces) anew" in done and "6 pictures drawn anew" in done
+    assert "mesh written (12 faces) anew" in done and "6 images drawn anew" in done
     assert np.allclose(np.ptp(read_mesh(mesh)[0].vertices, axis=0), [2, 4, 1])
     trimesh.creation.box((3, 3, 3)).export(source)
     assert "anew" in prepare_object("box", source, out, turn_matrix("z", "x"), 48)[0]
@@ -184,7 +184,7 @@ def test_what_was_made_with_other_options_or_from_another_mesh_is_made_anew(tmp_
     assert prepare_object("box", source, out, turn_matrix("z", "x"), 48)[0] == "there already"
 
 
-def test_a_mesh_and_pictures_that_were_not_made_here_are_never_replaced(tmp_path):
+def test_a_mesh_and_images_that_were_not_made_here_are_never_replaced(tmp_path):
     source, out = tmp_path / "box.stl", tmp_path / "out"
     trimesh.creation.box((1, 2, 4)).export(source)
     (out / "OBJs" / "box").mkdir(parents=True)
@@ -194,11 +194,11 @@ def test_a_mesh_and_pictures_that_were_not_made_here_are_never_replaced(tmp_path
     (out / "input_images" / "box_left.jpg").write_bytes(b"broken")
     before = times_below(out)
     done, _ = prepare_object("box", source, out, np.eye(3), 32)
-    assert done == "mesh there already, 4 pictures drawn"
+    assert done == "mesh there already, 4 images drawn"
     assert changed(before, times_below(out)) == {f"box_{view}.png" for view in ("front", "back", "right", "bottom")}
 
 
-def test_own_pictures_are_copied_instead_of_drawn_but_only_as_a_full_set(tmp_path):
+def test_own_images_are_copied_instead_of_drawn_but_only_as_a_full_set(tmp_path):
     source = tmp_path / "ball.ply"
     BALL.export(source)
     own = tmp_path / "own"
@@ -206,10 +206,10 @@ def test_own_pictures_are_copied_instead_of_drawn_but_only_as_a_full_set(tmp_pat
     for view in VIEW_NAMES:
         Image.new("RGB", (8, 8), (9, 9, 9)).save(own / f"ball_{view}.jpg")
     done, _ = prepare_object("ball", source, tmp_path / "out", np.eye(3), 32, own)
-    assert "6 pictures copied" in done
+    assert "6 images copied" in done
     assert (tmp_path / "out" / "input_images" / "ball_top.jpg").read_bytes() == (own / "ball_top.jpg").read_bytes()
     (own / "ball_top.jpg").unlink()
-    with pytest.raises(UserError, match="has no top picture of ball"):
+    with pytest.raises(UserError, match="has no top image of ball"):
         prepare_object("ball", source, tmp_path / "other", np.eye(3), 32, own)
 
 

@@ -61,7 +61,7 @@ def read_log(folder):
 
 @pytest.mark.parametrize("changes", [{}, {"field_target": "distance"}, {"field_grid": 0}, {"field_color": False},
                                      {"field_pictures": True}], ids=["plain", "distance", "no volume", "no color",
-                                                                     "pictures"])
+                                                                     "images"])
 def test_a_run_writes_best_last_and_a_log_and_the_model_comes_back(changes, field_config, tmp_path):
     cfg = field_config(num_epochs_stage1=2, **changes)
     scores = train_geometry.train(cfg)
@@ -175,7 +175,7 @@ def test_a_run_begins_with_the_weights_it_is_given(field_config, tmp_path):
 
 
 @pytest.mark.parametrize("changes", [{"field_pictures": True}, {"field_variants": 2, "gradient_accumulation_steps": 2},
-                                     {"average_weights": 0.9}], ids=["pictures", "variants, accumulated", "averaged"])
+                                     {"average_weights": 0.9}], ids=["images", "variants, accumulated", "averaged"])
 def test_four_epochs_equal_two_a_stop_and_two_more(changes, field_config, tmp_path, monkeypatch):
     whole, halves = (field_config(num_epochs_stage1=4, checkpoint_dir=str(tmp_path / name),
                                   log_dir=str(tmp_path / name), **changes) for name in ("whole", "halves"))
@@ -224,7 +224,7 @@ def encoder_folder(tmp_path_factory):
 
 @pytest.fixture
 def encoded(monkeypatch):
-    """Shapes of all pictures that any encoder is given."""
+    """Shapes of all images that any encoder is given."""
     shapes, forward = [], ImageEncoder.forward
     monkeypatch.setattr(ImageEncoder, "forward",
                         lambda self, images: shapes.append(tuple(images.shape)) or forward(self, images))
@@ -368,7 +368,7 @@ def test_variants_are_turned_or_joined_or_solids_each_its_own(field_config, tmp_
     (["--field_target", "color"], "--field_target color: choose occupancy or distance"),
     (["--field_grid", "10"], "--field_grid 10: must be a multiple of 8"),
     (["--field_grid", "24", "--field_widths", "32,60"], "--field_widths (32, 60): expected multiples of 8"),
-    (["--field_tokens", "--field_color", "false"], "--field_tokens true: tokens tell what pictures show"),
+    (["--field_tokens", "--field_color", "false"], "--field_tokens true: tokens tell what images show"),
     (["--field_points", "0"], "--field_points 0: must be at least 1"),
     (["--resume", "--checkpoint_dir", "{tmp}", "--log_dir", "{tmp}"], "geometry_field_last.pth: no such checkpoint")])
 def test_wrong_combinations_are_refused_in_one_line(options, named, run_script_main, field_config, tmp_path):

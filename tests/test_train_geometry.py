@@ -71,8 +71,8 @@ def few_shoes(shoes, folder, count):
     for obj in sorted((shoes / "OBJs").iterdir())[:count]:
         shutil.copytree(obj, folder / "OBJs" / obj.name)
         (folder / "input_images").mkdir(exist_ok=True)
-        for picture in (shoes / "input_images").glob(f"{obj.name}_*"):
-            shutil.copy(picture, folder / "input_images")
+        for image in (shoes / "input_images").glob(f"{obj.name}_*"):
+            shutil.copy(image, folder / "input_images")
     return {"obj_dir": str(folder / "OBJs"), "images_dir": str(folder / "input_images")}
 
 
@@ -183,14 +183,14 @@ def test_a_best_of_other_validation_objects_is_moved_aside(tiny_config, tmp_path
 # ---- Learning
 
 
-def test_one_batch_can_be_overfitted_from_its_pictures(tiny_config, shoes, tmp_path, monkeypatch):
+def test_one_batch_can_be_overfitted_from_its_images(tiny_config, shoes, tmp_path, monkeypatch):
     monkeypatch.setattr(train_geometry, "MEAN_SHAPE_STEPS", 0)
     cfg = tiny_config(**few_shoes(shoes, tmp_path, 2), validation_fraction=0.0, batch_size_stage1=2,
                       num_epochs_stage1=150, num_points=128, num_loss_samples=512, learning_rate_stage1=3e-3, **ONLY_CHAMFER)
     train_geometry.train(cfg)
     lines = read_log(cfg.log_dir)
     assert lines[-1]["chamfer"] < lines[0]["chamfer"] / 10
-    # Each picture set must give its own shoe, not both the mean of the two.
+    # Each image set must give its own shoe, not both the mean of the two.
     model, _ = load_geometry_model(tmp_path / "checkpoints" / "geometry_last.pth")
     from load_data import SixViewDataset, prepare_objects
 
@@ -205,7 +205,7 @@ def test_training_starts_from_the_mean_shape_of_the_training_objects(tiny_config
     cfg = tiny_config(num_epochs_stage1=1)
     start = train_geometry.train(cfg)["start"]
     printed = capsys.readouterr().out
-    mean_shape = float(printed.split("whatever the pictures: validation ")[1].split()[0])
+    mean_shape = float(printed.split("whatever the images: validation ")[1].split()[0])
     assert mean_shape < start / 1.5
 
 

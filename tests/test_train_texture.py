@@ -82,15 +82,15 @@ def test_what_the_geometry_stage_encoded_is_not_encoded_again(tiny_config, tmp_p
     assert train_texture.train(cfg)["last"] is not None
 
 
-def test_frozen_features_give_the_losses_that_the_pictures_give(config, tmp_path):
-    """The trained loop reads pictures, the frozen one cached features; before a step is taken both must agree."""
+def test_frozen_features_give_the_losses_that_the_images_give(config, tmp_path):
+    """The trained loop reads images, the frozen one cached features; before a step is taken both must agree."""
     starts = [train_texture.train(config(num_epochs_stage2=1, checkpoint_dir=str(tmp_path / str(frozen)),
                                          freeze_image_encoder=frozen))["start"] for frozen in (False, True)]
     assert starts[0] == pytest.approx(starts[1], rel=1e-5)
 
 
 @pytest.mark.parametrize("frozen", [False, True])
-def test_every_variant_is_colored_on_the_shape_of_its_own_pictures(frozen, config, tiny_geometry, monkeypatch):
+def test_every_variant_is_colored_on_the_shape_of_its_own_images(frozen, config, tiny_geometry, monkeypatch):
     from load_data import EpochSampler, SixViewDataset, prepare_objects
 
     cfg = config(num_epochs_stage2=5, validation_fraction=0.0, lambda_perceptual=0.0, freeze_image_encoder=frozen,
@@ -145,7 +145,7 @@ def test_one_objects_colors_can_be_overfitted(config, shoes, tmp_path):
     assert lines[-1]["l1l2"] < lines[0]["l1l2"] / 4
 
 
-def test_the_perceptual_loss_compares_the_mesh_drawn_in_six_views_with_the_true_pictures(config, monkeypatch):
+def test_the_perceptual_loss_compares_the_mesh_drawn_in_six_views_with_the_true_images(config, monkeypatch):
     drawn, compared = [], []
     draw, distance = models.losses.draw_colors, models.losses.feature_distance
     monkeypatch.setattr(models.losses, "draw_colors", lambda *given: drawn.append(draw(*given)) or drawn[-1])
@@ -156,11 +156,11 @@ def test_the_perceptual_loss_compares_the_mesh_drawn_in_six_views_with_the_true_
     across, along = 0.6 / 2.2 * 56, 1.2 / 2.2 * 56
     boxes = {"front": (across, across), "back": (across, across), "left": (along, across), "right": (along, across),
              "top": (across, along), "bottom": (across, along)}
-    for picture, name in zip(drawn[0][0], VIEW_NAMES):
-        assert picture.shape == (3, 56, 56)
-        seen = (picture < 0.99).any(0)
+    for image, name in zip(drawn[0][0], VIEW_NAMES):
+        assert image.shape == (3, 56, 56)
+        seen = (image < 0.99).any(0)
         assert (seen.any(0).sum().item(), seen.any(1).sum().item()) == pytest.approx(boxes[name], abs=2.5), name
-        assert picture[:, ~seen].min() == 1, "white around it"
+        assert image[:, ~seen].min() == 1, "white around it"
     assert all(pred.requires_grad and not true.requires_grad for pred, true in compared)
     from load_data import SixViewDataset, prepare_objects
 
@@ -221,8 +221,8 @@ def test_a_missing_or_wrong_geometry_checkpoint_is_named_with_code_2(config, tmp
     assert code == 2 and f"error: {texture}: holds a texture model" in errors and errors.count("\n") == 1
 
 
-def test_another_picture_size_than_the_geometrys_is_refused(config):
-    with pytest.raises(UserError, match="--image_size 70: .*geometry_best.pth reads pictures of 56 pixels"):
+def test_another_image_size_than_the_geometrys_is_refused(config):
+    with pytest.raises(UserError, match="--image_size 70: .*geometry_best.pth reads images of 56 pixels"):
         train_texture.train(config(image_size=70))
 
 
@@ -244,7 +244,7 @@ def test_an_encoder_of_another_width_can_be_named(tiny_config, tiny_geometry, tm
     assert model.encoder.feature_dim == 16 and model.aggregator.output_dim == 32
 
 
-def test_pictures_the_geometry_was_trained_on_are_used_at_its_size(config, tmp_path):
+def test_images_the_geometry_was_trained_on_are_used_at_its_size(config, tmp_path):
     path, cfg = tmp_path / "geometry_70.pth", config()
     cfg.image_size = 70
     model = GeometryModel(load_encoder(cfg.__class__(encoder_name="scratch", encoder_width=32, encoder_layers=1,

@@ -140,7 +140,7 @@ def check_dataset(setup):
 
 
 def check_mapping(setup):
-    """every object's mesh has its own six pictures"""
+    """every object's mesh has its own six images"""
     objects, _ = setup.objects()
     assert objects, "no complete object"
     for item in objects:
@@ -148,7 +148,7 @@ def check_mapping(setup):
         assert set(item.images) == set(VIEW_NAMES), f"{item.id}: views {sorted(item.images)}"
         for view, path in item.images.items():
             assert path.is_file() and path.stem.lower() == f"{item.id}_{view}".lower(), f"{item.id}: {view} is {path}"
-    return f"{len(objects)} meshes, {6 * len(objects)} pictures"
+    return f"{len(objects)} meshes, {6 * len(objects)} images"
 
 
 def check_sample(setup):
@@ -162,7 +162,7 @@ def check_sample(setup):
         assert batch[name].dtype == torch.float32 and 0 <= batch[name].min() and batch[name].max() <= 1, name
     longest = (batch["points"].amax(1) - batch["points"].amin(1)).amax(1)
     assert ((longest > 1.5) & (longest < 2.001)).all(), f"longest edges are {longest.tolist()}, not 2"
-    assert (batch["images"] < 0.98).flatten(1).any(1).all(), "a picture set is all white"
+    assert (batch["images"] < 0.98).flatten(1).any(1).all(), "an image set is all white"
     return ", ".join(batch["id"])
 
 

@@ -1,4 +1,4 @@
-"""Bring a folder of meshes (OBJ, GLB, GLTF, PLY, OFF, STL) into the data layout, drawing the six pictures of each.
+"""Bring a folder of meshes (OBJ, GLB, GLTF, PLY, OFF, STL) into the data layout, drawing the six images of each.
 
     python -m utils.prepare_dataset my_meshes --output data --up z --front=-y
 
@@ -65,7 +65,7 @@ def turn_matrix(up, front):
 def write_mesh(path, mesh, made_from=""):
     """Write a `Mesh` as OBJ + MTL + PNG textures that `read_mesh` reads back as the same shape and colors.
 
-    Each texture becomes a material (a tint is baked into its picture); faces of one plain color share a material;
+    Each texture becomes a material (a tint is baked into its image); faces of one plain color share a material;
     other faces keep their colors as `v x y z r g b`, as 3D scanners write them.
 
     Args:
@@ -149,13 +149,13 @@ def find_meshes(folder, output):
             {name: paths for name, paths in by_id.items() if len(paths) > 1})
 
 
-def pictures_of(images_dir, object_id):
-    """{view: Path} of one object's pictures in a folder, which may be absent."""
+def images_of(images_dir, object_id):
+    """{view: Path} of one object's images in a folder, which may be absent."""
     return images_by_id(images_dir).get(object_id, {})
 
 
 def images_by_id(images_dir):
-    """{id: {view: Path}} of all pictures in a folder, which may be absent: one listing for any number of objects."""
+    """{id: {view: Path}} of all images in a folder, which may be absent: one listing for any number of objects."""
     found = {}
     for path in sorted(Path(images_dir).glob("*_*")):
         object_id, _, word = path.stem.rpartition("_")
@@ -165,44 +165,44 @@ def images_by_id(images_dir):
 
 
 def prepare_object(object_id, source, output, turn, image_size, images_dir=None, listed=images_by_id):
-    """Write one object's mesh and pictures, as far as they are not there or were made here from something else.
+    """Write one object's mesh and images, as far as they are not there or were made here from something else.
 
     Args:
         object_id: str.
         source: mesh file of any format.
         output: folder of the data layout.
         turn: (3, 3) from `turn_matrix`.
-        image_size: edge of drawn pictures in pixels.
-        images_dir: folder of own pictures <id>_<view>.*, taken instead of drawing where it has all six.
+        image_size: edge of drawn images in pixels.
+        images_dir: folder of own images <id>_<view>.*, taken instead of drawing where it has all six.
         listed: function from a folder to what `images_by_id` returns; one that remembers saves listing the folders
             for every object.
     Returns:
-        done: str, what was done ("there already", "mesh written (12 faces), 6 pictures drawn", ...).
+        done: str, what was done ("there already", "mesh written (12 faces), 6 images drawn", ...).
         notes: list of str, missing materials.
     Raises:
-        UserError: the mesh cannot be read, or only some of the six own pictures are there.
+        UserError: the mesh cannot be read, or only some of the six own images are there.
     """
-    folder, pictures = Path(output) / "OBJs" / object_id, Path(output) / "input_images"
+    folder, images = Path(output) / "OBJs" / object_id, Path(output) / "input_images"
     own = listed(images_dir).get(object_id, {}) if images_dir else {}
     if own and len(own) < 6:
         lacking = ", ".join(view for view in VIEW_NAMES if view not in own)
-        raise UserError(f"{images_dir}: has no {lacking} picture of {object_id}")
+        raise UserError(f"{images_dir}: has no {lacking} image of {object_id}")
     mesh_path, mesh_done, notes = _prepare_mesh(object_id, source, folder, turn)
-    there = listed(pictures).get(object_id, {})
+    there = listed(images).get(object_id, {})
     made_from = content_hash(mesh_dependencies(mesh_path), image_size)
     missing = [view for view in VIEW_NAMES if view not in there]
     outdated = [view for view in there if _mark_of(there[view]) not in (None, made_from)]
     if own:
         for view in missing:
-            with atomic_write(pictures / f"{object_id}_{view}{own[view].suffix.lower()}") as temporary:
+            with atomic_write(images / f"{object_id}_{view}{own[view].suffix.lower()}") as temporary:
                 temporary.write_bytes(own[view].read_bytes())
     elif missing or outdated:
-        _draw(mesh_path, pictures, object_id, missing + outdated, image_size, made_from)
+        _draw(mesh_path, images, object_id, missing + outdated, image_size, made_from)
     done = [mesh_done or "mesh there already"]
-    done += [f"{len(missing)} pictures {'copied' if own else 'drawn'}"] * bool(missing)
-    done += [f"{len(outdated)} pictures drawn anew"] * bool(outdated and not own)
+    done += [f"{len(missing)} images {'copied' if own else 'drawn'}"] * bool(missing)
+    done += [f"{len(outdated)} images drawn anew"] * bool(outdated and not own)
     if len(done) == 1:
-        done = [f"{mesh_done}, pictures there already" if mesh_done else "there already"]
+        done = [f"{mesh_done}, images there already" if mesh_done else "there already"]
     return ", ".join(done), notes
 
 
@@ -231,13 +231,13 @@ def _mark_of(path):
         try:
             with Image.open(path) as image:
                 words = str(image.info.get("Source", ""))
-        except Exception:  # somebody's own broken picture: load_data names it
+        except Exception:  # somebody's own broken image: load_data names it
             return None
     return words.removeprefix(MARK) if words.startswith(MARK) else None
 
 
 def _draw(mesh_path, folder, object_id, views, image_size, made_from):
-    """Draw the named views of a written mesh; read back, so that pictures show what training will read."""
+    """Draw the named views of a written mesh; read back, so that images show what training will read."""
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
@@ -258,8 +258,8 @@ def main(argv):
     parser.add_argument("--output", default="data", help="folder of the data layout (default data)")
     parser.add_argument("--up", default="y", help="the meshes' own up axis: x, y, z, -x, -y or -z (default y)")
     parser.add_argument("--front", default="z", help="the axis their front faces (default z)")
-    parser.add_argument("--image_size", type=int, default=512, help="edge of drawn pictures in pixels (default 512)")
-    parser.add_argument("--images_dir", help="your own pictures, <id>_<view>.png or .jpg, used instead of drawing")
+    parser.add_argument("--image_size", type=int, default=512, help="edge of drawn images in pixels (default 512)")
+    parser.add_argument("--images_dir", help="your own images, <id>_<view>.png or .jpg, used instead of drawing")
     options = parser.parse_args(_join_signed_axes(argv))
     if not 14 <= options.image_size <= 4096:
         raise UserError(f"--image_size {options.image_size}: must be from 14 to 4096")

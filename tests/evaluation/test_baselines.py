@@ -22,7 +22,7 @@ from utils.rendering.rasterizer import render_views
 
 
 def write_solid(folder, name, solid, color):
-    """An object of one color in its own units, with the project's pictures of it; returns its files."""
+    """An object of one color in its own units, with the project's images of it; returns its files."""
     (folder / "OBJs" / name).mkdir(parents=True)
     (folder / "input_images").mkdir(exist_ok=True)
     mesh_path = folder / "OBJs" / name / f"{name}.obj"
@@ -30,9 +30,9 @@ def write_solid(folder, name, solid, color):
                          + "".join("f %d %d %d\n" % tuple(row + 1) for row in solid.faces))
     mesh = plain_mesh(normalize(solid.vertices), solid.faces, color)
     images = {}
-    for view, picture in render_views(mesh, 96).items():
+    for view, image in render_views(mesh, 96).items():
         images[view] = folder / "input_images" / f"{name}_{view}.png"
-        Image.fromarray(picture).save(images[view])
+        Image.fromarray(image).save(images[view])
     return SimpleNamespace(id=name, mesh=mesh_path, images=images)
 
 

@@ -154,7 +154,7 @@ def rays_that_leave(mesh, points, normals):
 
 
 def agreement(mesh):
-    """Share of points of a surface on which the depth pictures and the rays agree."""
+    """Share of points of a surface on which the depth images and the rays agree."""
     mesh.vertices = normalize(mesh.vertices, mesh.faces)
     points, normals, _ = sample_surface(mesh, 4000, np.random.default_rng(0))
     return (is_visible(points, normals, depth_maps(mesh)) == rays_that_leave(mesh, points, normals)).mean()
@@ -173,21 +173,21 @@ def test_visibility_agrees_with_ray_tracing_on_real_objects(real_objects):
     assert np.mean(shares) > 0.99 and min(shares) > 0.9
 
 
-# ---- Pictures
+# ---- Images
 
 
 def test_psnr_of_a_known_color_shift():
     # 26 of 255 everywhere: -20 log10(26 / 255) = 19.83 dB.
-    picture = np.full((4, 4, 3), 100, np.uint8)
-    assert psnr(picture + np.uint8(26), picture) == pytest.approx(19.83, abs=0.005)
+    image = np.full((4, 4, 3), 100, np.uint8)
+    assert psnr(image + np.uint8(26), image) == pytest.approx(19.83, abs=0.005)
     # A quarter of the pixels: the mean square is a quarter, so 6.02 dB more.
-    part = picture.copy()
+    part = image.copy()
     part[:2, :2] += 26
-    assert psnr(part, picture) == pytest.approx(19.83 + 6.02, abs=0.01)
-    assert psnr(picture, picture) == EQUAL_PSNR
+    assert psnr(part, image) == pytest.approx(19.83 + 6.02, abs=0.01)
+    assert psnr(image, image) == EQUAL_PSNR
 
 
-def test_pictures_of_a_recolored_solid_differ_by_the_shift_of_color_alone():
+def test_images_of_a_recolored_solid_differ_by_the_shift_of_color_alone():
     true, other = sphere(0.9, (0.4, 0.4, 0.4)), sphere(0.9, (0.6, 0.6, 0.6))
     found, _ = evaluate_mesh(other, make_ground_truth(true, 2000, 64))
     # 0.2 of 1 is 13.98 dB; half-covered pixels at the outline, blended with white, differ less.
@@ -205,19 +205,19 @@ def test_silhouette_overlap_of_discs_is_the_ratio_of_their_areas():
 
 def test_a_missing_part_costs_psnr_even_where_only_the_truth_is():
     """PSNR is taken over the union: the half that is missing is white where the truth is black."""
-    picture = np.zeros((1, 10, 10, 4), np.uint8)
-    picture[..., 3] = 255
-    half = picture.copy()
+    image = np.zeros((1, 10, 10, 4), np.uint8)
+    image[..., 3] = 255
+    half = image.copy()
     half[:, :5, :, 3] = 0
-    found = image_scores(half, picture)
+    found = image_scores(half, image)
     assert found["iou"] == 0.5 and found["psnr"] == pytest.approx(3.01, abs=0.01)  # mean square 1/2
 
 
-def test_no_oblique_picture_cuts_the_diagonal_of_a_cube():
+def test_no_oblique_image_cuts_the_diagonal_of_a_cube():
     cube = box((2, 2, 2))
-    pictures = evaluation_renders(cube, 64, oblique_scale(cube))
-    assert pictures["novel"].shape == (8, 64, 64, 4) and pictures["input"].shape == (6, 64, 64, 4)
-    alpha = pictures["novel"][..., 3]
+    images = evaluation_renders(cube, 64, oblique_scale(cube))
+    assert images["novel"].shape == (8, 64, 64, 4) and images["input"].shape == (6, 64, 64, 4)
+    alpha = images["novel"][..., 3]
     assert alpha[:, [0, -1]].max() == 0 and alpha[:, :, [0, -1]].max() == 0 and alpha.any(axis=(1, 2)).all()
     assert oblique_scale(sphere(0.9)) == 1
 

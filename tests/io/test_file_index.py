@@ -21,7 +21,7 @@ def refuse():
 
 
 def test_unchanged_files_are_known_without_being_read_also_after_the_index_was_written(tmp_path):
-    mesh, texture = aged(tmp_path / "a.obj", b"v 0 0 0"), aged(tmp_path / "a.png", b"picture")
+    mesh, texture = aged(tmp_path / "a.obj", b"v 0 0 0"), aged(tmp_path / "a.png", b"image")
     index = {}
     key = cached_hash(index, mesh, lambda: [mesh, texture])
     assert key == content_hash([mesh, texture])
@@ -31,10 +31,10 @@ def test_unchanged_files_are_known_without_being_read_also_after_the_index_was_w
 
 @pytest.mark.parametrize("change", [
     lambda path: aged(path, b"other content"),  # another size
-    lambda path: aged(path, b"PICTURE", 30),  # another time
+    lambda path: aged(path, b"IMAGE", 30),  # another time
     lambda path: path.unlink()])
 def test_a_changed_or_absent_file_is_read_again(tmp_path, change):
-    mesh, texture = aged(tmp_path / "a.obj", b"v 0 0 0"), aged(tmp_path / "a.png", b"picture")
+    mesh, texture = aged(tmp_path / "a.obj", b"v 0 0 0"), aged(tmp_path / "a.png", b"image")
     index = {}
     key = cached_hash(index, mesh, lambda: [mesh, texture])
     change(texture)

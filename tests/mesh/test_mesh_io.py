@@ -55,7 +55,7 @@ def color_near(mesh, point):
 # OBJ
 
 
-def test_obj_texture_lands_with_the_picture_s_first_row_at_v_1(write):
+def test_obj_texture_lands_with_the_image_s_first_row_at_v_1(write):
     write("quarters.png", QUARTERS)
     write("m.mtl", "newmtl paint\nKd 0.1 0.1 0.1\nmap_Kd quarters.png\n")
     mesh, warnings = read_mesh(write("m.obj", "mtllib m.mtl\n" + TEXTURED))
@@ -118,7 +118,7 @@ def test_obj_textured_and_plain_parts_together(write):
 
 
 def test_obj_texture_seams_keep_both_coordinates_of_a_vertex(write):
-    """Two faces share an edge but read the two halves of a picture."""
+    """Two faces share an edge but read the two halves of an image."""
     write("halves.png", np.uint8([[[255, 0, 0]] * 4 + [[0, 0, 255]] * 4] * 8))
     write("m.mtl", "newmtl paint\nmap_Kd halves.png\n")
     text = ("mtllib m.mtl\nusemtl paint\n" + SQUARE + "vt 0.1 0.1\nvt 0.2 0.2\nvt 0.8 0.8\nvt 0.9 0.9\n"
@@ -244,17 +244,17 @@ def test_glb_node_transforms_are_applied_and_linear_color_becomes_srgb(write):
 # What is missing or damaged
 
 
-@pytest.mark.parametrize("mtl, picture, named, color", [
+@pytest.mark.parametrize("mtl, image, named, color", [
     (None, None, "m.mtl", GRAY),
     ("newmtl paint\nKd 0.2 0.4 0.6\nmap_Kd gone.png\n", None, "gone.png", (0.2, 0.4, 0.6)),
-    ("newmtl paint\nKd 0.2 0.4 0.6\nmap_Kd bad.png\n", b"this is not a picture", "bad.png", (0.2, 0.4, 0.6)),
+    ("newmtl paint\nKd 0.2 0.4 0.6\nmap_Kd bad.png\n", b"this is not an image", "bad.png", (0.2, 0.4, 0.6)),
     ("newmtl other\nKd 0 1 0\n", None, None, GRAY),
 ], ids=["no-mtl", "no-texture", "damaged-texture", "undefined-material"])
-def test_missing_or_damaged_materials_are_warned_about_by_name(write, mtl, picture, named, color):
+def test_missing_or_damaged_materials_are_warned_about_by_name(write, mtl, image, named, color):
     if mtl:
         write("m.mtl", mtl)
-    if picture:
-        write("bad.png", picture)
+    if image:
+        write("bad.png", image)
     path = write("model.obj", "mtllib m.mtl\n" + TEXTURED)
     mesh, warnings = read_mesh(path)
     np.testing.assert_allclose(mesh.corner_colors, np.broadcast_to(color, (2, 3, 3)), atol=0.003)
@@ -263,7 +263,7 @@ def test_missing_or_damaged_materials_are_warned_about_by_name(write, mtl, pictu
         assert len(warnings) == 1 and named in warnings[0] and str(path) in warnings[0]
 
 
-def test_picture_that_breaks_off_is_warned_about(write):
+def test_image_that_breaks_off_is_warned_about(write):
     path = write("cut.png", np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8))
     path.write_bytes(path.read_bytes()[:3000])
     write("m.mtl", "newmtl paint\nmap_Kd cut.png\n")
@@ -320,8 +320,8 @@ def test_paths_that_cannot_be_opened_are_refused_by_name(tmp_path, name):
 def test_mesh_dependencies_are_the_files_that_exist(write):
     obj = write("m.obj", "mtllib m.mtl\nmtllib gone.mtl\n" + TEXTURED)
     mtl = write("m.mtl", "newmtl paint\nmap_Kd quarters.png\nnewmtl other\nmap_Kd gone.png\n")
-    picture = write("quarters.png", QUARTERS)
-    assert mesh_dependencies(obj) == [obj, mtl, picture]
+    image = write("quarters.png", QUARTERS)
+    assert mesh_dependencies(obj) == [obj, mtl, image]
     assert mesh_dependencies(write("m.glb", triangle_glb())) == [obj.with_suffix(".glb")]
 
 
@@ -432,7 +432,7 @@ def test_normals_follow_the_right_hand_rule_and_are_zero_without_area():
 
 @pytest.fixture
 def painted():
-    """A box with a seam: each of its twelve triangles has its own place in a picture with its own colors."""
+    """A box with a seam: each of its twelve triangles has its own place in an image with its own colors."""
     solid = trimesh.creation.box((2, 1.4, 0.8))
     rng = np.random.default_rng(5)
     texture = rng.integers(0, 256, (6, 8, 3)).astype(np.uint8).repeat(16, axis=0).repeat(16, axis=1)
@@ -454,7 +454,7 @@ def test_written_mesh_looks_the_same_when_read_back(tmp_path, painted, write_mes
         assert (np.abs(again - first).max(axis=-1) <= 2).mean() > 0.999
 
 
-def test_obj_names_its_mtl_and_the_mtl_its_picture(tmp_path, painted):
+def test_obj_names_its_mtl_and_the_mtl_its_image(tmp_path, painted):
     write_obj(tmp_path / "new" / "shoe 1.obj", *painted)
     folder = tmp_path / "new"
     assert sorted(path.name for path in folder.iterdir()) == ["shoe 1.mtl", "shoe 1.obj", "shoe 1.png"]
@@ -468,7 +468,7 @@ def test_obj_names_its_mtl_and_the_mtl_its_picture(tmp_path, painted):
 
 
 def test_glb_is_binary_gltf_with_v_counted_from_the_top(tmp_path, painted):
-    """Parsed by hand: glTF's (0, 0) is the picture's upper left, so v is one minus ours."""
+    """Parsed by hand: glTF's (0, 0) is the image's upper left, so v is one minus ours."""
     vertices, faces, uvs, face_uvs, texture = painted
     path = tmp_path / "out.glb"
     write_glb(path, *painted)

@@ -114,7 +114,7 @@ def test_a_frozen_encoder_stays_in_eval_mode_and_gets_no_gradient(folder):
     assert not any(parameter.requires_grad for parameter in encoder.parameters())
     pooled, _ = encoder(pictures())
     assert not pooled.requires_grad
-    # Drawn pictures do get one through it: the perceptual loss needs that.
+    # Drawn images do get one through it: the perceptual loss needs that.
     images = pictures().requires_grad_()
     encoder(images)[1].square().sum().backward()
     assert images.grad.abs().max() > 0
@@ -219,7 +219,7 @@ def test_the_untouched_default_falls_back_within_five_seconds_and_says_so(silent
     started = time.perf_counter()
     encoder, size = load_encoder(config_with("nobody/has-this", named=False))
     assert time.perf_counter() - started < 5
-    assert size == 42, "the picture size that the shipped encoder was trained with"
+    assert size == 42, "the image size that the shipped encoder was trained with"
     assert all(torch.equal(value, shipped.state_dict()[name]) for name, value in encoder.state_dict().items())
     assert encoder.stored, "its weights go into the checkpoints made with it"
     printed = capsys.readouterr().out
@@ -236,7 +236,7 @@ def test_an_encoder_named_by_hand_never_falls_back(silent_hub, tmp_path, monkeyp
             load_encoder(cfg)
 
 
-def test_a_picture_size_named_by_hand_outlives_the_fallback(tmp_path, monkeypatch):
+def test_a_image_size_named_by_hand_outlives_the_fallback(tmp_path, monkeypatch):
     small_checkpoint(tmp_path / "shipped.pth")
     monkeypatch.setattr(models.encoder, "SMALL_ENCODER", str(tmp_path / "shipped.pth"))
     monkeypatch.setattr(models.encoder.Config, "encoder_name", "nobody/has-this")
@@ -437,7 +437,7 @@ def test_encoding_that_was_stopped_goes_on_and_a_cut_file_is_made_again(dataset,
 
 
 @pytest.mark.parametrize("size, edge", [(56, 56), (50, 56), (84, 84)])
-def test_tokens_are_the_encoders_own_of_pictures_resized_once(size, edge):
+def test_tokens_are_the_encoders_own_of_images_resized_once(size, edge):
     encoder, seen = ImageEncoder(tiny_backbone(), frozen=True), []
     encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     images = pictures(32)

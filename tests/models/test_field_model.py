@@ -49,8 +49,8 @@ def seen():
 
 
 @pytest.mark.parametrize("changes", [{}, {"grid_size": 0}, {"pictures": False}, {"target": "distance"}],
-                         ids=["whole", "no volume", "no pictures", "distance"])
-def test_the_order_of_picture_and_camera_pairs_changes_nothing(changes, seen):
+                         ids=["whole", "no volume", "no images", "distance"])
+def test_the_order_of_image_and_camera_pairs_changes_nothing(changes, seen):
     points, maps, cameras, box = seen
     model = small_model(**changes)
     with torch.no_grad():
@@ -62,7 +62,7 @@ def test_the_order_of_picture_and_camera_pairs_changes_nothing(changes, seen):
             assert torch.allclose(output, expected, atol=1e-5) and torch.equal(other, hull)
 
 
-def test_a_picture_under_another_camera_changes_the_output(seen):
+def test_a_image_under_another_camera_changes_the_output(seen):
     points, maps, cameras, box = seen
     model = small_model()
     with torch.no_grad():
@@ -82,7 +82,7 @@ def test_points_and_objects_of_a_batch_do_not_touch_each_other(seen):
     assert torch.allclose(together[:1, :7], first, atol=1e-5) and torch.allclose(together[1:], second, atol=1e-5)
 
 
-def test_without_color_what_pictures_show_is_not_seen(seen):
+def test_without_color_what_images_show_is_not_seen(seen):
     points, maps, cameras, box = seen
     painted = maps.clone()
     painted[:, :, :3] = torch.rand_like(painted[:, :, :3])
@@ -167,7 +167,7 @@ def test_a_u_net_returns_the_resolution_it_was_given():
 
 
 @pytest.mark.parametrize("grid_size", [8, 0])
-def test_the_order_of_picture_camera_and_tokens_changes_nothing(grid_size, seen):
+def test_the_order_of_image_camera_and_tokens_changes_nothing(grid_size, seen):
     points, maps, cameras, box = seen
     model = small_model(token_width=10, grid_size=grid_size)
     tokens = torch.randn(1, 6, 9, 10, generator=torch.Generator().manual_seed(2))

@@ -59,7 +59,7 @@ def test_an_untrained_prediction_is_a_small_closed_ellipsoid(num_points):
         assert mesh.area_faces.min() > 0
     ideal = model.decoder.start
     assert (vertices - ideal).abs().max() < 0.1 and (vertices - ideal).std() < 0.02
-    assert (vertices[0] - vertices[1]).abs().max() > 0, "it depends on the pictures from the start"
+    assert (vertices[0] - vertices[1]).abs().max() > 0, "it depends on the images from the start"
     if num_points == 1024:
         assert ideal.amax(0).tolist() == pytest.approx(START_RADII, rel=0.02)
 
@@ -82,7 +82,7 @@ def test_batch_one_and_batch_four_agree(tiny_config):
     assert (together[0] - together[1]).abs().max() > 1e-2
 
 
-def test_features_seen_before_replace_the_pictures():
+def test_features_seen_before_replace_the_images():
     model = small_model()
     images = pictures(2)
     assert torch.equal(model(None, pooled=model.encoder(images)[0]), model(images))

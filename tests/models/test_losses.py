@@ -326,18 +326,18 @@ def test_smoothness_is_the_mean_difference_along_edges():
     assert smoothness_loss(colors[:, 1:], torch.tensor([[0, 1]])).item() == 0
 
 
-def test_drawing_gives_the_known_picture_over_white_and_the_weights_as_gradient():
+def test_drawing_gives_the_known_image_over_white_and_the_weights_as_gradient():
     red, green, blue = (1.0, 0, 0), (0, 1.0, 0), (0, 0, 1.0)
     colors = points(red, green, blue).requires_grad_()
     corners = torch.tensor([[0, 1, 2], [2, 1, 0], [1, 1, 1], [0, 1, 2]]).view(1, 1, 2, 2, 3)
     weights = torch.tensor([[1.0, 0, 0], [0.5, 0.25, 0.25], [0.2, 0.3, 0.5], [0, 0, 0]]).view(1, 1, 2, 2, 3)
-    picture = draw_colors(colors, corners, weights)
-    assert picture.shape == (1, 1, 3, 2, 2) and picture.dtype == torch.float32
-    assert torch.allclose(picture[0, 0, :, 0, 0], torch.tensor(red))
-    assert torch.allclose(picture[0, 0, :, 0, 1], torch.tensor([0.25, 0.25, 0.5]))
-    assert torch.allclose(picture[0, 0, :, 1, 0], torch.tensor(green))
-    assert torch.allclose(picture[0, 0, :, 1, 1], torch.ones(3)), "background is white"
-    picture[:, :, 0].sum().backward()  # the red channel
+    image = draw_colors(colors, corners, weights)
+    assert image.shape == (1, 1, 3, 2, 2) and image.dtype == torch.float32
+    assert torch.allclose(image[0, 0, :, 0, 0], torch.tensor(red))
+    assert torch.allclose(image[0, 0, :, 0, 1], torch.tensor([0.25, 0.25, 0.5]))
+    assert torch.allclose(image[0, 0, :, 1, 0], torch.tensor(green))
+    assert torch.allclose(image[0, 0, :, 1, 1], torch.ones(3)), "background is white"
+    image[:, :, 0].sum().backward()  # the red channel
     assert torch.allclose(colors.grad[0, :, 0], torch.tensor([1.25, 1.25, 0.5]))
     assert colors.grad[0, :, 1:].abs().max() == 0
 
@@ -347,10 +347,10 @@ def test_drawing_keeps_objects_and_views_apart():
     corners = torch.randint(5, (2, 3, 4, 4, 3), generator=torch.Generator().manual_seed(0))
     weights = torch.rand(2, 3, 4, 4, 3, generator=torch.Generator().manual_seed(1))
     weights /= weights.sum(-1, keepdim=True)
-    picture = draw_colors(colors, corners, weights)
+    image = draw_colors(colors, corners, weights)
     for b, s, y, x in [(0, 0, 0, 1), (1, 2, 3, 0), (0, 1, 2, 2)]:
         expected = sum(weights[b, s, y, x, k] * colors[b, corners[b, s, y, x, k]] for k in range(3))
-        assert torch.allclose(picture[b, s, :, y, x], expected, atol=1e-6)
+        assert torch.allclose(image[b, s, :, y, x], expected, atol=1e-6)
 
 
 def test_feature_distance_is_zero_for_equal_directions_and_four_for_opposite_ones():

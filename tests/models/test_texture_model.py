@@ -77,7 +77,7 @@ def test_batch_size_one_trains_and_batches_agree():
         assert torch.allclose(model(images, points), apart, atol=1e-6)
 
 
-def test_features_seen_before_replace_the_pictures():
+def test_features_seen_before_replace_the_images():
     model, images, points = small_model(), pictures(2), positions(4, 2, 50)
     assert torch.equal(model(None, points, pooled=model.encoder(images)[0]), model(images, points))
 

@@ -39,7 +39,7 @@ def object_maps():
 
 
 def described(points, maps, cameras, box):
-    model = FieldModel(grid_size=0, pictures=False)
+    model = FieldModel(grid_size=0, images=False)
     measured, hull = model.per_view_features(points, EncodedObject(maps, cameras, box, None, None))
     return measured[0].numpy(), hull[0].numpy()
 
@@ -89,13 +89,13 @@ def test_cameras_see_moved_points_where_the_old_ones_saw_them():
     assert torch.allclose(old, new, atol=1e-5)
 
 
-def test_a_step_along_a_camera_axis_is_as_much_shorter_in_the_picture_as_its_scale_says():
+def test_a_step_along_a_camera_axis_is_as_much_shorter_in_the_image_as_its_scale_says():
     box = torch.tensor([[[-1.0, -0.5, -0.4], [1, 0.5, 0.4]]]).expand(40, -1, -1)
     _, cameras = augment_space(box, generators(*range(40)), 0.25)
     step = torch.einsum("bsij,bsj->bsi", cameras.projection, cameras.toward)
     assert torch.allclose(step[..., 2], 1 / cameras.scale[..., 2], atol=1e-5) and step[..., :2].abs().max() < 1e-5
     assert torch.allclose(cameras.toward.norm(dim=-1), torch.ones(40, 6))
-    lengths = torch.linalg.inv(cameras.projection).norm(dim=2)  # of the steps that move one picture axis by 1
+    lengths = torch.linalg.inv(cameras.projection).norm(dim=2)  # of the steps that move one image axis by 1
     assert torch.allclose(lengths, cameras.scale, atol=1e-5)
 
 

@@ -1,9 +1,9 @@
-"""A surface moved to where its pictures agree: a dented ball becomes round again, as far as two views see it."""
+"""A surface moved to where its images agree: a dented ball becomes round again, as far as two views see it."""
 import numpy as np
 import pytest
 import trimesh
 
-from tests.multiview.test_texture_projection import pictures_of
+from tests.multiview.test_texture_projection import images_of
 from utils.mesh.mesh import colored_mesh, plain_mesh
 from utils.mesh.smoothing import vertex_normals
 from utils.multiview.photo_consistency import (
@@ -19,10 +19,10 @@ from utils.rendering.rasterizer import render_views
 
 
 def painted_ball(paint):
-    """Vertices and faces of a unit ball, and its six pictures, colored by a function of its vertices."""
+    """Vertices and faces of a unit ball, and its six images, colored by a function of its vertices."""
     ball = trimesh.creation.icosphere(5, 1.0)
     vertices, faces = np.array(ball.vertices), np.array(ball.faces)
-    return vertices, faces, *pictures_of(colored_mesh(vertices, faces, paint(vertices)), 256)
+    return vertices, faces, *images_of(colored_mesh(vertices, faces, paint(vertices)), 256)
 
 
 def patterned(points):
@@ -44,7 +44,7 @@ def seen_by_two(vertices, faces):
     return ((cosine > 0.3) & visibility(vertices, vertices, faces)).sum(axis=0) >= 2
 
 
-@pytest.mark.parametrize("exposure", [1.0, 0.75], ids=["as they are", "one picture darker"])
+@pytest.mark.parametrize("exposure", [1.0, 0.75], ids=["as they are", "one image darker"])
 def test_a_patterned_ball_that_was_dented_becomes_round_again(exposure):
     vertices, faces, images, masks = painted_ball(patterned)
     images[2] *= exposure
@@ -68,7 +68,7 @@ def test_a_plain_surface_stays_where_it_is():
     assert np.abs(refine_by_photo_consistency(start, faces, images, masks, silhouette_sdf(masks)) - start).max() < 1e-3
 
 
-def test_what_lies_on_the_hull_comes_off_it_where_pictures_disagree_and_outlines_stay():
+def test_what_lies_on_the_hull_comes_off_it_where_images_disagree_and_outlines_stay():
     vertices, faces, images, masks = painted_ball(patterned)
     reach = np.sqrt(1 - vertices**2).max(axis=1)  # from the nearest of the three axes: the hull is where it is 1
     start = vertices * np.minimum(1 / reach, 1.04)[:, None]
@@ -79,7 +79,7 @@ def test_what_lies_on_the_hull_comes_off_it_where_pictures_disagree_and_outlines
     assert overlap(found, faces, masks) > 0.985
 
 
-def test_pictures_that_fit_no_surface_cannot_spoil_outlines_or_leave_the_hull():
+def test_images_that_fit_no_surface_cannot_spoil_outlines_or_leave_the_hull():
     vertices, faces, images, masks = painted_ball(patterned)
     found = refine_by_photo_consistency(vertices, faces, np.roll(images, 7, axis=2), masks, silhouette_sdf(masks))
     assert overlap(found, faces, masks) > 0.985

@@ -1,4 +1,4 @@
-"""Colors carried from pictures to a surface: a painted ball comes back, and nothing wears what hides it."""
+"""Colors carried from images to a surface: a painted ball comes back, and nothing wears what hides it."""
 import numpy as np
 import pytest
 import trimesh
@@ -14,7 +14,7 @@ from utils.rendering.rasterizer import over_white, render_views
 GREEN, RED = (0.1, 0.8, 0.2), (0.9, 0.1, 0.1)
 
 
-def pictures_of(mesh, size=128):
+def images_of(mesh, size=128):
     pictures = np.stack(list(render_views(mesh, size).values()))
     return over_white(pictures).astype(np.float32) / 255, pictures[..., 3].astype(np.float32) / 255
 
@@ -34,17 +34,17 @@ def shaded_roof():
     return together(solid_mesh(slab, GREEN), solid_mesh(plate, RED))
 
 
-def test_a_painted_ball_gets_its_own_colors_back_from_six_pictures():
+def test_a_painted_ball_gets_its_own_colors_back_from_six_images():
     ball = trimesh.creation.icosphere(5, 1.0)
     paint = (ball.vertices + 1) / 2
-    images, masks = pictures_of(colored_mesh(ball.vertices, ball.faces, paint), 256)
+    images, masks = images_of(colored_mesh(ball.vertices, ball.faces, paint), 256)
     colors, seen = project_colors(ball.vertices, ball.vertices, ball.vertices, ball.faces, images, masks)
     assert seen.all() and colors.dtype == np.float32
     assert np.abs(colors - paint).max() < 0.02
 
 
 def test_a_hidden_patch_wears_its_own_neighbors_not_what_hides_it(shaded_roof):
-    images, masks = pictures_of(shaded_roof)
+    images, masks = images_of(shaded_roof)
     x, z = np.random.default_rng(0).uniform(-0.45, 0.45, (2, 200))
     under = np.stack([x, np.zeros(200), z], axis=1)
     beside = under * 0 + [0.8, 0, 0.7]
@@ -59,7 +59,7 @@ def test_a_hidden_patch_wears_its_own_neighbors_not_what_hides_it(shaded_roof):
 
 
 def test_where_nothing_is_seen_no_color_is_made_up(shaded_roof):
-    images, masks = pictures_of(shaded_roof, 64)
+    images, masks = images_of(shaded_roof, 64)
     point, down = np.array([[0.0, 0.3, 0.0]]), np.array([[0.0, -1, 0]])  # the plate's underside, above the slab
     colors, seen = project_colors(point, down, shaded_roof.vertices, shaded_roof.faces, images, masks)
     assert not seen.any() and np.isfinite(colors).all()
@@ -67,7 +67,7 @@ def test_where_nothing_is_seen_no_color_is_made_up(shaded_roof):
 
 def test_pixels_at_an_outline_do_not_bleed_the_white_background_in():
     box = trimesh.creation.box([1.61, 1.13, 0.97])  # outlines within pixels
-    images, masks = pictures_of(solid_mesh(box, RED), 64)
+    images, masks = images_of(solid_mesh(box, RED), 64)
     points, face = trimesh.sample.sample_surface(box, 3000, seed=0)
     colors, seen = project_colors(points, box.face_normals[face], box.vertices, box.faces, images, masks)
     assert np.allclose(colors, RED, atol=0.05) and 0.8 < seen.mean() < 1
@@ -81,7 +81,7 @@ def test_a_ball_is_seen_on_the_side_of_each_camera():
         assert row[facing > 0.4].all() and not row[facing < -0.05].any(), name
 
 
-def test_pictures_are_read_bilinearly_where_points_project():
+def test_images_are_read_bilinearly_where_points_project():
     size = 32
     pictures = np.broadcast_to(np.arange(size, dtype=np.float32)[:, None], (6, size, size))
     pictures = np.stack([pictures, pictures.transpose(0, 2, 1)], axis=-1)  # row and column of each pixel

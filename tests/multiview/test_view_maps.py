@@ -1,4 +1,4 @@
-"""Maps of six pictures against a ball's hull, which is known by formula, and against turned copies of one object."""
+"""Maps of six images against a ball's hull, which is known by formula, and against turned copies of one object."""
 import numpy as np
 import pytest
 import trimesh
@@ -88,7 +88,7 @@ def test_a_turned_object_shows_in_each_view_what_another_view_showed():
     assert np.quantile(np.abs(other[top] - np.rot90(maps[top], 1, axes=(1, 2))), 0.99) < 0.6 * PIXEL
 
 
-def test_pictures_without_an_object_give_finite_maps_and_the_whole_frame_as_box():
+def test_images_without_an_object_give_finite_maps_and_the_whole_frame_as_box():
     size = 2 * MAP_SIZE
     maps, box = view_maps(np.ones((6, size, size, 3), np.float32), np.zeros((6, size, size), np.float32))
     assert np.isfinite(maps).all() and not maps[:, [ALPHA, ENTRY, LEAVE]].any()

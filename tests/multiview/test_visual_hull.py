@@ -21,7 +21,7 @@ def solid_mesh(solid, color=(0.4, 0.4, 0.4)):
 
 
 def silhouettes(mesh, size=SIZE):
-    return np.stack([picture[..., 3] for picture in render_views(mesh, size).values()]).astype(np.float32) / 255
+    return np.stack([image[..., 3] for image in render_views(mesh, size).values()]).astype(np.float32) / 255
 
 
 def arms():
@@ -74,7 +74,7 @@ def test_far_from_a_straight_outline_distances_grow_by_a_pixel_each_step():
     assert np.allclose(silhouette_sdf(mask)[0], expected, atol=1e-6)
 
 
-def test_empty_and_full_masks_lie_a_whole_picture_from_their_outline():
+def test_empty_and_full_masks_lie_a_whole_image_from_their_outline():
     distances = silhouette_sdf(np.stack([np.zeros((8, 8)), np.ones((8, 8))]))
     assert (distances[0] == np.float32(-2 * VIEW_EXTENT)).all() and (distances[1] == np.float32(2 * VIEW_EXTENT)).all()
 
@@ -147,8 +147,8 @@ def test_a_view_is_read_on_a_grid_where_its_camera_projects():
     for name in VIEW_NAMES:
         right, up, _ = np.einsum("ij,jxyz->ixyz", VIEW_BASES[name], np.stack([x, y, z]))
         center = VIEW_EXTENT * 63 / 64  # the outermost pixels' centers
-        for picture, value in ((np.tile(ramp, (64, 1)), right), (np.tile(-ramp[:, None], (1, 64)), up)):
-            read = np.broadcast_to(sample_on_axes(picture, VIEW_BASES[name], axes), x.shape)
+        for image, value in ((np.tile(ramp, (64, 1)), right), (np.tile(-ramp[:, None], (1, 64)), up)):
+            read = np.broadcast_to(sample_on_axes(image, VIEW_BASES[name], axes), x.shape)
             assert np.allclose(read, value / center, atol=1e-5), name
 
 
@@ -173,11 +173,11 @@ def test_a_flat_box_has_no_cell_of_length_zero():
 
 
 def six_views(mesh, size=96):
-    pictures = np.stack(list(render_views(mesh, size).values()))
-    return SixViews("thing", over_white(pictures).astype(np.float32) / 255, silhouettes(mesh, size), [])
+    images = np.stack(list(render_views(mesh, size).values()))
+    return SixViews("thing", over_white(images).astype(np.float32) / 255, silhouettes(mesh, size), [])
 
 
-def test_the_hull_mesh_is_closed_outward_and_wears_the_color_of_the_pictures():
+def test_the_hull_mesh_is_closed_outward_and_wears_the_color_of_the_images():
     color = (0.8, 0.2, 0.4)
     mesh = hull_mesh(six_views(solid_mesh(trimesh.creation.icosphere(4, 1.0), color)), 40)
     solid = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)

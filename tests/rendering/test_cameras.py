@@ -55,7 +55,7 @@ def test_novel_cameras_are_eight_and_none_of_the_six():
     assert not set(NOVEL_ANGLES_DEG) & set(VIEW_ANGLES_DEG.values())
 
 
-def test_picture_covers_the_view_extent_with_row_0_at_the_top():
+def test_image_covers_the_view_extent_with_row_0_at_the_top():
     corners = np.array([[-VIEW_EXTENT, VIEW_EXTENT, 0.3], [VIEW_EXTENT, -VIEW_EXTENT, -0.3], [0, 0, 0]])
     expected = [[0, 0, 0.3], [100, 100, -0.3], [50, 50, 0]]
     np.testing.assert_allclose(to_pixels(corners, VIEW_BASES["front"], 100), expected, atol=1e-12)

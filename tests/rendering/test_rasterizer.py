@@ -47,7 +47,7 @@ def bumpy(num_subdivisions=4):
 
 @pytest.mark.parametrize("view", VIEW_NAMES)
 def test_cube_covers_its_analytic_square(view):
-    """The cube's side is 2 of the 2.2 that a picture of 220 pixels spans: pixels 10 to 209, exactly."""
+    """The cube's side is 2 of the 2.2 that an image of 220 pixels spans: pixels 10 to 209, exactly."""
     cube = trimesh.creation.box((2, 2, 2))
     seen = rasterize(cube.vertices, cube.faces, VIEW_BASES[view], 220).face_index >= 0
     expected = np.zeros((220, 220), bool)
@@ -103,11 +103,11 @@ def test_a_flat_sheet_covers_every_pixel_once():
 
 
 def test_marks_appear_where_the_table_of_views_puts_them():
-    """Red at +x, green at +y, blue at +z of a white block, in quarters of the picture worked out by hand."""
+    """Red at +x, green at +y, blue at +z of a white block, in quarters of the image worked out by hand."""
     mesh = join(box((0, 0, 0), (1, 1, 1), (1, 1, 1)), box((0.8, 0, 0), (0.4, 0.4, 0.4), (1, 0, 0)),
                 box((0, 0.8, 0), (0.4, 0.4, 0.4), (0, 1, 0)), box((0, 0, 0.8), (0.4, 0.4, 0.4), (0, 0, 1)))
     red, green, blue, white = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
-    # view: color in the middle, at the left, right, top and bottom of the picture; None where nothing is
+    # view: color in the middle, at the left, right, top and bottom of the image; None where nothing is
     expected = {
         "front": (blue, None, red, green, None),
         "back": (white, red, None, green, None),
@@ -121,10 +121,10 @@ def test_marks_appear_where_the_table_of_views_puts_them():
     middle = size // 2
     places = [(middle, middle), (middle, middle - far), (middle, middle + far),
               (middle - far, middle), (middle + far, middle)]
-    for view, picture in render_views(mesh, size).items():
+    for view, image in render_views(mesh, size).items():
         for (row, column), color in zip(places, expected[view]):
             wanted = (255, 255, 255, 0) if color is None else (*color, 255)
-            assert tuple(picture[row, column]) == wanted, (view, row, column)
+            assert tuple(image[row, column]) == wanted, (view, row, column)
 
 
 @pytest.mark.parametrize("view, opposite, axis", OPPOSITE_VIEWS)
@@ -188,20 +188,20 @@ def test_barycentric_weights_rebuild_the_pixel_center():
 def test_alpha_is_the_share_of_the_pixel_that_is_covered():
     """A square whose edges lie a quarter into the outer pixels: 2 of 4 samples per edge, color stays pure."""
     edge = 2 * (3.5 / 8) * 2 * VIEW_EXTENT  # 7 of 8 pixels wide, half a pixel of each outer one
-    picture = render(box((0, 0, 0), (edge, edge, 1), (1, 0, 0)), FRONT, 8, supersample=2)
-    assert picture[0, 0].tolist() == [255, 0, 0, 64] and picture[0, 4].tolist() == [255, 0, 0, 128]
-    assert picture[4, 4].tolist() == [255, 0, 0, 255]
+    image = render(box((0, 0, 0), (edge, edge, 1), (1, 0, 0)), FRONT, 8, supersample=2)
+    assert image[0, 0].tolist() == [255, 0, 0, 64] and image[0, 4].tolist() == [255, 0, 0, 128]
+    assert image[4, 4].tolist() == [255, 0, 0, 255]
 
 
 def test_texture_appears_upright_in_the_front_view():
-    """uv (0, 0) is the lower left: the picture's first row is the object's top."""
+    """uv (0, 0) is the lower left: the image's first row is the object's top."""
     texture = np.zeros((2, 2, 3), np.uint8)
     texture[0, 0], texture[0, 1], texture[1, 0], texture[1, 1] = (255, 0, 0), (0, 255, 0), (0, 0, 255), (90, 90, 90)
     vertices = [[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]]
     uvs = [[0, 0], [1, 0], [1, 1], [0, 1]]
     faces = [[0, 1, 2], [0, 2, 3]]
-    picture = render(textured_mesh(vertices, faces, uvs, faces, texture), FRONT, 44, supersample=1)
-    assert [picture[row, column, :3].tolist() for row, column in ((4, 4), (4, 40), (40, 4), (40, 40))] == [
+    image = render(textured_mesh(vertices, faces, uvs, faces, texture), FRONT, 44, supersample=1)
+    assert [image[row, column, :3].tolist() for row, column in ((4, 4), (4, 40), (40, 4), (40, 40))] == [
         [255, 0, 0], [0, 255, 0], [0, 0, 255], [90, 90, 90]]
 
 
@@ -223,12 +223,12 @@ def test_over_white_blends_by_alpha():
 
 
 @pytest.mark.parametrize("vertices", [np.zeros((0, 3)), np.zeros((4, 3))])
-def test_no_faces_give_an_empty_picture(vertices):
+def test_no_faces_give_an_empty_image(vertices):
     fragments = rasterize(vertices, np.zeros((0, 3), int), FRONT, 12)
     assert (fragments.face_index == -1).all() and (fragments.depth == -np.inf).all()
     assert not fragments.barycentric.any()
-    for picture in render_views(plain_mesh(vertices, np.zeros((0, 3))), 12).values():
-        assert picture.shape == (12, 12, 4) and (picture == [255, 255, 255, 0]).all()
+    for image in render_views(plain_mesh(vertices, np.zeros((0, 3))), 12).values():
+        assert image.shape == (12, 12, 4) and (image == [255, 255, 255, 0]).all()
 
 
 def test_faces_without_area_or_with_broken_corners_are_left_out():
@@ -246,7 +246,7 @@ def test_faces_without_area_or_with_broken_corners_are_left_out():
                 assert (fragments.face_index == 0).all()
 
 
-def test_a_face_far_outside_the_picture_is_cut_at_its_border():
+def test_a_face_far_outside_the_image_is_cut_at_its_border():
     vertices = np.array([[-1e4, -1e4, 0], [1e4, -1e4, 0], [0, 2e4, 0.5], [5, 5, 1], [6, 5, 1], [5, 6, 1]])
     fragments = rasterize(vertices, [[0, 1, 2], [3, 4, 5]], FRONT, 20)
     assert (fragments.face_index == 0).all() and np.ptp(fragments.depth) < 1e-3
@@ -300,7 +300,7 @@ def real_ids(folder):
 
 
 def check_real_objects(folder, ids):
-    """Render objects and compare with the pictures that another renderer drew of them, 256 pixels wide.
+    """Render objects and compare with the images that another renderer drew of them, 256 pixels wide.
 
     Measured on all of them: every silhouette equal (IoU 1.0); PSNR against the JPEGs, inside the object, mean 38.7 dB,
     lowest 28.1 dB (print in fine detail, which JPEG blurs); largest median difference 5 of 255.
@@ -311,8 +311,8 @@ def check_real_objects(folder, ids):
         assert not warnings
         mesh.vertices = normalize(mesh.vertices, mesh.faces)
         squares = []
-        for view, picture in render_views(mesh, 256).items():
-            seen = picture[..., 3] > 127
+        for view, image in render_views(mesh, 256).items():
+            seen = image[..., 3] > 127
             path = folder / "input_images" / f"{name}_{view}.png"
             if path.is_file():
                 mask = np.asarray(Image.open(path))[..., 3] > 127
@@ -320,7 +320,7 @@ def check_real_objects(folder, ids):
                 assert seen.mean() <= 0.03 or ious[-1] >= 0.95, (name, view)
             elif seen.any():
                 truth = np.asarray(Image.open(path.with_suffix(".jpg")).convert("RGB"), np.float64)
-                difference = np.abs(truth - over_white(picture))[seen]
+                difference = np.abs(truth - over_white(image))[seen]
                 assert np.median(difference) <= 8, (name, view)
                 squares.append(np.mean(difference ** 2))
         if squares:

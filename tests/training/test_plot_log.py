@@ -14,9 +14,9 @@ def write_log(path, records):
     return path
 
 
-def rows_of(picture, color, column):
-    """Rows in which a column of the picture has a color."""
-    return np.flatnonzero((np.asarray(picture)[:, column] == color).all(-1))
+def rows_of(image, color, column):
+    """Rows in which a column of the image has a color."""
+    return np.flatnonzero((np.asarray(image)[:, column] == color).all(-1))
 
 
 def test_a_log_gives_both_curves_and_skips_epochs_without_a_score(tmp_path):
@@ -31,12 +31,12 @@ def test_ticks_are_round_and_enclose_the_values():
 
 
 def test_a_falling_score_is_drawn_from_the_top_left_to_the_bottom_right():
-    picture = draw_curve({"loss": [], "validation": [(0, 1.0), (10, 0.01)]}, "a")
+    image = draw_curve({"loss": [], "validation": [(0, 1.0), (10, 0.01)]}, "a")
     left, top, right, bottom = MARGINS[0], MARGINS[1], SIZE[0] - MARGINS[2], SIZE[1] - MARGINS[3]
     color = dict(LINES)["validation"]
-    assert abs(rows_of(picture, color, left + 1).mean() - top) < 3
-    assert abs(rows_of(picture, color, right - 1).max() - bottom) < 3
-    middle = rows_of(picture, color, (left + right) // 2).mean()
+    assert abs(rows_of(image, color, left + 1).mean() - top) < 3
+    assert abs(rows_of(image, color, right - 1).max() - bottom) < 3
+    middle = rows_of(image, color, (left + right) // 2).mean()
     assert abs(middle - (top + bottom) / 2) < 3, "0.1 lies half way between 1 and 0.01 on a logarithmic axis"
 
 
@@ -49,7 +49,7 @@ def test_what_is_no_log_is_named(tmp_path, text, message):
         read_log(path)
 
 
-def test_the_command_writes_a_picture_and_a_missing_log_leaves_none(tmp_path, run_script_main):
+def test_the_command_writes_a_image_and_a_missing_log_leaves_none(tmp_path, run_script_main):
     from PIL import Image
 
     log = write_log(tmp_path / "geometry.jsonl", [{"epoch": 0, "validation": 0.5}, {"epoch": 1, "loss": 0.3}])

@@ -1,4 +1,4 @@
-"""Augmentation against the renderer: the changed pictures of an object are the pictures of the changed object."""
+"""Augmentation against the renderer: the changed images of an object are the images of the changed object."""
 import copy
 
 import numpy as np
@@ -82,7 +82,7 @@ def arrays(mesh):
 
 @pytest.mark.parametrize("matrix", [MIRROR_X, *(quarter_turn(n) for n in (1, 2, 3)), MIRROR_X @ quarter_turn(1)],
                          ids=["mirror", "turn 1", "turn 2", "turn 3", "turn and mirror"])
-def test_a_moved_object_has_the_pictures_of_the_moved_mesh(mesh, arrays, matrix):
+def test_a_moved_object_has_the_images_of_the_moved_mesh(mesh, arrays, matrix):
     truth = arrays_of(changed(mesh, mesh.vertices @ matrix.T))
     result = apply_signed_permutation(arrays, matrix)
     agree(result, truth, decibels=28, overlap=0.985)  # where a pixel center lies on an edge the tie falls otherwise
@@ -97,7 +97,7 @@ def test_a_quarter_turn_takes_the_front_to_the_left_side():
 
 
 @pytest.mark.parametrize("factors", [(1.25, 1.0, 0.8), (0.8, 1.2, 1.1), (2.0, 2.0, 2.0)])
-def test_a_stretched_object_has_the_pictures_of_the_stretched_mesh(mesh, arrays, factors):
+def test_a_stretched_object_has_the_images_of_the_stretched_mesh(mesh, arrays, factors):
     other = changed(mesh, mesh.vertices * factors)
     truth = arrays_of(other)
     result = anisotropic_scale(arrays, factors, np.random.default_rng(0))
@@ -129,7 +129,7 @@ def test_normals_of_a_stretched_sphere_are_those_of_the_ellipsoid():
     assert np.abs((gradient * result["normals"]).sum(1) - 1).max() < 0.01
 
 
-def test_a_recolored_object_has_the_pictures_of_the_recolored_mesh(mesh, arrays):
+def test_a_recolored_object_has_the_images_of_the_recolored_mesh(mesh, arrays):
     matrix, offset = np.array([[0, 0.8, 0.1], [0.9, 0, 0], [0, 0.1, 0.7]]), np.array([0.05, 0.0, 0.1])
     vertex_colors = mesh.colors_at(np.arange(36), np.tile([1.0, 0, 0], (36, 1)))
     palette = np.repeat(vertex_colors[[0, 12, 24]], 8, axis=0)  # a box is 8 vertices and 12 faces
@@ -141,13 +141,13 @@ def test_a_recolored_object_has_the_pictures_of_the_recolored_mesh(mesh, arrays)
     assert (result["images"][outside] == 255).all()
 
 
-def test_one_color_map_serves_pictures_and_surface_even_where_it_must_be_cut(arrays):
+def test_one_color_map_serves_images_and_surface_even_where_it_must_be_cut(arrays):
     result = color_jitter(arrays, 3 * np.eye(3), np.full(3, -0.9))
     assert result["colors"].min() == 0 and result["colors"].max() == 1
     seen, count = np.unique(result["images"][arrays["masks"] == 255], axis=0, return_counts=True)
     seen = seen[count > 100]  # not the few pixels in which two boxes meet
     surface = np.unique(np.round(result["colors"] * 255), axis=0)
-    assert all(np.abs(surface - color).max(1).min() <= 3 for color in seen), "3: thrice the rounding of the pictures"
+    assert all(np.abs(surface - color).max(1).min() <= 3 for color in seen), "3: thrice the rounding of the images"
 
 
 def test_a_random_color_map_keeps_gray_gray():
@@ -171,7 +171,7 @@ def test_equal_generators_give_equal_variants_and_others_do_not(arrays):
     assert all(one[name].dtype == arrays[name].dtype and one[name].shape == arrays[name].shape for name in SAME)
 
 
-def test_the_surface_changes_alike_without_pictures(arrays):
+def test_the_surface_changes_alike_without_images(arrays):
     surface = {name: arrays[name] for name in ("points", "normals", "colors")}
     for seed in range(6):
         whole, bare = (augmented(part, np.random.default_rng(seed), turns=True) for part in (arrays, surface))

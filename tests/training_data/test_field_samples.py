@@ -67,14 +67,14 @@ def test_equal_generators_give_equal_arrays(few_samples):
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
 
-def test_given_pictures_decide_the_maps_and_the_mesh_the_labels(few_samples):
+def test_given_images_decide_the_maps_and_the_mesh_the_labels(few_samples):
     images = np.ones((6, 2 * MAP_SIZE, 2 * MAP_SIZE, 3), np.float32)
     masks = np.zeros(images.shape[:3], np.float32)
     masks[:, 64:192, 64:192] = 1  # a cube of edge 1.1
     images[masks > 0] = [0.5, 0.25, 0.75]
     arrays = field_arrays(ball_mesh(), images, masks, np.random.default_rng(0))
     assert arrays["box"] == pytest.approx(np.array([[-0.55] * 3, [0.55] * 3]), abs=1e-5)
-    assert np.abs(arrays["points"][3000:]).max() < 0.5501, "even points lie in the pictures' box"
+    assert np.abs(arrays["points"][3000:]).max() < 0.5501, "even points lie in the images' box"
     assert (arrays["maps"][:, :3, 50, 50] == np.float16([0.5, 0.25, 0.75])).all()
     assert np.abs(arrays["distances"] - (1 - np.linalg.norm(arrays["points"], axis=1))).max() < 0.03
 
@@ -93,7 +93,7 @@ def test_worn_masks_are_a_little_wider_or_narrower_and_softer_and_a_speck_surviv
         radii.append(np.sqrt(worn[:5].sum(axis=(1, 2)) / np.pi) - 40)
     radii = np.array(radii)
     assert np.abs(radii).max() < 2 and radii.std() > 0.3, "pixels"
-    assert np.ptp(radii, axis=1).min() > 0.05, "each picture in its own way"
+    assert np.ptp(radii, axis=1).min() > 0.05, "each image in its own way"
 
 
 # ---- Turned and joined

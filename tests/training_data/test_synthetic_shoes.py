@@ -68,7 +68,7 @@ def test_the_opening_leads_down_to_the_insole(shoe):
 
 
 @EACH_SHOE
-def test_texture_coordinates_and_picture_are_usable(shoe):
+def test_texture_coordinates_and_image_are_usable(shoe):
     assert shoe.uvs.min() >= 0 and shoe.uvs.max() <= 1
     assert shoe.face_uvs.shape == shoe.faces.shape
     assert 0 <= shoe.face_uvs.min() and shoe.face_uvs.max() < len(shoe.uvs)
@@ -122,9 +122,9 @@ def test_write_shoes_makes_the_layout_and_continues_without_rewriting(tmp_path):
     assert not warnings and len(mesh.faces) == len(shoe.faces)
     assert np.array_equal(mesh.textures[0], shoe.texture)
     for view in VIEW_NAMES:
-        with Image.open(tmp_path / "input_images" / f"shoe_00004_{view}.png") as picture:
-            assert picture.mode == "RGBA" and picture.size == (32, 32)
-            alpha = np.asarray(picture)[..., 3]
+        with Image.open(tmp_path / "input_images" / f"shoe_00004_{view}.png") as image:
+            assert image.mode == "RGBA" and image.size == (32, 32)
+            alpha = np.asarray(image)[..., 3]
             assert alpha.max() == 255 and alpha.min() == 0
 
     files = sorted(path for path in tmp_path.rglob("*") if path.is_file())

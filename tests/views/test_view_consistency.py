@@ -95,12 +95,12 @@ def test_six_scales_and_one_box_are_recovered_from_twelve_measures():
 def shoe_views(seed, size=112):
     views = render_views(textured_mesh(*make_shoe(seed)[:5]), size)
     rgba = np.stack([views[view] for view in VIEW_NAMES])
-    images = np.stack([over_white(picture) for picture in rgba]).astype(np.float32) / 255
+    images = np.stack([over_white(image) for image in rgba]).astype(np.float32) / 255
     return SixViews(f"shoe_{seed}", images, rgba[..., 3].astype(np.float32) / 255, [])
 
 
 def mistaken(views, mistake):
-    """Views as their owner would hand them in by mistake: {view: (view whose picture it got, quarter turns)}."""
+    """Views as their owner would hand them in by mistake: {view: (view whose image it got, quarter turns)}."""
     images, masks = views.images.copy(), views.masks.copy()
     for view, (source, turns) in mistake.items():
         i, j = VIEW_NAMES.index(view), VIEW_NAMES.index(source)

@@ -2,7 +2,7 @@
 
 Every baseline is a function of an object's files (anything with `id`, `mesh` and `images`, such as
 load_data.ObjectFiles) that gives a Mesh in the normalized frame. Those that need training objects are made by a
-function of them, and read their pictures once, through a cache of 64-pixel copies.
+function of them, and read their images once, through a cache of 64-pixel copies.
 """
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from utils.views.six_views import read_framed_views
 
 THUMBNAIL_SIZE = 64  # pixels; enough to tell outlines apart, small enough to hold thousands
 THUMBNAIL_VERSION = 1  # raise when what a cached thumbnail holds changes meaning
-HULL_SIZE = 256  # pixels of the pictures that the visual hull is cut from
+HULL_SIZE = 256  # pixels of the images that the visual hull is cut from
 MEAN_GRID = 48  # cells along each edge of the grid in which training shapes are averaged
 MEAN_LEVELS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)  # shares of training objects that hold a point; the best one is taken
 MEAN_JUDGES = 12  # training objects on which the level is chosen
@@ -29,7 +29,7 @@ LEVEL_THRESHOLD = "f_0.1"  # the score that chooses
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """Six small pictures of an object in VIEW_NAMES order: images (6, E, E, 3), masks (6, E, E), both uint8."""
+    """Six small images of an object in VIEW_NAMES order: images (6, E, E, 3), masks (6, E, E), both uint8."""
 
     images: np.ndarray
     masks: np.ndarray
@@ -47,13 +47,13 @@ def true_mesh(files):
 
 
 def visual_hull(files):
-    """The visual hull of the six silhouettes, with the colors of the pictures."""
+    """The visual hull of the six silhouettes, with the colors of the images."""
     views, _ = read_framed_views(files.images, HULL_SIZE, files.id)
     return hull_mesh(views)
 
 
 def in_mean_color(mesh, files):
-    """A mesh's shape painted in one color: the mean of the object's six pictures over their masks."""
+    """A mesh's shape painted in one color: the mean of the object's six images over their masks."""
     views, _ = read_framed_views(files.images, THUMBNAIL_SIZE, files.id)
     return plain_mesh(mesh.vertices, mesh.faces, mean_color_of(views.images, views.masks))
 
@@ -72,7 +72,7 @@ def mean_color_of(images, masks):
 
 
 def thumbnail(files, cache_dir):
-    """The framed pictures of an object at THUMBNAIL_SIZE, kept in a file named by the content of its pictures.
+    """The framed images of an object at THUMBNAIL_SIZE, kept in a file named by the content of its images.
 
     Args:
         files: object's files.
@@ -80,7 +80,7 @@ def thumbnail(files, cache_dir):
     Returns:
         Thumbnail.
     Raises:
-        UserError: a picture cannot be used, or the cache cannot be written.
+        UserError: an image cannot be used, or the cache cannot be written.
     """
     try:
         key = content_hash([files.images[view] for view in VIEW_NAMES], "thumbnail", THUMBNAIL_VERSION, THUMBNAIL_SIZE)
@@ -100,17 +100,17 @@ def thumbnail(files, cache_dir):
 
 
 def thumbnails(objects, cache_dir):
-    """{id: Thumbnail} of those objects whose pictures can be used."""
+    """{id: Thumbnail} of those objects whose images can be used."""
     from tqdm import tqdm
 
     found = {}
-    for files in tqdm(objects, desc="reading training pictures", unit="object", leave=False, disable=None):
+    for files in tqdm(objects, desc="reading training images", unit="object", leave=False, disable=None):
         try:
             found[files.id] = thumbnail(files, cache_dir)
         except UserError:
             continue  # training leaves such an object out as well
     if not found:
-        raise UserError("none of the training objects has six pictures that can be used")
+        raise UserError("none of the training objects has six images that can be used")
     return found
 
 
@@ -143,14 +143,14 @@ def _outline_bits(small):
 
 
 def _mean_overlaps(one, many):
-    """Mean intersection over union of six bit pictures (6, K) with each of (T, 6, K): (T,) float64."""
+    """Mean intersection over union of six bit images (6, K) with each of (T, 6, K): (T,) float64."""
     both = np.bitwise_count(one & many).sum(-1, dtype=np.int64)
     either = np.bitwise_count(one | many).sum(-1, dtype=np.int64)
     return (both / np.maximum(either, 1)).mean(-1)
 
 
 def mean_object(objects, cache_dir):
-    """The baseline that does not look at the pictures: the training set's mean shape in its mean color.
+    """The baseline that does not look at the images: the training set's mean shape in its mean color.
 
     The share of training objects whose visual hull holds a cell is averaged over all of them; the mean shape is
     where that share passes a level, and the level is the one with the best F-score on training objects.

@@ -1,4 +1,4 @@
-"""Pictures that sum up an evaluation, drawn with Pillow alone: the contact sheet and the learning curve."""
+"""Images that sum up an evaluation, drawn with Pillow alone: the contact sheet and the learning curve."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from utils.evaluation.plots import BLUE
 from utils.io.files import atomic_write
 from utils.rendering.rasterizer import over_white
 
-TILE = 128  # pixels per picture of the contact sheet
+TILE = 128  # pixels per image of the contact sheet
 LABEL = 16  # pixels of the line of text above each row
 SHOWN_CAMERAS = (0, 5)  # of the eight oblique ones: front from above, back from below
 
@@ -16,16 +16,16 @@ def sheet_row(label, inputs, *columns):
 
     Args:
         label: str, written above the row.
-        inputs: (6, H, H, 3) float in [0, 1], the six pictures.
-        columns: for each of prediction, hull and truth the (8, H, H, 4) uint8 oblique pictures, or None for blanks.
+        inputs: (6, H, H, 3) float in [0, 1], the six images.
+        columns: for each of prediction, hull and truth the (8, H, H, 4) uint8 oblique images, or None for blanks.
     Returns:
         (LABEL + TILE, 12 * TILE, 3) uint8.
     """
     from PIL import Image, ImageDraw
 
-    tiles = [np.round(picture * 255).astype(np.uint8) for picture in inputs]
-    for pictures in columns:
-        tiles += [np.full((TILE, TILE, 3), 235, np.uint8) if pictures is None else over_white(pictures[camera])
+    tiles = [np.round(image * 255).astype(np.uint8) for image in inputs]
+    for images in columns:
+        tiles += [np.full((TILE, TILE, 3), 235, np.uint8) if images is None else over_white(images[camera])
                   for camera in SHOWN_CAMERAS]
     row = Image.new("RGB", (TILE * len(tiles), LABEL + TILE), "white")
     ImageDraw.Draw(row).text((4, 2), label, fill="black")
@@ -35,7 +35,7 @@ def sheet_row(label, inputs, *columns):
 
 
 def write_sheet(path, rows):
-    """Stack rows of `sheet_row` under a line that names the columns, and save the picture."""
+    """Stack rows of `sheet_row` under a line that names the columns, and save the image."""
     from PIL import Image, ImageDraw
 
     head = Image.new("RGB", (rows[0].shape[1], LABEL), "white")

@@ -1,4 +1,4 @@
-"""How near a reconstruction is to its object: surfaces by samples, colors and outlines by pictures.
+"""How near a reconstruction is to its object: surfaces by samples, colors and outlines by images.
 
 Both meshes lie in the frame of the reference (its box centerd, its longest edge 2), and nothing is aligned: a shape in
 the wrong place or of the wrong size is wrong. Surfaces that cannot be seen from outside do not count, on either side,
@@ -15,9 +15,9 @@ from utils.rendering.rasterizer import over_white, rasterize, render, render_vie
 
 NUM_SAMPLES = 20000  # points on either surface
 THRESHOLDS = (0.02, 0.04, 0.1)  # lengths at which F-scores are taken: 1, 2 and 5 % of the longest edge
-DEPTH_SIZE = 512  # pixels; edge of the depth pictures that say what is visible
+DEPTH_SIZE = 512  # pixels; edge of the depth images that say what is visible
 GRAZING = 0.1  # |cos|; a face seen flatter than this (84 degrees) is judged from the other directions
-EQUAL_PSNR = 100.0  # dB; stands for pictures without any difference
+EQUAL_PSNR = 100.0  # dB; stands for images without any difference
 # From a grid cell to its 26 neighbors.
 DIRECTIONS = np.array([step for step in product((-1, 0, 1), repeat=3) if any(step)], float)
 
@@ -26,22 +26,22 @@ DIRECTIONS = np.array([step for step in product((-1, 0, 1), repeat=3) if any(ste
 class GroundTruth:
     """What the reconstructions of one object are compared with, worked out once.
 
-    samples: from `visible_samples`; pictures and scale: from `evaluation_renders` and `oblique_scale`.
-    num_samples, padded_image_size: what a reconstruction is to be judged with as well.
+    samples: from `visible_samples`; images and scale: from `evaluation_renders` and `oblique_scale`.
+    num_samples, image_size: what a reconstruction is to be judged with as well.
     """
 
     samples: tuple
-    pictures: dict
+    images: dict
     scale: float
     num_samples: int
-    padded_image_size: int
+    image_size: int
 
 
-def make_ground_truth(mesh, num_samples=NUM_SAMPLES, padded_image_size=256):
+def make_ground_truth(mesh, num_samples=NUM_SAMPLES, image_size=256):
     """The GroundTruth of an object's own mesh, a utils.mesh.mesh.Mesh in the normalized frame."""
     scale = oblique_scale(mesh)
-    return GroundTruth(visible_samples(mesh, num_samples, [0, 0]), evaluation_renders(mesh, padded_image_size, scale), scale,
-                 num_samples, padded_image_size)
+    return GroundTruth(visible_samples(mesh, num_samples, [0, 0]), evaluation_renders(mesh, image_size, scale), scale,
+                 num_samples, image_size)
 
 
 def evaluate_mesh(mesh, truth, perceptual=None):
@@ -53,15 +53,15 @@ def evaluate_mesh(mesh, truth, perceptual=None):
         perceptual: from `lpips_distance`, or None.
     Returns:
         scores: {metric: float} as in `surface_scores`, and those of `image_scores` with _novel and _input appended;
-        pictures: the reconstruction's own, as from `evaluation_renders`.
+        images: the reconstruction's own, as from `evaluation_renders`.
     """
     # Other draws than the truth's: a surface judged against itself gives the floor, not zero.
     scores = surface_scores(visible_samples(mesh, truth.num_samples, [0, 1]), truth.samples)
-    pictures = evaluation_renders(mesh, truth.padded_image_size, truth.scale)
-    for cameras, drawn in pictures.items():
-        compared = image_scores(drawn, truth.pictures[cameras], perceptual)
+    images = evaluation_renders(mesh, truth.image_size, truth.scale)
+    for cameras, drawn in images.items():
+        compared = image_scores(drawn, truth.images[cameras], perceptual)
         scores |= {f"{name}_{cameras}": value for name, value in compared.items()}
-    return scores, pictures
+    return scores, images
 
 
 def visible_samples(mesh, count, seed):
@@ -90,7 +90,7 @@ def depth_maps(mesh):
         mesh: utils.mesh.mesh.Mesh of any size and place.
     Returns:
         list of (basis (3, 3), center (3,), scale, depth (DEPTH_SIZE, DEPTH_SIZE)): camera coordinates of a point p
-        are (basis @ p - center) * scale, and fill the frame of a picture.
+        are (basis @ p - center) * scale, and fill the frame of an image.
     """
     used, maps = mesh.vertices[np.unique(mesh.faces)], []
     for x, y, z in DIRECTIONS:
@@ -106,7 +106,7 @@ def depth_maps(mesh):
 def is_visible(points, normals, maps):
     """Which points of a surface one of the 26 directions leaves unobstructed. Both sides of a face count.
 
-    A depth picture knows depths at pixel centers, so a point is moved along its own face to the center of its pixel
+    A depth image knows depths at pixel centers, so a point is moved along its own face to the center of its pixel
     and compared there: however steep its face, it then equals the first hit where nothing is before it.
 
     Args:
@@ -159,12 +159,12 @@ def surface_scores(prediction, reference):
 
 
 def evaluation_renders(mesh, size, scale):
-    """The unlit pictures on which outlines and colors are judged.
+    """The unlit images on which outlines and colors are judged.
 
     Args:
         mesh: utils.mesh.mesh.Mesh in the normalized frame.
-        size: picture edge in pixels.
-        scale: by which the oblique pictures are made smaller, see `oblique_scale`.
+        size: image edge in pixels.
+        scale: by which the oblique images are made smaller, see `oblique_scale`.
     Returns:
         dict of (S, size, size, 4) uint8 RGBA: "novel" from the eight oblique cameras, "input" from the six views.
     """
@@ -174,18 +174,18 @@ def evaluation_renders(mesh, size, scale):
 
 
 def oblique_scale(mesh):
-    """At most 1: what keeps a mesh, whose diagonal may be longer than the frame, inside every oblique picture."""
+    """At most 1: what keeps a mesh, whose diagonal may be longer than the frame, inside every oblique image."""
     axes = np.concatenate([camera_basis(*angles)[:2] for angles in NOVEL_ANGLES_DEG])
     used = mesh.vertices[np.unique(mesh.faces)]
     return min(1.0, 0.97 * VIEW_EXTENT / max(np.abs(used @ axes.T).max(), 1e-9))
 
 
 def image_scores(prediction, reference, perceptual=None):
-    """Compare two sets of pictures, camera by camera; every figure is the mean over the cameras.
+    """Compare two sets of images, camera by camera; every figure is the mean over the cameras.
 
     Args:
         prediction, reference: (S, H, W, 4) uint8 RGBA as from `evaluation_renders`.
-        perceptual: function of two (H, W, 3) uint8 pictures, such as from `lpips_distance`, or None.
+        perceptual: function of two (H, W, 3) uint8 images, such as from `lpips_distance`, or None.
     Returns:
         dict of float: iou of the silhouettes (alpha of at least one half) in [0, 1]; psnr in dB over the union of the
         two silhouettes, over white, EQUAL_PSNR at most; and lpips if `perceptual` is given.
@@ -210,7 +210,7 @@ def psnr(prediction, reference):
 
 
 def lpips_distance():
-    """LPIPS (Zhang et al. 2018) as a function of two (H, W, 3) uint8 pictures; None where `lpips` is not installed."""
+    """LPIPS (Zhang et al. 2018) as a function of two (H, W, 3) uint8 images; None where `lpips` is not installed."""
     try:
         import lpips
     except ImportError:
@@ -220,8 +220,8 @@ def lpips_distance():
     network = lpips.LPIPS(net="alex", verbose=False)
 
     def distance(prediction, reference):
-        pair = [torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 127.5 - 1
-                for picture in (prediction, reference)]
+        pair = [torch.from_numpy(image).permute(2, 0, 1)[None].float() / 127.5 - 1
+                for image in (prediction, reference)]
         with torch.inference_mode():
             return float(network(*pair))
     return distance

@@ -6,10 +6,10 @@ such an object without having learned anything.
 import numpy as np
 
 SHAPE_DISTANCE = 0.02  # cd_l1 below which two meshes are called near duplicates: 1 % of the longest edge
-IMAGE_DISTANCE = 0.05  # root mean square color difference, sRGB in [0, 1], below which six pictures are
+IMAGE_DISTANCE = 0.05  # root mean square color difference, sRGB in [0, 1], below which six images are
 NUM_POINTS = 8192  # of each surface; two samplings of one surface then lie about 0.01 apart
 CELLS = 8  # per edge of the grid whose filling describes a shape
-THUMBNAIL = 16  # pixels per edge of the pictures that are compared
+THUMBNAIL = 16  # pixels per edge of the images that are compared
 CANDIDATES = 5  # training objects that are looked at closely for each held-out one
 
 
@@ -60,13 +60,13 @@ def similar_shapes(train, held_out, threshold=SHAPE_DISTANCE):
 
 
 def small_images(images):
-    """Block means of (6, E, E, 3) uint8 pictures, E a multiple of THUMBNAIL: (6, THUMBNAIL, THUMBNAIL, 3) float32."""
+    """Block means of (6, E, E, 3) uint8 images, E a multiple of THUMBNAIL: (6, THUMBNAIL, THUMBNAIL, 3) float32."""
     block = images.shape[1] // THUMBNAIL
     return images.reshape(6, THUMBNAIL, block, THUMBNAIL, block, 3).mean(axis=(2, 4), dtype=np.float32) / 255
 
 
 def similar_images(train, held_out, threshold=IMAGE_DISTANCE):
-    """Pairs of objects whose six pictures are nearly equal.
+    """Pairs of objects whose six images are nearly equal.
 
     Args:
         train, held_out: {id: (6, E, E, 3) float32 from `small_images`, white where nothing is}.

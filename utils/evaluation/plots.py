@@ -1,4 +1,4 @@
-"""The learning curve as a picture."""
+"""The learning curve as an image."""
 import math
 
 from utils.io.files import atomic_write
@@ -19,8 +19,8 @@ def write_curve(path, counts, panels):
     """
     from PIL import Image, ImageDraw
 
-    picture = Image.new("RGB", (PANEL[0] * len(panels), PANEL[1]), "white")
-    draw = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (PANEL[0] * len(panels), PANEL[1]), "white")
+    draw = ImageDraw.Draw(image)
     for number, (title, (means, lows, highs, level)) in enumerate(panels.items()):
         left, top = PANEL[0] * number + MARGIN[0], MARGIN[1]
         right, bottom = PANEL[0] * (number + 1) - MARGIN[0] // 2, PANEL[1] - MARGIN[1]
@@ -36,7 +36,7 @@ def write_curve(path, counts, panels):
             draw.line([(x, place(count, low)[1]), (x, place(count, high)[1])], fill=BLUE)
             draw.ellipse([x - 3, y - 3, x + 3, y + 3], fill=BLUE)
     with atomic_write(path) as temporary:
-        picture.save(temporary)
+        image.save(temporary)
 
 
 def _axes(draw, box, title, counts, values):

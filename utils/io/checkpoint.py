@@ -30,7 +30,7 @@ def save_checkpoint(path, kind, *, model_args, weights, image_size, config, epoc
         kind: "geometry", "field" or "texture".
         model_args: dict of plain types from which the model is built again.
         weights: dict of tensors.
-        image_size: picture edge in pixels.
+        image_size: image edge in pixels.
         config: dict of plain types.
         epoch: epochs done.
         score: validation score of these weights, lower is better, or None if never validated.

@@ -15,7 +15,7 @@ class Mesh:
     corner_colors: (F, 3, 3) float32, sRGB in [0, 1] at each face's corners.
     corner_uvs: (F, 3, 2) float32, texture coordinates; (0, 0) is a texture's lower left.
     face_texture: (F,) int32, index into textures, -1 for none.
-    textures: list of (H, W, 3) uint8 sRGB pictures, first row at the top.
+    textures: list of (H, W, 3) uint8 sRGB images, first row at the top.
     """
 
     vertices: np.ndarray
@@ -117,13 +117,13 @@ def sample_surface(mesh, count, rng):
 
 
 def _read_texture(texture, uv):
-    """Bilinear read of a (H, W, 3) uint8 picture at uv (K, 2) float32; returns (K, 3) float32 in [0, 1].
+    """Bilinear read of a (H, W, 3) uint8 image at uv (K, 2) float32; returns (K, 3) float32 in [0, 1].
 
-    The picture repeats outside [0, 1], but its opposite edges are never mixed: most textures are atlases.
+    The image repeats outside [0, 1], but its opposite edges are never mixed: most textures are atlases.
     """
     height, width = texture.shape[:2]
     outside = (uv < 0) | (uv > 1)
-    if outside.any():  # 1.0 itself is the picture's far edge, which a remainder would turn into 0
+    if outside.any():  # 1.0 itself is the image's far edge, which a remainder would turn into 0
         uv = np.where(outside, uv % 1, uv)
     x = np.clip(uv[:, 0] * width - 0.5, 0, width - 1)
     y = np.clip((1 - uv[:, 1]) * height - 0.5, 0, height - 1)

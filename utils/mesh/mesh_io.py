@@ -66,18 +66,18 @@ def mesh_dependencies(path):
     path = Path(path)
     if path.suffix.lower() != ".obj":
         return [path]
-    materials, pictures, _ = _obj_references(path, _read_text(path))
-    return [path] + [other for other in materials + pictures if other.is_file()]
+    materials, images, _ = _obj_references(path, _read_text(path))
+    return [path] + [other for other in materials + images if other.is_file()]
 
 
 def write_obj(path, vertices, faces, uvs, face_uvs, texture):
-    """Write `<name>.obj`, `<name>.mtl` and `<name>.png` side by side; the OBJ names the MTL, the MTL the picture.
+    """Write `<name>.obj`, `<name>.mtl` and `<name>.png` side by side; the OBJ names the MTL, the MTL the image.
 
     Args:
         path: the .obj file.
         vertices: (V, 3) float.
         faces: (F, 3) int, indices into vertices.
-        uvs: (T, 2) float in [0, 1], (0, 0) at the picture's lower left.
+        uvs: (T, 2) float in [0, 1], (0, 0) at the image's lower left.
         face_uvs: (F, 3) int, indices into uvs.
         texture: (H, W, 3) uint8 sRGB.
     """
@@ -138,20 +138,20 @@ def _from_trimesh(part):
 
 def _lacks_uvs(part):
     """Whether a trimesh.Trimesh has a texture but not one texture coordinate for each vertex."""
-    if part.visual.kind != "texture" or _picture(part.visual.material) is None:
+    if part.visual.kind != "texture" or _image(part.visual.material) is None:
         return False
     return part.visual.uv is None or len(part.visual.uv) != len(part.vertices)
 
 
-def _picture(material):
-    """The PIL color picture of a trimesh material of either kind (glTF, OBJ), or None."""
+def _image(material):
+    """The PIL color image of a trimesh material of either kind (glTF, OBJ), or None."""
     image = getattr(material, "baseColorTexture", None)
     return getattr(material, "image", None) if image is None else image
 
 
 def _material_look(material):
-    """A trimesh material's plain color (sRGB, white where a texture carries the color) and its picture or None."""
-    image = _picture(material)
+    """A trimesh material's plain color (sRGB, white where a texture carries the color) and its image or None."""
+    image = _image(material)
     factor = getattr(material, "baseColorFactor", None)
     if factor is not None:  # glTF: linear light, multiplies the texture
         color = _linear_to_srgb(_as_rgb(np.asarray(factor)))
@@ -176,7 +176,7 @@ def _linear_to_srgb(linear):
 
 
 def _join(meshes):
-    """Several parts as one Mesh; equal texture pictures are kept once for each part that has them."""
+    """Several parts as one Mesh; equal texture images are kept once for each part that has them."""
     vertex_start = np.cumsum([0] + [len(mesh.vertices) for mesh in meshes])
     texture_start = np.cumsum([0] + [len(mesh.textures) for mesh in meshes])
     return Mesh(
@@ -193,19 +193,19 @@ def _join(meshes):
 def _load_obj(path, text):
     """A trimesh scene of an OBJ's text, with what trimesh's reader misses put right before it reads.
 
-    trimesh opens one MTL, looks for pictures beside the OBJ only, paints what has no material with a gray picture,
+    trimesh opens one MTL, looks for images beside the OBJ only, paints what has no material with a gray image,
     and takes an index that counts backwards from the end of the file instead of from its own line.
     """
     import trimesh
 
-    materials, pictures, mtl_text = _obj_references(path, text)
+    materials, images, mtl_text = _obj_references(path, text)
     text = re.sub(r"^mtllib.*$", "", text.replace("\\\n", " "), flags=re.MULTILINE)
     text = re.sub(r"^([vf][^\n#]*)#.*$", r"\1", text, flags=re.MULTILINE)
     if re.search(r"^f[^\n]*[ /](-|0[ /\n])", text, re.MULTILINE):
         text = _absolute_indices(text)
     # Every material that is used exists, if only as a name; definitions that follow replace it.
     used = [NO_MATERIAL] + re.findall(r"^usemtl[ \t]+(.*?)[ \t]*$", text, re.MULTILINE)
-    assets = {str(picture): picture.read_bytes() for picture in pictures if _is_image(picture)}
+    assets = {str(picture): picture.read_bytes() for picture in images if _is_image(picture)}
     assets["materials"] = ("".join(f"newmtl {name}\n" for name in used) + mtl_text).encode()
     text = f"mtllib materials\nusemtl {NO_MATERIAL}\n{text}"
     return trimesh.load_scene(io.BytesIO(text.encode()), file_type="obj", resolver=assets, process=False)
@@ -244,10 +244,10 @@ def _obj_references(path, text):
 
     Returns:
         materials: list of Path, the MTL files, which may not exist.
-        pictures: list of Path, the color pictures those name, which may not exist.
-        mtl_text: str, all the MTLs in one, with the pictures' full paths.
+        images: list of Path, the color images those name, which may not exist.
+        mtl_text: str, all the MTLs in one, with the images' full paths.
     """
-    materials, pictures, mtl_lines = [], [], []
+    materials, images, mtl_lines = [], [], []
     for name in re.findall(r"\nmtllib[ \t]+(.*?)\s*$", "\n" + text, re.MULTILINE):  # ^ would try every line: 13 x slower
         whole = path.parent / name  # one name with spaces, or several names
         materials += [whole] if whole.is_file() else [path.parent / word for word in name.split()]
@@ -255,26 +255,26 @@ def _obj_references(path, text):
         for line in material.read_text(errors="replace").splitlines() if material.is_file() else []:
             key, _, name = line.strip().partition(" ")
             if key.lower() == "map_kd" and name.strip():
-                pictures.append(_texture_path(material.parent, name.strip()))
-                line = f"map_Kd {pictures[-1]}"
+                images.append(_texture_path(material.parent, name.strip()))
+                line = f"map_Kd {images[-1]}"
             mtl_lines.append(line + "\n")
-    return materials, pictures, "".join(mtl_lines)
+    return materials, images, "".join(mtl_lines)
 
 
 def _texture_path(folder, name):
-    """Path of the picture that a map_Kd line names; options such as `-s 1 1 1` come before the name."""
+    """Path of the image that a map_Kd line names; options such as `-s 1 1 1` come before the name."""
     name = name.replace("\\", "/")
     return folder / (name.split()[-1] if name.startswith("-") else name)
 
 
 def _obj_warnings(path, text):
-    materials, pictures, _ = _obj_references(path, text)
+    materials, images, _ = _obj_references(path, text)
     notes = [f"{path}: its material file {other.name} is missing" for other in materials if not other.is_file()]
-    for picture in dict.fromkeys(pictures):
+    for picture in dict.fromkeys(images):
         if not picture.is_file():
             notes.append(f"{path}: its texture {picture.name} is missing")
         elif not _is_image(picture):
-            notes.append(f"{path}: its texture {picture.name} is not a picture, or a damaged one")
+            notes.append(f"{path}: its texture {picture.name} is not an image, or a damaged one")
     return notes
 
 

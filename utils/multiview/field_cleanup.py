@@ -1,6 +1,6 @@
 """From a field on a grid to the mesh that is delivered: silhouettes kept, closed, in one piece or few, of a chosen size.
 
-What the six pictures show is known, whatever the network thinks: no matter projects outside a mask, and some matter lies
+What the six images show is known, whatever the network thinks: no matter projects outside a mask, and some matter lies
 behind every pixel inside it.
 """
 import numpy as np
@@ -74,7 +74,7 @@ def close_pits(field, hull):
 
 
 def remove_small_components(field):
-    """The field without loose specks and without closed voids, which no picture can show.
+    """The field without loose specks and without closed voids, which no image can show.
 
     Args:
         field: (X, Y, Z) float32, positive in matter.

@@ -1,6 +1,6 @@
-"""Move a surface to where the pictures that see it agree about its color.
+"""Move a surface to where the images that see it agree about its color.
 
-The pictures are orthographic and of one moment, so a point that two views see has one color, read in both. Where the
+The images are orthographic and of one moment, so a point that two views see has one color, read in both. Where the
 surface lies too deep or too high the two read different spots: the difference, and how it changes as the point moves
 along its normal, say how far it is off. (Faugeras and Keriven 1998, "Variational principles, surface evolution, PDE's,
 level set methods and the stereo problem"; on meshes Vu et al. 2012, "High accuracy and visibility-consistent dense
@@ -17,10 +17,10 @@ from utils.multiview.texture_projection import visibility
 from utils.rendering.cameras import VIEW_BASES, VIEW_EXTENT, to_pixels
 from utils.rendering.image_sampling import sample_images
 
-BLURS_PX = (4, 2, 1)  # of pictures of 256 pixels, coarse to fine: a blur reaches about as far as a match is looked for
+BLURS_PX = (4, 2, 1)  # of images of 256 pixels, coarse to fine: a blur reaches about as far as a match is looked for
 ROUNDS = 4  # for each blur
-MIN_COSINE = 0.2  # between normal and view: flatter than this a picture is too foreshortened
-INSIDE = 0.99  # coverage from which a picture shows the object alone
+MIN_COSINE = 0.2  # between normal and view: flatter than this an image is too foreshortened
+INSIDE = 0.99  # coverage from which an image shows the object alone
 OUTLIER_COLOR = 0.15  # difference of colors in [0, 1] from which two views are less and less believed
 BENDING_WEIGHT = 50.0  # how little neighbors may be moved apart, beside squared differences of color per length
 ANCHOR_WEIGHT = 0.02  # how much each vertex is held where it was, likewise
@@ -35,7 +35,7 @@ def refine_by_photo_consistency(vertices, faces, images, masks, distances):
 
     This is done twice. First what lies on the hull is held but loosely: an outline says that some matter lies on each
     line of sight that touches it, not where. What then is still outmost holds that piece of the outline, and the rest
-    of the hull's surface is left to the pictures.
+    of the hull's surface is left to the images.
 
     Args:
         vertices: (V, 3) float64 in the normalized frame; faces: (F, 3) int64, closed.
@@ -85,7 +85,7 @@ def _step_bounds(vertices, normals):
 
 
 def _silhouette_vertices(pieces, moved):
-    """Which vertices hold the outlines: of those that touch one piece of outline, the ones the pictures leave outmost.
+    """Which vertices hold the outlines: of those that touch one piece of outline, the ones the images leave outmost.
 
     Args:
         pieces: (6, V) int from `_silhouette_segments`; moved: (V,) float, lengths by which each went outwards.
@@ -98,7 +98,7 @@ def _silhouette_vertices(pieces, moved):
 
 
 def _gauss_newton(vertices, faces, readings, distances, stiffness, hold, room):
-    """Gauss-Newton with robust weights (Geman and McClure 1987) and thin-plate stiffness, over ever sharper pictures.
+    """Gauss-Newton with robust weights (Geman and McClure 1987) and thin-plate stiffness, over ever sharper images.
 
     Args:
         vertices, faces, distances: as in `refine_by_photo_consistency`.

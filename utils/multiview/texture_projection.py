@@ -1,7 +1,7 @@
-"""Colors of a surface from the six pictures: each point takes the color of the views that see it.
+"""Colors of a surface from the six images: each point takes the color of the views that see it.
 
-The pictures are unlit and orthographic, so a seen point has one true color; what differs between views is how squarely
-they see it and how near an outline it lies, where a picture mixes two surfaces.
+The images are unlit and orthographic, so a seen point has one true color; what differs between views is how squarely
+they see it and how near an outline it lies, where an image mixes two surfaces.
 """
 import numpy as np
 
@@ -10,7 +10,7 @@ from utils.rendering.cameras import VIEW_BASES, to_pixels
 from utils.rendering.image_sampling import sample_images
 from utils.rendering.rasterizer import rasterize_views
 
-DEPTH_SIZE = 512  # pixels per edge of the depth pictures that decide who is seen
+DEPTH_SIZE = 512  # pixels per edge of the depth images that decide who is seen
 DEPTH_TOLERANCE = 0.012  # lengths; a point this far behind what its pixel sees still counts as seen
 SHARPNESS = 3  # power of the cosine: the view that faces a point most squarely counts most
 

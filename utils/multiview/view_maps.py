@@ -1,6 +1,6 @@
-"""What each of six framed pictures knows of every line of sight, as maps of one small size.
+"""What each of six framed images knows of every line of sight, as maps of one small size.
 
-Color and coverage are the picture's own; the distance to the outline and where the line enters and leaves the visual
+Color and coverage are the image's own; the distance to the outline and where the line enters and leaves the visual
 hull are measured from all six masks together. A point of space is described by reading these maps where it projects.
 """
 import numpy as np
@@ -9,12 +9,12 @@ from config import VIEW_NAMES
 from utils.multiview.visual_hull import hull_box, hull_on_grid, silhouette_sdf
 from utils.rendering.cameras import VIEW_BASES, VIEW_EXTENT
 
-MAP_SIZE = 128  # pixels per edge of the maps; the pictures are read at twice that
+MAP_SIZE = 128  # pixels per edge of the maps; the images are read at twice that
 CHANNELS = ("red", "green", "blue", "alpha", "edge", "entry", "exit")
 
 
 def view_maps(images, masks, distances=None):
-    """Maps of six framed pictures.
+    """Maps of six framed images.
 
     Args:
         images: (6, 2 * MAP_SIZE, 2 * MAP_SIZE, 3) float32 sRGB in [0, 1] over white, in VIEW_NAMES order.

@@ -84,7 +84,7 @@ def hull_box(distances):
         for row, profile in ((0, distance.max(axis=0)), (1, distance.max(axis=1))):
             first, last = _crossings(profile)
             ends = (np.array([first, last]) + 0.5) / size * 2 * VIEW_EXTENT - VIEW_EXTENT
-            direction = VIEW_BASES[name][row] * (1 if row == 0 else -1)  # rows of a picture run downwards
+            direction = VIEW_BASES[name][row] * (1 if row == 0 else -1)  # rows of an image run downwards
             axis = np.abs(direction).argmax()
             found[axis].append(np.sort(ends * direction[axis]))
     return np.stack([np.mean(ends, axis=0) for ends in found], axis=1)
@@ -118,13 +118,13 @@ def grid_axes(box, resolution, smallest=16):
 
 
 def hull_mesh(views, resolution=160):
-    """The visual hull as a colored mesh: what six pictures give without any learning.
+    """The visual hull as a colored mesh: what six images give without any learning.
 
     Args:
         views: utils.views.six_views.SixViews, framed.
         resolution: grid cells along the longest edge.
     Returns:
-        utils.mesh.mesh.Mesh with a color at each vertex, from the pictures that see it.
+        utils.mesh.mesh.Mesh with a color at each vertex, from the images that see it.
     Raises:
         UserError: the six masks have no body in common.
     """
@@ -136,7 +136,7 @@ def hull_mesh(views, resolution=160):
     axes = grid_axes(hull_box(distances), resolution)
     hull = hull_on_grid(distances, axes)
     if not (hull > 0).any():
-        raise UserError(f"{views.id}: the six outlines have no body in common; is each picture under its right name?")
+        raise UserError(f"{views.id}: the six outlines have no body in common; is each image under its right name?")
     vertices, faces, normals, _ = marching_cubes(np.pad(hull, 1, constant_values=-1.0), 0.0,
                                                  gradient_direction="ascent")
     steps = np.array([axis[1] - axis[0] for axis in axes])

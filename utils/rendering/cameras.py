@@ -6,7 +6,7 @@ import numpy as np
 
 from config import VIEW_NAMES
 
-VIEW_EXTENT = 1.1  # a picture covers [-1.1, 1.1] of the view plane: the object's longest edge, 2, and 10 % margin
+VIEW_EXTENT = 1.1  # an image covers [-1.1, 1.1] of the view plane: the object's longest edge, 2, and 10 % margin
 
 # view: (azimuth, elevation) in degrees of where the camera stands
 VIEW_ANGLES_DEG = {
@@ -21,7 +21,7 @@ VIEW_ANGLES_DEG = {
 # Cameras that are not among the six, for judging colors and for previews.
 NOVEL_ANGLES_DEG = tuple(((i + 0.5) * 45.0, 30.0 if i % 2 == 0 else -20.0) for i in range(8))
 
-# (view, the view from the other side, axis of an (H, W) picture along which the two are mirrored)
+# (view, the view from the other side, axis of an (H, W) image along which the two are mirrored)
 OPPOSITE_VIEWS = (("front", "back", 1), ("left", "right", 1), ("top", "bottom", 0))
 
 
@@ -45,12 +45,12 @@ VIEW_BASES = {name: camera_basis(*VIEW_ANGLES_DEG[name]) for name in VIEW_NAMES}
 
 
 def to_pixels(points, basis, size):
-    """Project points of the normalized frame into a square picture.
+    """Project points of the normalized frame into a square image.
 
     Args:
         points: (..., 3) float.
         basis: (3, 3) from `camera_basis`.
-        size: picture edge in pixels.
+        size: image edge in pixels.
     Returns:
         (..., 3) float: column, row (pixel centers at half-integers) and depth (larger is nearer the camera).
     """

@@ -15,7 +15,7 @@ def pixel_corners(vertices, faces, size):
     Args:
         vertices: (B, N, 3) float, normalized frame.
         faces: (F, 3) int.
-        size: picture edge in pixels, H = W.
+        size: image edge in pixels, H = W.
     Returns:
         corners: (B, 6, H, W, 3) int64, the corners of the face each pixel sees (those of face 0 for the background).
         weights: (B, 6, H, W, 3) float32, their barycentric weights; 0 for the background.

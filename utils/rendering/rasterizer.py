@@ -1,8 +1,8 @@
-"""Orthographic pictures of a mesh by a NumPy z-buffer: no OpenGL, no compiler.
+"""Orthographic images of a mesh by a NumPy z-buffer: no OpenGL, no compiler.
 
 Each triangle is cut at its middle corner into an upper and a lower half, each half into one span of pixels per row,
 and the pixels of all spans compete by depth. An edge that two triangles share is computed from the same numbers for
-both, so between them no pixel is missed and none is drawn twice. Both sides of a face are drawn. Pictures are drawn
+both, so between them no pixel is missed and none is drawn twice. Both sides of a face are drawn. Images are drawn
 larger and averaged, which smooths outlines and textures alike.
 """
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ SMALLEST_AREA = 1e-6
 
 @dataclass
 class Fragments:
-    """What each pixel of a picture sees.
+    """What each pixel of an image sees.
 
     face_index: (H, W) int32, -1 where nothing is.
     barycentric: (H, W, 3) float32, weights of that face's corners; 0 where nothing is.
@@ -32,7 +32,7 @@ class Fragments:
     depth: np.ndarray
 
     def mirrored(self, axis):
-        """The same picture flipped along `axis`: 0 swaps top and bottom, 1 left and right."""
+        """The same image flipped along `axis`: 0 swaps top and bottom, 1 left and right."""
         return Fragments(*(np.ascontiguousarray(np.flip(part, axis))
                            for part in (self.face_index, self.barycentric, self.depth)))
 
@@ -44,10 +44,10 @@ def rasterize(vertices, faces, basis, size):
         vertices: (V, 3) float, in the normalized frame.
         faces: (F, 3) int.
         basis: (3, 3) camera axes from utils.rendering.cameras.
-        size: picture edge in pixels.
+        size: image edge in pixels.
     Returns:
         Fragments of (size, size) pixels. Where faces lie at exactly one depth the last of them is seen; faces
-        without area in the picture, or with a corner that is not a finite number, are not seen.
+        without area in the image, or with a corner that is not a finite number, are not seen.
     """
     return _rasterize(vertices, faces, basis, size, directions=(1,))[0]
 
@@ -65,17 +65,17 @@ def rasterize_views(vertices, faces, size):
 
 
 def rasterize_both_sides(vertices, faces, basis, size):
-    """Two Fragments: of `basis`, and of the camera behind the object, its picture not mirrored (depths negated)."""
+    """Two Fragments: of `basis`, and of the camera behind the object, its image not mirrored (depths negated)."""
     return _rasterize(vertices, faces, basis, size, directions=(1, -1))
 
 
 def render(mesh, basis, size, supersample=2):
-    """One unlit picture of a colored mesh.
+    """One unlit image of a colored mesh.
 
     Args:
         mesh: utils.mesh.mesh.Mesh in the normalized frame.
         basis: (3, 3) camera axes from utils.rendering.cameras.
-        size: picture edge in pixels.
+        size: image edge in pixels.
         supersample: samples per pixel edge.
     Returns:
         (size, size, 4) uint8 RGBA; alpha is the share of the pixel that is covered, color is not premultiplied and
@@ -99,7 +99,7 @@ def over_white(rgba):
 def _rasterize(vertices, faces, basis, size, directions):
     """One Fragments for each of `directions`: 1 sees the largest depth, -1 the smallest (from behind, unmirrored)."""
     points = to_pixels(np.asarray(vertices, np.float64), np.asarray(basis), size)
-    drawn, corners, area = _faces_in_picture(points, np.asarray(faces).reshape(-1, 3), size)
+    drawn, corners, area = _faces_in_image(points, np.asarray(faces).reshape(-1, 3), size)
     depths = [np.full(size * size, -np.inf, np.float32) for _ in directions]
     indices = [np.full(size * size, -1, np.int64) for _ in directions]
     for pixel, index, depth in _covered_pixels(corners, area, size):
@@ -112,7 +112,7 @@ def _rasterize(vertices, faces, basis, size, directions):
     return [_fragments(size, drawn, planes, nearest, best) for nearest, best in zip(indices, depths)]
 
 
-def _faces_in_picture(points, faces, size):
+def _faces_in_image(points, faces, size):
     """Leave out faces that hold no pixel center for sure.
 
     Args:
@@ -228,7 +228,7 @@ def _fragments(size, drawn, planes, nearest, depth):
         face_index[pixel] = drawn.take(index)
         x0, y0, across1, down1, across2, down2 = planes.take(index, axis=0).T
         row = pixel // size
-        # Offsets from corner 0: small numbers, so float32 is exact enough at any picture size.
+        # Offsets from corner 0: small numbers, so float32 is exact enough at any image size.
         dx = (pixel - row * size + 0.5).astype(np.float32) - x0
         dy = (row + 0.5).astype(np.float32) - y0
         # Rounding must not take a weight out of [0, 1].
@@ -241,7 +241,7 @@ def _fragments(size, drawn, planes, nearest, depth):
 
 
 def _paint(mesh, fragments, supersample):
-    """RGBA picture of what Fragments see; the arguments and the result as for `render`."""
+    """RGBAn image of what Fragments see; the arguments and the result as for `render`."""
     face_index = fragments.face_index.ravel()
     size = len(fragments.face_index) // supersample
     samples = np.zeros((len(face_index), 4), np.float32)  # color, premultiplied; coverage
@@ -257,6 +257,6 @@ def _paint(mesh, fragments, supersample):
     total = total.take(covered, axis=0)
     total[:, :3] /= total[:, 3:]
     total[:, 3] /= supersample ** 2
-    picture = np.full((size * size, 4), np.uint8([255, 255, 255, 0]))
-    picture[covered] = np.round(total * 255).astype(np.uint8)
-    return picture.reshape(size, size, 4)
+    image = np.full((size * size, 4), np.uint8([255, 255, 255, 0]))
+    image[covered] = np.round(total * 255).astype(np.uint8)
+    return image.reshape(size, size, 4)

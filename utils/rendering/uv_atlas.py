@@ -80,7 +80,7 @@ def make_atlas(vertices, faces, texture_size):
     _, face_uvs, uvs = unwrapped[0]
     face_uvs = face_uvs.astype(np.int64)
 
-    # Texels are found by the renderer itself: the UV square becomes the picture of a front view.
+    # Texels are found by the renderer itself: the UV square becomes the image of a front view.
     flat = np.concatenate([(2 * uvs - 1) * VIEW_EXTENT, np.zeros((len(uvs), 1))], axis=1)
     fragments = rasterize(flat, face_uvs, np.eye(3), texture_size)
     covered = fragments.face_index >= 0

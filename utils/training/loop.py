@@ -35,7 +35,7 @@ def shuffled_views(per_view, generators):
     """Each object's views in an order of its own.
 
     Args:
-        per_view: list over objects of (S, ...) tensors (pictures or features), or one (B, S, ...) tensor.
+        per_view: list over objects of (S, ...) tensors (images or features), or one (B, S, ...) tensor.
         generators: one per object.
     Returns:
         (B, S, ...) tensor.

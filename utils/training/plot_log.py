@@ -1,4 +1,4 @@
-"""The course of a training run as a picture: losses and validation score against the epoch, drawn with Pillow alone.
+"""The course of a training run as an image: losses and validation score against the epoch, drawn with Pillow alone.
 
     python -m utils.training.plot_log logs/geometry.jsonl geometry_curve.png
 """
@@ -59,8 +59,8 @@ def draw_curve(curves, title):
         return (left + epoch / last * (right - left),
                 bottom - (math.log(value) - low) / (high - low) * (bottom - top))
 
-    picture = Image.new("RGB", SIZE, "white")
-    draw = ImageDraw.Draw(picture)
+    image = Image.new("RGB", SIZE, "white")
+    draw = ImageDraw.Draw(image)
     for value in ticks:
         _, y = place(0, value)
         draw.line((left, y, right, y), fill=(225, 225, 225))
@@ -76,7 +76,7 @@ def draw_curve(curves, title):
         for x, y in line:
             draw.ellipse((x - 2, y - 2, x + 2, y + 2), fill=color)
         draw.text((right - 4, top + 6 + 14 * row), name, fill=color, anchor="ra")
-    return picture
+    return image
 
 
 def ticks_between(low, high):
@@ -91,12 +91,12 @@ def ticks_between(low, high):
 def main(argv):
     parser = OptionParser(description="Draw a training log.")
     parser.add_argument("log", help="for instance logs/geometry.jsonl")
-    parser.add_argument("picture", help="PNG file to write")
+    parser.add_argument("image", help="PNG file to write")
     options = parser.parse_args(argv)
-    picture = draw_curve(read_log(options.log), Path(options.log).stem)
-    with atomic_write(options.picture) as temporary:
-        picture.save(temporary, "PNG")
-    print(options.picture)
+    image = draw_curve(read_log(options.log), Path(options.log).stem)
+    with atomic_write(options.image) as temporary:
+        image.save(temporary, "PNG")
+    print(options.image)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Variants of an object for training: its six pictures and its surface changed together, so that they still agree.
+"""Variants of an object for training: its six images and its surface changed together, so that they still agree.
 
 Everything works on the arrays of one object as `load_data.load_cached` gives them: points, normals and colors
 (K, 3) float32 of the true surface in the normalized frame; images (6, S, S, 3) and masks (6, S, S) uint8 in
@@ -14,13 +14,13 @@ from config import VIEW_NAMES
 from utils.rendering.cameras import VIEW_BASES
 
 AUGMENT_VERSION = 1  # raise when `augmented` draws or does something else: features cached before are then stale
-PICTURES = {"images", "masks"}
+IMAGES = {"images", "masks"}
 MIRROR_X = np.diag([-1.0, 1.0, 1.0])
 LUMA = np.array([0.299, 0.587, 0.114])  # shares of red, green and blue in perceived brightness (ITU-R BT.601)
 
 
 def augmented(arrays, rng, turns=False):
-    """A random variant of an object: mirrored, stretched and recolored, its pictures slightly worn.
+    """A random variant of an object: mirrored, stretched and recolored, its images slightly worn.
 
     Args:
         arrays: dict of arrays (see above).
@@ -49,7 +49,7 @@ def quarter_turn(count):
 
 
 def apply_signed_permutation(arrays, matrix):
-    """The object turned or mirrored so that its axes fall on axes: pictures change places and orientation.
+    """The object turned or mirrored so that its axes fall on axes: images change places and orientation.
 
     Args:
         arrays: dict of arrays.
@@ -59,7 +59,7 @@ def apply_signed_permutation(arrays, matrix):
     """
     order, flips = zip(*(_seen_as(VIEW_BASES[view] @ matrix) for view in VIEW_NAMES))
     result = dict(arrays)
-    for name in PICTURES & arrays.keys():
+    for name in IMAGES & arrays.keys():
         result[name] = np.stack([flip(arrays[name][source]) for source, flip in zip(order, flips)])
     for name in ("points", "normals"):
         result[name] = arrays[name] @ matrix.T.astype(np.float32)
@@ -67,9 +67,9 @@ def apply_signed_permutation(arrays, matrix):
 
 
 def _seen_as(basis):
-    """Index of the view that looks along the same axis as a camera of `basis`, and what brings its picture there."""
+    """Index of the view that looks along the same axis as a camera of `basis`, and what brings its image there."""
     source = next(view for view in VIEW_NAMES if VIEW_BASES[view][2] @ basis[2] > 0.5)
-    right, up = (basis[row] @ VIEW_BASES[source][:2].T for row in (0, 1))  # in the source picture's right and up
+    right, up = (basis[row] @ VIEW_BASES[source][:2].T for row in (0, 1))  # in the source image's right and up
     swap = abs(right[1]) > 0.5
 
     def flip(picture):
@@ -120,7 +120,7 @@ def _resampled(arrays, windows):
     Returns:
         dict of images and masks, or of nothing where there are none.
     """
-    changed = {name: np.empty_like(arrays[name]) for name in PICTURES & arrays.keys()}
+    changed = {name: np.empty_like(arrays[name]) for name in IMAGES & arrays.keys()}
     for name, pictures in changed.items():
         center = pictures.shape[1] / 2
         outside = 0 if name == "masks" else (255, 255, 255)
@@ -159,7 +159,7 @@ def _hue_rotation(angle):
 
 
 def color_jitter(arrays, matrix, offset):
-    """The object in other colors, the same on all six pictures and on its surface; the background stays white.
+    """The object in other colors, the same on all six images and on its surface; the background stays white.
 
     Args:
         arrays: dict of arrays.
@@ -186,9 +186,9 @@ def _as_bytes(colors):
 
 
 def degrade(arrays, rng):
-    """Pictures as a camera and a careless framing leave them; the surface stays.
+    """Images as a camera and a careless framing leave them; the surface stays.
 
-    Each picture is scaled by up to 3 % and shifted by up to 1.5 % of its edge. The six share a background that is
+    Each image is scaled by up to 3 % and shifted by up to 1.5 % of its edge. The six share a background that is
     not quite white, a slight blur and JPEG's traces, each in some variants only.
     """
     edge = arrays["masks"].shape[1]

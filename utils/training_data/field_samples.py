@@ -1,4 +1,4 @@
-"""What the field model learns from: the maps of six pictures, and points of space with their distance to the surface.
+"""What the field model learns from: the maps of six images, and points of space with their distance to the surface.
 
 A handful of objects is not many silhouettes, but any mesh can be drawn again: turned, tilted or standing among others
 it has other outlines and other cavities, all with known truth.
@@ -26,7 +26,7 @@ def field_arrays(mesh, images, masks, rng):
 
     Args:
         mesh: utils.mesh.mesh.Mesh in the normalized frame.
-        images, masks: six pictures as utils.multiview.view_maps.view_maps takes them.
+        images, masks: six images as utils.multiview.view_maps.view_maps takes them.
         rng: np.random.Generator.
     Returns:
         dict: maps (6, 7, H, H) float16 and box (2, 3) float32 (see utils.multiview.view_maps); points (K, 3) float32;
@@ -56,7 +56,7 @@ def _prefer_inside_hull(points, maps, count):
 
 
 def render_field_arrays(mesh, rng):
-    """`field_arrays` of a mesh in the normalized frame, from pictures that the project's own renderer draws."""
+    """`field_arrays` of a mesh in the normalized frame, from images that the project's own renderer draws."""
     pictures = np.stack(list(render_views(mesh, 2 * MAP_SIZE).values()))
     masks = pictures[..., 3].astype(np.float32) / 255
     if rng.random() < DEGRADED_FRACTION:

@@ -1,7 +1,7 @@
 """Which points of space are solid matter, for any mesh: watertight or torn, its faces turned any way.
 
 A point is free if a straight line from it leaves the object in one of many directions, else it is solid. The lines are
-not traced: each direction is an orthographic picture of depths, and a point in front of what its pixel sees is free.
+not traced: each direction is an orthographic image of depths, and a point in front of what its pixel sees is free.
 """
 from dataclasses import dataclass
 
@@ -11,8 +11,8 @@ from utils.mesh.mesh import sample_surface
 from utils.rendering.cameras import VIEW_EXTENT
 from utils.rendering.rasterizer import rasterize_both_sides
 
-DIRECTIONS = 66  # spread evenly over the sphere; opposite ones share a picture
-DEPTH_SIZE = 384  # pixels per edge of the depth pictures
+DIRECTIONS = 66  # spread evenly over the sphere; opposite ones share an image
+DEPTH_SIZE = 384  # pixels per edge of the depth images
 DEPTH_EXTENT = 1.75  # they cover [-1.75, 1.75]: half the diagonal of a cube of edge 2 is 1.73
 THIN_SURFACE_THICKNESS = 0.012  # a face that is free at both sides encloses nothing: it is given this thickness
 OFF_SURFACE = 2e-3  # lengths from a surface sample at which each side of it is tried
@@ -25,13 +25,13 @@ class OuterSurface:
 
     points, normals: (K, 3) float; normals point to the free side.
     sheet: (K,) bool, free at both sides.
-    pictures: list of (basis (3, 3), depth (H, H)) from `directional_depth_maps`.
+    depth_maps: list of (basis (3, 3), depth (H, H)) from `directional_depth_maps`.
     """
 
     points: np.ndarray
     normals: np.ndarray
     sheet: np.ndarray
-    pictures: list
+    depth_maps: list
 
 
 def directional_depth_maps(vertices, faces):
@@ -45,21 +45,21 @@ def directional_depth_maps(vertices, faces):
     half = DIRECTIONS // 2
     height = (np.arange(half) + 0.5) / half  # Fibonacci lattice on the upper half of the sphere
     angle, radius = np.arange(half) * np.pi * (3 - np.sqrt(5)), np.sqrt(1 - height**2)
-    pictures, shrink = [], VIEW_EXTENT / DEPTH_EXTENT
+    depth_maps, shrink = [], VIEW_EXTENT / DEPTH_EXTENT
     for toward in np.stack([radius * np.cos(angle), height, radius * np.sin(angle)], axis=1):
         right = np.cross([0.0, 1.0, 0.0] if toward[1] < 0.9 else [1.0, 0.0, 0.0], toward)
         right /= np.linalg.norm(right)
         basis = np.stack([right, np.cross(toward, right), toward])
         near, far = rasterize_both_sides(vertices * shrink, faces, basis, DEPTH_SIZE)
-        pictures += [(basis, near.depth / shrink), (basis * [[1], [1], [-1]], far.depth / shrink)]
-    return pictures
+        depth_maps += [(basis, near.depth / shrink), (basis * [[1], [1], [-1]], far.depth / shrink)]
+    return depth_maps
 
 
-def visible_directions(points, pictures):
+def visible_directions(points, depth_maps):
     """Which directions leave the object from each point: points (K, 3) -> (K, DIRECTIONS) bool."""
-    free = np.empty((len(points), len(pictures)), bool)
+    free = np.empty((len(points), len(depth_maps)), bool)
     scale = DEPTH_SIZE / (2 * DEPTH_EXTENT)
-    for number, (basis, depth) in enumerate(pictures):
+    for number, (basis, depth) in enumerate(depth_maps):
         right, up, toward = basis @ points.T
         column = np.clip(DEPTH_SIZE / 2 - 0.5 + right * scale, 0, DEPTH_SIZE - 1.001).astype(np.int64)
         row = np.clip(DEPTH_SIZE / 2 - 0.5 - up * scale, 0, DEPTH_SIZE - 1.001).astype(np.int64)
@@ -80,15 +80,15 @@ def outer_surface(mesh, count, rng):
     Returns:
         OuterSurface.
     """
-    pictures = directional_depth_maps(mesh.vertices, mesh.faces)
+    depth_maps = directional_depth_maps(mesh.vertices, mesh.faces)
     points, normals, _ = sample_surface(mesh, count, rng)
     points, normals = points.astype(np.float64), normals.astype(np.float64)
-    cosine = normals @ np.stack([basis[2] for basis, _ in pictures]).T
-    front = (visible_directions(points + OFF_SURFACE * normals, pictures) & (cosine > 0.1)).any(axis=1)
-    back = (visible_directions(points - OFF_SURFACE * normals, pictures) & (cosine < -0.1)).any(axis=1)
+    cosine = normals @ np.stack([basis[2] for basis, _ in depth_maps]).T
+    front = (visible_directions(points + OFF_SURFACE * normals, depth_maps) & (cosine > 0.1)).any(axis=1)
+    back = (visible_directions(points - OFF_SURFACE * normals, depth_maps) & (cosine < -0.1)).any(axis=1)
     seen = front | back
     normals[back & ~front] *= -1
-    return OuterSurface(points[seen], normals[seen], (front & back)[seen], pictures)
+    return OuterSurface(points[seen], normals[seen], (front & back)[seen], depth_maps)
 
 
 def signed_distances(points, surface):
@@ -105,6 +105,6 @@ def signed_distances(points, surface):
     distance, index = cKDTree(surface.points).query(points)
     above = np.abs(np.einsum("kj,kj->k", points - surface.points[index], surface.normals[index]))
     distance = np.where(distance < TANGENT_REACH, above, distance)
-    solid = ~visible_directions(points, surface.pictures).any(axis=1)
+    solid = ~visible_directions(points, surface.depth_maps).any(axis=1)
     signed = np.where(solid, distance, -distance)
     return np.where(surface.sheet[index] & ~solid, THIN_SURFACE_THICKNESS / 2 - distance, signed).astype(np.float32)

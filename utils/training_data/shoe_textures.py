@@ -1,6 +1,6 @@
 """The look of the made-up shoes: palettes, and paint laid on by where each texel lies on the shoe.
 
-The texture is one picture in five regions; synthetic_shoes.py lays the mesh out in them and this file fills them.
+The texture is one image in five regions; synthetic_shoes.py lays the mesh out in them and this file fills them.
 """
 from types import SimpleNamespace
 
@@ -14,7 +14,7 @@ COLORS = np.array([(242, 242, 240), (226, 222, 212), (34, 34, 37), (92, 95, 100)
                     (150, 204, 120), (92, 52, 132), (232, 138, 172), (206, 44, 116), (36, 150, 152), (196, 166, 128),
                     (120, 82, 56), (202, 232, 60)]) / 255
 
-# The texture's regions as (left, right, bottom, top) shares of the picture.
+# The texture's regions as (left, right, bottom, top) shares of the image.
 REGIONS = {"tread": (0, .62, 0, .25), "insole": (.62, 1, 0, .25), "sole": (0, 1, .25, .37),
            "lining": (0, 1, .37, .45), "upper": (0, 1, .45, 1)}
 CAP_BOX = (-.06, 1.06, -.27, .27)  # z and x that the tread and insole regions cover
@@ -92,7 +92,7 @@ def _texels(form, name, heights, rings, size):
 
 
 def _pixel_box(name, size):
-    """A region's pixels: rows counted from the picture's bottom, and columns."""
+    """A region's pixels: rows counted from the image's bottom, and columns."""
     left, right, bottom, top = (round(edge * size) for edge in REGIONS[name])
     return np.arange(bottom, top), np.arange(left, right)
 

@@ -394,17 +394,17 @@ def write_shoes(seeds, output_dir, image_size=256, texture_size=256, views_only=
         name = f"shoe_{seed:05d}"
         obj = output_dir / "OBJs" / name / f"{name}.obj"
         if views_only:
-            pictures = {view: output_dir / name / f"{view}.png" for view in VIEW_NAMES}
+            images = {view: output_dir / name / f"{view}.png" for view in VIEW_NAMES}
             files = []
         else:
-            pictures = {view: output_dir / "input_images" / f"{name}_{view}.png" for view in VIEW_NAMES}
+            images = {view: output_dir / "input_images" / f"{name}_{view}.png" for view in VIEW_NAMES}
             files = [obj, obj.with_suffix(".mtl"), obj.with_suffix(".png")]
-        if all(path.is_file() for path in [*files, *pictures.values()]):
+        if all(path.is_file() for path in [*files, *images.values()]):
             continue
         shoe = make_shoe(seed, texture_size)
         if not views_only:
             write_obj(obj, *shoe[:5])
-        _write_views(shoe, pictures, image_size)
+        _write_views(shoe, images, image_size)
         written += 1
     return written
 
@@ -417,9 +417,9 @@ def _write_views(shoe, paths, size):
     from utils.mesh.mesh import textured_mesh
     from utils.rendering.rasterizer import render_views
 
-    for view, picture in render_views(textured_mesh(*shoe[:5]), size).items():
+    for view, image in render_views(textured_mesh(*shoe[:5]), size).items():
         with atomic_write(paths[view]) as temporary:
-            Image.fromarray(picture).save(temporary, optimize=True)
+            Image.fromarray(image).save(temporary, optimize=True)
 
 
 def main(argv):
@@ -428,7 +428,7 @@ def main(argv):
     parser.add_argument("--count", type=int, default=12, help="number of shoes (default 12)")
     parser.add_argument("--first_seed", type=int, default=0, help="seed of the first; the rest follow it (default 0)")
     parser.add_argument("--output", required=True, help="folder to write to")
-    parser.add_argument("--image_size", type=int, default=256, help="picture edge in pixels (default 256)")
+    parser.add_argument("--image_size", type=int, default=256, help="image edge in pixels (default 256)")
     parser.add_argument("--texture_size", type=int, default=256, help="texture edge in pixels (default 256)")
     parser.add_argument("--views_only", action="store_true", help="write <output>/<id>/<view>.png and nothing else")
     options = parser.parse_args(argv)

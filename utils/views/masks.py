@@ -1,4 +1,4 @@
-"""Which pixels of a picture show the object, where the picture does not say: from its border, a mask file, or rembg."""
+"""Which pixels of an image show the object, where the image does not say: from its border, a mask file, or rembg."""
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ SMALLEST_HOLE = 0.0005  # share of the object's area
 SEEN_THROUGH = 0.8  # share of a hole that must be open in the opposite view too
 MIXING_REACH = 4  # pixels from an outline to the nearest pixel that is all object
 LEAST_CONTRAST = 25  # of 255: color difference from the background below which mixing cannot be told
-ASPECT_TOLERANCE = 0.02  # by which a mask's width / height may differ from its picture's
+ASPECT_TOLERANCE = 0.02  # by which a mask's width / height may differ from its image's
 
 
 @dataclass
@@ -31,7 +31,7 @@ class BorderMask:
 
 
 def mask_from_border(rgb):
-    """The object in a picture with a plain background.
+    """The object in an image with a plain background.
 
     Background is what has the border's median color and is connected to the border, so white parts inside the
     object stay. Regions inside that look like background are listed as possible holes: `open_holes` decides.
@@ -87,7 +87,7 @@ def open_holes(view, other, axis):
     Args:
         view: BorderMask.
         other: BorderMask of the opposite view, of any size and scale.
-        axis: of an (H, W) picture along which the two are mirrored.
+        axis: of an (H, W) image along which the two are mirrored.
     Returns:
         (H, W) bool.
     """
@@ -156,11 +156,11 @@ def holes_of(mask):
 
 
 def fit_mask(mask, size, path, view):
-    """A mask file's values at the size of its picture: equal proportions, resized smoothly if need be.
+    """A mask file's values at the size of its image: equal proportions, resized smoothly if need be.
 
     Args:
         mask: (H, W) uint8, bright on the object.
-        size: (height, width) of the picture, turned upright.
+        size: (height, width) of the image, turned upright.
         path, view: for messages.
     Returns:
         (height, width) uint8.
@@ -171,7 +171,7 @@ def fit_mask(mask, size, path, view):
 
     height, width = size
     if abs(mask.shape[1] / mask.shape[0] * height / width - 1) > ASPECT_TOLERANCE:
-        raise UserError(f"{path}: the mask of the {view} view is {mask.shape[1]} x {mask.shape[0]} pixels, its picture "
+        raise UserError(f"{path}: the mask of the {view} view is {mask.shape[1]} x {mask.shape[0]} pixels, its image "
                         f"{width} x {height} (turned upright): make both of one shape")
     if mask.max() < 128:
         raise UserError(f"{path}: the mask of the {view} view is empty: the object must be white (or opaque)")
@@ -184,7 +184,7 @@ def background_remover():
     """Load rembg, an optional package, with its model.
 
     Returns:
-        function: (H, W, 3) uint8 picture -> (H, W) uint8 mask.
+        function: (H, W, 3) uint8 image -> (H, W) uint8 mask.
     Raises:
         UserError: it is not installed, or its model cannot be loaded; the line says what to do.
     """

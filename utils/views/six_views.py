@@ -1,4 +1,4 @@
-"""Six pictures of one object, from files to framed arrays: the one way into the project for pictures.
+"""Six images of one object, from files to framed arrays: the one way into the project for images.
 
 Views are matched by the names of their files, turned upright, masked, laid over white, made square, and (by
 `read_framed_views`) brought into the project's frame. Training and inference both read through here.
@@ -15,14 +15,14 @@ from utils.rendering.cameras import OPPOSITE_VIEWS, VIEW_EXTENT
 from utils.views.masks import PLAIN_SHARE, fit_mask, holes_of, mask_from_border, open_holes, soft_edges
 from utils.views.view_consistency import UNLIKE, VIEW_AXES, common_scale, consistency_note, mask_boxes  # noqa: F401 (UNLIKE)
 
-OTHER_IMAGES = (".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic")  # pictures that are named, but not accepted
-FRAME_TOLERANCE = 0.02  # share of a picture's edge by which a box may miss the frame and still count as framed
-FRAMED = "pictures were cut to the object"  # how notes begin to say so
+OTHER_IMAGES = (".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic")  # images that are named, but not accepted
+FRAME_TOLERANCE = 0.02  # share of an image's edge by which a box may miss the frame and still count as framed
+FRAMED = "images were cut to the object"  # how notes begin to say so
 
 
 @dataclass
 class SixViews:
-    """Six square pictures of one object, in VIEW_NAMES order.
+    """Six square images of one object, in VIEW_NAMES order.
 
     id: str, the object's name.
     images: (6, H, H, 3) float32 sRGB in [0, 1], over white.
@@ -52,22 +52,22 @@ class Problem:
 
 
 def read_six_views(folder_or_files, size=None, object_id=None, masks=None, remove_background=None):
-    """Read the six pictures of one object, upright, masked, over white and square.
+    """Read the six images of one object, upright, masked, over white and square.
 
-    A picture's mask is the file given in `masks`, else its alpha where it has any, else what `remove_background` says,
+    An image's mask is the file given in `masks`, else its alpha where it has any, else what `remove_background` says,
     else all but what is connected to the border and has its color, and holes seen from both sides.
-    A picture that is not square is padded with white at both sides.
+    An image that is not square is padded with white at both sides.
 
     Args:
         folder_or_files: a folder with front.png, back.png, ... (or <id>_front.png, ...), or {view name: path}.
-        size: edge of the pictures in pixels; None keeps the largest edge among the six.
+        size: edge of the images in pixels; None keeps the largest edge among the six.
         object_id: which object, in a folder that holds several; also the name given to the result.
         masks: {view name: path} of mask files, bright or opaque on the object; see `find_masks`.
         remove_background: function from utils.views.masks.background_remover.
     Returns:
         SixViews.
     Raises:
-        UserError: the folder is absent; a view is missing, doubled or wrongly named; a picture or mask cannot be read,
+        UserError: the folder is absent; a view is missing, doubled or wrongly named; an image or mask cannot be read,
             shows nothing, or does not fit the other. It names the file and the view.
     """
     name, paths = _find_one_object(folder_or_files, object_id)
@@ -85,17 +85,17 @@ def _find_one_object(folder_or_files, object_id):
 
 
 def _stack(name, paths, squares, edge):
-    """SixViews of `edge` pixels from six pairs of square uint8 picture and mask."""
+    """SixViews of `edge` pixels from six pairs of square uint8 image and mask."""
     images = np.stack([_resize(picture, edge) for picture, _ in squares])
     masks = np.stack([_resize(mask, edge) for _, mask in squares])
     return SixViews(name, images.astype(np.float32) / 255, masks.astype(np.float32) / 255, paths)
 
 
 def _read_squares(paths, size, masks, remove_background):
-    """Six pairs of (E, E, 3) uint8 picture over white and (E, E) uint8 mask, E its longer edge; and a note or None."""
+    """Six pairs of (E, E, 3) uint8 image over white and (E, E) uint8 mask, E its longer edge; and a note or None."""
     pictures, found, busy = [], {}, []
     for view, path in zip(VIEW_NAMES, paths):
-        rgb, alpha = _open_image(path, f"{view} picture", size)
+        rgb, alpha = _open_image(path, f"{view} image", size)
         if masks:
             alpha = _read_mask(masks[view], view, rgb.shape[:2])
         elif alpha is None and remove_background:
@@ -109,7 +109,7 @@ def _read_squares(paths, size, masks, remove_background):
                                 "use a plain background of another color, or a PNG with a transparent one")
             busy += [view] * (found[view].plain < PLAIN_SHARE)
         elif not alpha.any():
-            raise UserError(f"{path}: the {view} view is empty: the picture is fully transparent")
+            raise UserError(f"{path}: the {view} view is empty: the image is fully transparent")
         pictures.append((rgb, alpha))
     squares = [_square_over_white(*((rgb, alpha) if alpha is not None else _cut_out(view, rgb, found, pictures)))
                for view, (rgb, alpha) in zip(VIEW_NAMES, pictures)]
@@ -117,7 +117,7 @@ def _read_squares(paths, size, masks, remove_background):
 
 
 def _cut_out(view, rgb, found, pictures):
-    """Picture and (H, W) uint8 mask of an object in front of a plain background, holes open and edges soft."""
+    """Image and (H, W) uint8 mask of an object in front of a plain background, holes open and edges soft."""
     other, axis = next((two if one == view else one, axis) for one, two, axis in OPPOSITE_VIEWS if view in (one, two))
     opposite = found[other] if other in found else holes_of(pictures[VIEW_NAMES.index(other)][1])
     return soft_edges(rgb, open_holes(found[view], opposite, axis), found[view].color)
@@ -131,7 +131,7 @@ def _busy_note(views):
 
 
 def _square_over_white(rgb, mask):
-    """A picture over white and its mask, padded at both sides to a square."""
+    """An image over white and its mask, padded at both sides to a square."""
     share = mask[..., None].astype(np.float32) / 255
     over_white = np.round(rgb * share + 255 * (1 - share)).astype(np.uint8)
     height, width = mask.shape
@@ -142,13 +142,13 @@ def _square_over_white(rgb, mask):
 
 
 def _read_mask(path, view, size):
-    """A mask file at its picture's size (height, width): its alpha if it has any, else its brightness."""
+    """A mask file at its image's size (height, width): its alpha if it has any, else its brightness."""
     rgb, alpha = _open_image(path, f"mask of the {view} view", None)
     return fit_mask(rgb.max(axis=2) if alpha is None else alpha, size, path, view)
 
 
 def _open_image(path, what, size):
-    """Decode a picture: (H, W, 3) uint8 sRGB, and (H, W) uint8 alpha or None if it has none that says anything."""
+    """Decode an image: (H, W, 3) uint8 sRGB, and (H, W) uint8 alpha or None if it has none that says anything."""
     from PIL import Image
 
     try:
@@ -168,7 +168,7 @@ def _open_image(path, what, size):
 
 
 def _decode(path, size):
-    """A picture file turned upright: (H, W, 3 or 4) uint8, of at most 2048 or `size` pixels an edge; None: any."""
+    """An image file turned upright: (H, W, 3 or 4) uint8, of at most 2048 or `size` pixels an edge; None: any."""
     from PIL import Image, ImageOps
 
     most = None if size is None else (max(2048, size),) * 2  # 12 megapixels would take seconds and a gigabyte
@@ -187,7 +187,7 @@ def _decode(path, size):
 
 
 def _resize(picture, edge):
-    """Antialiased resize of a square (E, E) or (E, E, 3) uint8 picture.
+    """Antialiased resize of a square (E, E) or (E, E, 3) uint8 image.
 
     Colors are already over white, which equals resizing them premultiplied by alpha: nothing bleeds at outlines.
     """
@@ -206,7 +206,7 @@ def _check_files(files, object_id):
         raise UserError(f"unknown view {unknown[0]!r}{of}{_did_you_mean(unknown[0])}; expected {', '.join(VIEW_NAMES)}")
     missing = [view for view in VIEW_NAMES if view not in files]
     if missing:
-        raise UserError(f"no picture for {_views_in_words(missing)}{of}")
+        raise UserError(f"no image for {_views_in_words(missing)}{of}")
     return files
 
 
@@ -217,7 +217,7 @@ def _files_of_one_object(folder, object_id):
     if chosen is None and object_id is None and len(groups) == 1:
         chosen = next(iter(groups))
     if chosen is None and object_id is None and len(groups) > 1:
-        raise UserError(f"{folder}: holds pictures of several objects ({', '.join(sorted(groups))}); name one")
+        raise UserError(f"{folder}: holds images of several objects ({', '.join(sorted(groups))}); name one")
     name = object_id or chosen or folder.resolve().name
     problems = view_problems(name, groups.get(chosen, {}))
     if problems:
@@ -231,18 +231,18 @@ def _files_of_one_object(folder, object_id):
 
 
 def read_framed_views(folder_or_files, size, object_id=None, masks=None, remove_background=None):
-    """`read_six_views` and `frame_views` in one: pictures of `size` pixels that fill the project's frame.
+    """`read_six_views` and `frame_views` in one: images of `size` pixels that fill the project's frame.
 
-    Pictures that have to be cropped are cut out of larger ones, so that a small object stays sharp. Pictures that are
+    Images that have to be cropped are cut out of larger ones, so that a small object stays sharp. Images that are
     framed already come out as `read_six_views(folder_or_files, size)` gives them.
 
     Args:
         folder_or_files, object_id, masks, remove_background: see read_six_views.
-        size: edge of the pictures in pixels.
+        size: edge of the images in pixels.
     Returns:
         views: SixViews.
         note: str saying what was done (it begins with FRAMED), what does not fit together (UNLIKE) and whose background
-            is not plain; None for pictures that were framed already and are in order.
+            is not plain; None for images that were framed already and are in order.
     Raises:
         UserError: see read_six_views.
     """
@@ -258,7 +258,7 @@ def read_framed_views(folder_or_files, size, object_id=None, masks=None, remove_
 
 
 def is_framed(views):
-    """Whether every view shows the object's box centerd and its longest edge spans 2 / 2.2 of the picture."""
+    """Whether every view shows the object's box centerd and its longest edge spans 2 / 2.2 of the image."""
     size = views.masks.shape[1]
     centers, extents = mask_boxes(views.masks)
     edges = np.array([np.median(extents[VIEW_AXES == axis]) for axis in range(3)])
@@ -268,13 +268,13 @@ def is_framed(views):
 
 
 def frame_views(views, size=None):
-    """Bring a user's own pictures into the frame: box centerd, one common scale, longest edge 2 of 2.2.
+    """Bring a user's own images into the frame: box centerd, one common scale, longest edge 2 of 2.2.
 
-    Each picture has a scale of its own, which follows from the boxes of the six masks (`common_scale`).
+    Each image has a scale of its own, which follows from the boxes of the six masks (`common_scale`).
 
     Args:
         views: SixViews.
-        size: edge of the pictures to return; None keeps that of `views`.
+        size: edge of the images to return; None keeps that of `views`.
     Returns:
         views: SixViews, the same object if it was framed already.
         note: one sentence saying what was done, or None.
@@ -290,7 +290,7 @@ def frame_views(views, size=None):
 
 
 def _cut_views(views, windows, size):
-    """Antialiased cut of a window (left, top, right, bottom) in pixels out of every picture; None: all of it."""
+    """Antialiased cut of a window (left, top, right, bottom) in pixels out of every image; None: all of it."""
     from PIL import Image
 
     edge = views.masks.shape[1]
@@ -311,11 +311,11 @@ def _cut_views(views, windows, size):
 
 
 def match_images(folder):
-    """Sort a folder's pictures by name.
+    """Sort a folder's images by name.
 
     Returns:
         groups: {id: {view name: [Path, ...]}}; id is "" for plain front.png.
-        strays: list of (id, hint) for pictures whose name or format is not accepted.
+        strays: list of (id, hint) for images whose name or format is not accepted.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder" if not folder.exists() else f"{folder}: is not a folder")

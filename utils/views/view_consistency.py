@@ -1,6 +1,6 @@
 """Whether six views can be of one object: boxes, mirrored outlines, and the likely mistakes that would explain them.
 
-Nothing here rejects pictures; it finds what to tell their owner.
+Nothing here rejects images; it finds what to tell their owner.
 """
 import itertools
 
@@ -17,12 +17,12 @@ COLOR_WEIGHT = 0.5  # of a difference of colors in [0, 1], against a share of an
 CLEARLY = (0.012, 1.4)  # a mistake is named if it explains the views better by this much, and this many times as well
 EDGE_NAMES = ("width", "height", "depth")  # of the object's box along x, y, z
 
-# For each view the object's axis (0 x, 1 y, 2 z) that runs along the picture's width and height.
+# For each view the object's axis (0 x, 1 y, 2 z) that runs along the image's width and height.
 VIEW_AXES = np.array([[int(np.abs(VIEW_BASES[view][row]).argmax()) for row in (0, 1)] for view in VIEW_NAMES])
 
 
 def _view_hypotheses():
-    """{words: {view: (the view whose picture it should take, quarter turns counter-clockwise)}}."""
+    """{words: {view: (the view whose image it should take, quarter turns counter-clockwise)}}."""
     pairs = [pair[:2] for pair in OPPOSITE_VIEWS]
     pairs += [pair for pair in itertools.combinations(VIEW_NAMES, 2) if pair not in pairs]
     remedies = {f"{one} and {other} look exchanged": {one: (other, 0), other: (one, 0)} for one, other in pairs}
@@ -59,7 +59,7 @@ def mask_boxes(masks):
 def common_scale(extents):
     """The one box that twelve measures in six scales fit best.
 
-    Each picture has a scale of its own (pixels per unit). The six masks give each edge of the object's box four
+    Each image has a scale of its own (pixels per unit). The six masks give each edge of the object's box four
     times, so six scales and three edges follow by least squares on the logarithms of the twelve extents.
 
     Args:
@@ -118,7 +118,7 @@ def silhouette_disagreement(masks):
         masks: (6, H, H) float in [0, 1], in the project's frame.
     Returns:
         {(view, opposite view): (share of their common area, 0 to 1, that belongs to one of them alone,
-        share of its picture that the view covers, the same of the opposite view)}.
+        share of its image that the view covers, the same of the opposite view)}.
     """
     from scipy import ndimage
 
@@ -137,7 +137,7 @@ def silhouette_disagreement(masks):
 
 
 def diagnose_view_swap(images, masks):
-    """The mistake of naming or turning views that explains the pictures clearly better than taking them as named.
+    """The mistake of naming or turning views that explains the images clearly better than taking them as named.
 
     Outlines alone leave much open: those of a shoe with left and right exchanged could be of a shoe too. Where two
     faces of the box meet, though, both views show the same edge of the object, in the same colors.
@@ -151,7 +151,7 @@ def diagnose_view_swap(images, masks):
     """
     centers, extents = mask_boxes(masks)
     cells = [_box_crops(*view) for view in zip(images, masks, centers, extents)]
-    known = {}  # rims of a picture in a role: most remedies share most of them
+    known = {}  # rims of an image in a role: most remedies share most of them
     named = _inconsistency(cells, extents, {}, known)
     misfits = {words: _inconsistency(cells, extents, remedy, known) for words, remedy in VIEW_HYPOTHESES.items()}
     ranked = sorted(misfits, key=misfits.get)
@@ -250,7 +250,7 @@ def consistency_note(images, masks):
         str that begins with UNLIKE, or None.
     """
     clauses = [f"{view} and {other} do not mirror each other: they differ in {100 * alone:.0f} % of their area (they "
-               f"cover {100 * one:.1f} and {100 * two:.1f} % of their pictures)"
+               f"cover {100 * one:.1f} and {100 * two:.1f} % of their images)"
                for (view, other), (alone, one, two) in silhouette_disagreement(masks).items() if alone > TOLERANCE]
     clauses += [f"the object's {edge} is {most:.2f} in the {longest} view and {least:.2f} in the {shortest} view"
                 for edge, longest, most, shortest, least in unequal_edges(masks)]
