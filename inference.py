@@ -25,8 +25,9 @@ ROOT = Path(__file__).parent
 PREVIEW_SIZE = 256  # pixels per image of the preview; what the field reads too, so images are read once
 GRID, FACES = 128, 20000  # of a field's mesh, unless asked otherwise
 TEXTURE_SIZE = 1024  # texels per edge, unless asked otherwise
-STEPS = ("network", "silhouettes", "photo_consistency")  # of the field's method, which may be left out to measure them
+STEPS = ("network", "silhouettes", "handles", "photo_consistency")  # of the field's method, which may be left out to measure them
 SMOOTHING = 0.7  # grid steps; standard deviation of the Gaussian over a field
+HANDLE_TOLERANCE = 0.02  # normalized units; handles of a field that are gone this far below its surface are closed
 KINDS = {"points": "geometry", "field": "field"}  # of the checkpoints of the two decoders
 LARGEST_IMAGE = 1024  # pixels; colors are taken from images of at most this size
 FIELD_SIZES = (PREVIEW_SIZE, None)  # of the images that a field reads: for its shape, and for its colors
@@ -231,6 +232,7 @@ def reconstruct_field(model, reader: ViewReader, grid: int, num_faces: int, text
     from utils.mesh.textured_mesh import TexturedMesh
     from utils.multiview.field_cleanup import (
         close_pits,
+        cut_off,
         enforce_silhouettes,
         masked_gaussian,
         max_displacement,
@@ -238,6 +240,7 @@ def reconstruct_field(model, reader: ViewReader, grid: int, num_faces: int, text
     )
     from utils.multiview.photo_consistency import refine_by_photo_consistency
     from utils.multiview.texture_projection import project_colors
+    from utils.multiview.topology import close_uncertain_handles
     from utils.multiview.view_maps import view_maps
     from utils.multiview.visual_hull import grid_axes, hull_on_grid, silhouette_sdf
     from utils.rendering.uv_atlas import make_atlas
@@ -256,7 +259,9 @@ def reconstruct_field(model, reader: ViewReader, grid: int, num_faces: int, text
     field = np.minimum(close_pits(masked_gaussian(field, hull, SMOOTHING), hull), hull)
     if "silhouettes" not in without:
         field = enforce_silhouettes(field, hull, distances, axes)
-    vertices, faces = mesh_from_grid(remove_small_components(field), axes, num_faces)
+    if "handles" not in without:
+        field = close_uncertain_handles(field, hull, HANDLE_TOLERANCE, max(axis[1] - axis[0] for axis in axes))
+    vertices, faces = mesh_from_grid(remove_small_components(cut_off(field, axes)), axes, num_faces)
 
     # The surface goes where the images agree about its color
     vertices = taubin_smooth(vertices, faces, max_displacement(vertices, distances))
