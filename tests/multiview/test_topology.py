@@ -59,11 +59,12 @@ def test_a_tear_is_closed_where_the_field_is_unsure_and_stays_where_it_is_sure(d
     assert handles(close_uncertain_handles(field, HULL, 0.03, STEP)) == expected
 
 
-def test_a_cavity_stays_open_at_its_mouth_even_where_the_whole_of_it_is_uncertain():
-    """The cup's inside and a narrow tear in its wall, all just below 0: the tear is closed, the mouth is not."""
-    field = torn(cup(), 0.01)
+@pytest.mark.parametrize("depth", [0.01, FAR], ids=["all of it uncertain", "its mouth uncertain"])
+def test_a_cavity_stays_open_at_its_mouth_and_is_closed_at_a_tear(depth):
+    """The cup's mouth and a narrow tear in its wall are both just below 0, its inside as well or far below."""
     inner = (np.hypot(X, Z) < 0.58) & (Y > -0.48) & (Y < 0.6)
-    field = np.where(inner & (field < 0), np.float32(-0.01), field)
+    field = np.where(inner, np.float32(np.where(Y < 0.45, -depth, -0.01)), cup())
+    field = torn(field, 0.01)
     closed = close_uncertain_handles(field, HULL, 0.03, STEP)
     assert handles(closed) == 0
     column = closed[COUNT // 2, :, COUNT // 2]  # along the cup's axis
