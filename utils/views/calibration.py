@@ -32,6 +32,7 @@ TYPICAL_CLOSENESS, CLOSENESS_SPREAD = 0.17, 0.1  # 1 / normalized units: three o
 PHONE_SPREAD = 0.02  # 1 / normalized units, by which the closeness of images of one session differs
 EXIF_SPREAD = 0.02  # the same, of what a focal length says: the object's depth and the crop are known to a tenth
 FRAME_SPREAD = 0.3  # of log scales and shifts, about those that the boxes of the masks give
+GAUGE_SPREAD = 0.01  # of the frame's place (normalized units) and log scale, which silhouettes leave open
 SMALLEST_GAIN = 1e-4  # share by which a step must lower the sum of squares for the next to be worth taking
 BOX_CELLS = 64  # cells along the longest edge of the grid on which the hull's box is found
 
@@ -117,6 +118,17 @@ def calibrate_views(masks, views=VIEW_NAMES, closeness=None):
         cameras = in_normalized_frame(cameras, named, masks)
     before = min(framed_error.mean(), exact_error.mean())
     return _result(kind, cameras, error, before, views, to_given, steps + more)
+
+
+def named_cameras(masks, views=VIEW_NAMES):
+    """Orthographic cameras in their named directions, each with the scale and shift that fits the boxes of the masks.
+
+    Args:
+        masks: (S, H, H) float in [0, 1]; views: their names.
+    Returns:
+        list of S Camera: what is known of images without looking at their silhouettes' course.
+    """
+    return _from_boxes(np.asarray(masks, np.float32), tuple(views)).as_list()
 
 
 def closeness_from_exif(focal_35mm, share, crop=1.0):
@@ -289,15 +301,21 @@ def _priors(cameras, first, named, closeness):
     views = len(named)
     tilt = rotation_vector(named.swapaxes(1, 2) @ cameras.bases)  # of the transposed rotation: the negative vector
     q = cameras.inverse_distances
+    # The mean over the views of how far the frame has moved in space, and been scaled.
+    over = 1 / (2 / 3 * views * first.scales)[:, None]  # a direction is seen by two of three axes
+    to_space = np.stack([named[:, 0] * over, -named[:, 1] * over], axis=1)  # (S, 2, 3): from shifts
     parts = [-tilt.ravel() / np.radians(TILT_DEG),
+             np.einsum("vk,vkj->j", cameras.shifts - first.shifts, to_space) / GAUGE_SPREAD,
              (np.log(cameras.scales) - np.log(first.scales)) / FRAME_SPREAD,
+             [(np.log(cameras.scales) - np.log(first.scales)).mean() / GAUGE_SPREAD],
              ((cameras.shifts - first.shifts) / FRAME_SPREAD).ravel(),
              (q - q.mean()) / PHONE_SPREAD]
     index = np.arange(views * PARAMETERS).reshape(views, PARAMETERS)
     one = np.eye(views * PARAMETERS)
     alike = (np.eye(views) - 1 / views) / PHONE_SPREAD
-    rows = [one[index[:, :3].ravel()] / np.radians(TILT_DEG), one[index[:, 3]] / FRAME_SPREAD,
-            one[index[:, 4:6].ravel()] / FRAME_SPREAD, alike @ one[index[:, 6]]]
+    rows = [one[index[:, :3].ravel()] / np.radians(TILT_DEG),
+            np.einsum("vkj,vkp->jp", to_space, one[index[:, 4:6]]) / GAUGE_SPREAD, one[index[:, 3]] / FRAME_SPREAD,
+            one[index[:, 3]].mean(axis=0, keepdims=True) / GAUGE_SPREAD, one[index[:, 4:6].ravel()] / FRAME_SPREAD, alike @ one[index[:, 6]]]
     known = np.full(views, np.nan) if closeness is None else np.broadcast_to(np.asarray(closeness, float), views)
     said = np.isfinite(known)
     if said.any():
