@@ -70,6 +70,52 @@ def hull_on_grid(distances, axes):
     return hull
 
 
+def camera_hull_on_grid(distances, cameras, axes):
+    """`hull_on_grid` of any cameras: the smallest of the silhouettes' signed distances, positive inside.
+
+    A silhouette's distance is taken back from the image to the depth of the point, so values are comparable in space.
+
+    Args:
+        distances: (S, H, H) from `silhouette_sdf`.
+        cameras: S utils.rendering.cameras.Camera, of the same views.
+        axes: three float arrays, coordinates of the grid's planes.
+    Returns:
+        (len(x), len(y), len(z)) float32, normalized units.
+    """
+    from scipy.ndimage import map_coordinates
+
+    hull = np.full([len(axis) for axis in axes], np.inf, np.float32)
+    x, y, z = (np.asarray(axis, np.float32).reshape(shape)
+               for axis, shape in zip(axes, ((-1, 1, 1), (1, -1, 1), (1, 1, -1))))
+    for distance, camera in zip(distances, cameras):
+        half = len(distance) / 2
+        right, up, toward = (row[0] * x + row[1] * y + row[2] * z for row in camera.basis.astype(np.float32))
+        w = np.maximum(1 - np.float32(camera.inverse_distance) * toward, np.float32(1e-3))
+        stretch = np.float32(camera.scale * half) / w
+        column = right * stretch + np.float32(half - 0.5 + camera.shift[0] * half)
+        row = np.float32(half - 0.5 + camera.shift[1] * half) - up * stretch
+        read = map_coordinates(distance, [row, column], np.float32, order=1, mode="nearest")
+        np.minimum(hull, read * w / np.float32(camera.scale * VIEW_EXTENT), out=hull)
+    return hull
+
+
+def camera_hull_box(distances, cameras, resolution=64, reach=1.4):
+    """The bounding box of the hull of any cameras, exact to a fraction of a grid's cell.
+
+    Args:
+        distances: (S, H, H) from `silhouette_sdf`; cameras: S Camera.
+        resolution: cells along an edge of the grid; reach: normalized units from the origin to the grid's sides.
+    Returns:
+        (2, 3) float64, lower and upper corner; the grid's own where the silhouettes have no body in common.
+    """
+    axis = np.linspace(-reach, reach, resolution)
+    hull, box = camera_hull_on_grid(distances, cameras, [axis] * 3), []
+    for direction in range(3):
+        profile = hull.max(axis=tuple(other for other in range(3) if other != direction))
+        box.append(np.interp(_crossings(profile), np.arange(resolution), axis))
+    return np.array(box).T
+
+
 def hull_box(distances):
     """The hull's bounding box as the six outlines give it: each axis is seen by four views, whose mean is taken.
 
