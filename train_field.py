@@ -15,14 +15,13 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from config import Config, UserError, config_as_dict, parse_config, run_script
-from load_data import FieldDataset, choose_split, make_loader, prepare_field_objects
+from load_data import FieldDataset, FieldObject, choose_split, make_loader, prepare_field_objects
 from models.field_model import FieldModel, field_loss
 from models.view_cameras import augment_space, random_colors, transform_box, transform_points, view_cameras
 from utils.device import lighter_training, out_of_memory_advice
-from utils.io.checkpoint import load_checkpoint, save_checkpoint, stored_weights
+from utils.io.checkpoint import load_checkpoint
 from utils.multiview.view_maps import MAP_SIZE
 from utils.training.best_checkpoint import BestCheckpoint
 from utils.training.loop import (
@@ -33,8 +32,10 @@ from utils.training.loop import (
     learning_rate_at,
     make_optimizer,
     prepare_run,
+    progress,
     resume,
     sample_generator,
+    save_model,
     set_learning_rate,
     silence_other_ranks,
     subsample_points,
@@ -57,73 +58,61 @@ def train(cfg: Config) -> dict:
     """
     accelerator = prepare_run(cfg)
     with silence_other_ranks(accelerator):
-        return run_epochs(cfg, accelerator)
+        return train_on(accelerator, cfg)
 
 
-def run_epochs(cfg: Config, accelerator: Accelerator) -> dict:
+def train_on(accelerator: Accelerator, cfg: Config) -> dict:
     """`train` on a device that is ready."""
     # Data and model
     with accelerator.main_process_first():
         objects, cached = prepare_field_objects(cfg, quiet=not accelerator.is_main_process)
     train_ids, validation_ids = choose_split(cfg, [item.id for item in objects])
-    print(f"training on {len(train_ids)} objects" + f" and {cfg.field_generated} generated ones" * (cfg.field_generated > 0)
-          + f", validating on {len(validation_ids)} that are not trained on")
-    task = FieldTask(cfg, accelerator.device, [cached[name] for name in train_ids])
+    generated = f" and {cfg.field_generated} generated ones" if cfg.field_generated else ""
+    print(f"training on {len(train_ids)} objects{generated}, validating on {len(validation_ids)} that are not trained on")
     own_share = validation_ids[accelerator.process_index::accelerator.num_processes]
-    validation_loader = make_loader(FieldDataset([cached[name] for name in own_share]), cfg.batch_size_stage1,
-                                    shuffle=False, seed=cfg.seed, num_workers=cfg.num_workers)
+    task = FieldTask(cfg, accelerator.device, [cached[name] for name in train_ids], [cached[name] for name in own_share])
     optimizer = make_optimizer(task.model, cfg.weight_decay)
 
     # Resume
     last_path, best_path = (Path(cfg.checkpoint_dir) / f"geometry_field_{which}.pth" for which in ("last", "best"))
-    saved = resume(last_path, "field", task.model, optimizer) if cfg.resume else {}
-    if saved.get("average") and not cfg.average_weights:
-        raise UserError(f"{last_path}: holds a running mean of the weights, which would be lost; go on with "
-                        f"--average_weights {saved['config']['average_weights']:g}")
+    saved = resume(last_path, "field", task.model, optimizer, cfg.average_weights) if cfg.resume else {}
     if cfg.initial_weights:
         begin_with(cfg.initial_weights, "field", task.model)
     first_epoch, step, start_score = saved.get("epoch", 0), saved.get("step", 0), saved.get("start_score")
-    best = BestCheckpoint(best_path, validation_ids, load_checkpoint(best_path, "field") if best_path.is_file() else None,
-                          METRIC)
+    old_best = load_checkpoint(best_path, "field") if best_path.is_file() else None
+    best = BestCheckpoint(best_path, validation_ids, old_best, METRIC)
     log = RunLog(cfg.log_dir, "geometry_field", config_as_dict(cfg), first_epoch if cfg.resume else None,
                  accelerator.is_main_process)
     model, optimizer, loader = accelerator.prepare(task.model, optimizer, task.loader)
-    judged = plain_model = accelerator.unwrap_model(model)
+    plain_model = judged = accelerator.unwrap_model(model)
     total_steps = cfg.num_epochs_stage1 * -(-len(loader) // cfg.gradient_accumulation_steps)
     average = WeightAverage(plain_model, cfg.average_weights) if cfg.average_weights else None
     if average:
-        average.averaged.load_state_dict(saved.get("average") or average.averaged.state_dict())
+        average.load(saved.get("average") or {})
         judged = average.model
-
-    def save(path, network, epoch, score, **training):
-        if accelerator.is_main_process:
-            save_checkpoint(path, "field", model_args=plain_model.model_args(), weights=stored_weights(network),
-                            image_size=2 * MAP_SIZE, config=config_as_dict(cfg), epoch=epoch, score=score,
-                            metric_name=METRIC, validation_ids=validation_ids, training_ids=train_ids, **training)
+    facts = {"kind": "field", "cfg": cfg, "image_size": 2 * MAP_SIZE, "metric_name": METRIC,
+             "validation_ids": validation_ids, "training_ids": train_ids}
 
     # Loop
     score, improved = None, False
     if start_score is None and validation_ids:
-        start_score = score = validation_mean(plain_model, validation_loader, task.validation_score, accelerator)
+        start_score = score = validation_mean(plain_model, task.validation_loader, task.validation_score, accelerator)
         log.write(0, validation=start_score)
         print(f"epoch 0 ({cfg.initial_weights or 'untrained'}): validation {start_score:.5f}")
         if cfg.initial_weights and best.improves(start_score):  # the weights it begins with compete for best
-            save(best_path, plain_model, 0, start_score)
+            save_model(accelerator, best_path, model=plain_model, epoch=0, score=start_score, **facts)
     model.train()
     for epoch in range(first_epoch, cfg.num_epochs_stage1):
-        started, meter, recent = time.perf_counter(), StepMeter(), StepMeter()
+        started, meter = time.perf_counter(), StepMeter()
         loader.set_epoch(epoch)
-        for batch in tqdm(loader, desc=f"epoch {epoch + 1}/{cfg.num_epochs_stage1}", leave=False,
-                          disable=None if log.active else True):  # None: a bar on a terminal, none in a file
-            recent.batch_came()
-            meter.batch_came()
+        for batch in meter.timed(progress(loader, epoch, cfg.num_epochs_stage1, log.active)):
             with accelerator.accumulate(model):
                 rate = learning_rate_at(step, total_steps, cfg.learning_rate_field, cfg.warmup_fraction)
                 set_learning_rate(optimizer, rate)
-                total = task.loss(model, batch, epoch)
-                check_finite(total, {}, step, batch["id"])
+                total, parts = task.losses(model, batch, epoch)
+                check_finite(total, parts, step, batch["id"])
                 accelerator.backward(total)
-                measured = {"loss": total}
+                measured = {"loss": total, **parts}
                 if accelerator.sync_gradients:
                     measured["gradient_norm"] = accelerator.clip_grad_norm_(model.parameters(), cfg.gradient_clip)
                     step += 1
@@ -132,28 +121,25 @@ def run_epochs(cfg: Config, accelerator: Accelerator) -> dict:
                 if average and accelerator.sync_gradients:
                     average.update(plain_model)
             meter.step_done(**measured)
-            recent.step_done(**measured)
             if accelerator.sync_gradients and cfg.log_every and step % cfg.log_every == 0:
-                log.write_step(epoch + 1, step, learning_rate=rate, **recent.means(accelerator))
-                recent = StepMeter()
+                log.write_step(epoch + 1, step, learning_rate=rate, **meter.recent_means(accelerator))
 
         # Validate, save, record
-        done, means = epoch + 1, meter.means(accelerator)
+        done, means = epoch + 1, meter.epoch_means(accelerator)
         record = {"step": step, "learning_rate": rate, **means, "seconds": time.perf_counter() - started}
         line = f"epoch {done}: loss {means['loss']:.5f}"
         if validation_ids and (done % cfg.validate_every == 0 or done == cfg.num_epochs_stage1):
-            score = record["validation"] = validation_mean(judged, validation_loader, task.validation_score, accelerator)
-            line += f", validation {score:.5f}"
+            score = validation_mean(judged, task.validation_loader, task.validation_score, accelerator)
+            record["validation"], line = score, f"{line}, validation {score:.5f}"
             if best.improves(score):
-                save(best_path, judged, done, score)
-                improved = True
-                line += " (best)"
-        save(last_path, plain_model, done, score, optimizer=optimizer.state_dict(), step=step, start_score=start_score,
-             average=average and average.averaged.state_dict())
+                save_model(accelerator, best_path, model=judged, epoch=done, score=score, **facts)
+                improved, line = True, f"{line} (best)"
+        save_model(accelerator, last_path, model=plain_model, epoch=done, score=score, start_score=start_score,
+                   optimizer=optimizer.state_dict(), step=step, average=average and average.state(), **facts)
         log.write(done, **record)
         print(line)
     if not validation_ids and first_epoch < cfg.num_epochs_stage1:
-        save(best_path, judged, cfg.num_epochs_stage1, None)
+        save_model(accelerator, best_path, model=judged, epoch=cfg.num_epochs_stage1, score=None, **facts)
         print("no objects were held out, so best is the last epoch's")
     accelerator.wait_for_everyone()
     accelerator.end_training()
@@ -168,21 +154,25 @@ class FieldTask:
     Args:
         cfg: Config.
         device: torch.device of the losses.
-        objects: list of load_data.FieldObject to train on.
+        train_objects: list of FieldObject to train on; generated ones come to them.
+        validation_objects: list of FieldObject, this process's share of those held out.
     """
 
-    def __init__(self, cfg: Config, device: torch.device, objects: list):
+    def __init__(self, cfg: Config, device: torch.device, train_objects: list[FieldObject],
+                 validation_objects: list[FieldObject]):
         self.cfg, self.device = cfg, device
         self.model = FieldModel(grid_size=cfg.field_grid, volume_widths=tuple(cfg.field_widths),
                                 use_color=cfg.field_color, pictures=False)
-        dataset = FieldDataset(objects, cfg.field_generated, cfg.seed, cfg.cache_dir)
+        dataset = FieldDataset(train_objects, cfg.field_generated, cfg.seed, cfg.cache_dir)
         if not len(dataset):
             raise UserError("no object is left to train on: name some in --split_file, or give --field_generated")
         self.loader = make_loader(dataset, cfg.batch_size_stage1, shuffle=True, seed=cfg.seed,
                                   num_workers=cfg.num_workers, augmentations=cfg.field_variants)
+        self.validation_loader = make_loader(FieldDataset(validation_objects), cfg.batch_size_stage1, shuffle=False,
+                                             seed=cfg.seed, num_workers=cfg.num_workers)
 
-    def loss(self, network: nn.Module, batch: dict, epoch: int) -> Tensor:
-        """Loss of one batch, its space and its colors changed at random: scalar.
+    def losses(self, network: nn.Module, batch: dict, epoch: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss of one batch, its space and its colors changed at random: scalar, and its parts, of which there are none.
 
         What is random in it depends on the seed, the epoch and each object's id alone.
         """
@@ -193,7 +183,7 @@ class FieldTask:
         points, box = transform_points(points, matrix), transform_box(box, matrix)
         distances = distances * matrix.det().abs().pow(1 / 3)[:, None]  # about right for a stretched object
         output, hull = network(points, random_colors(maps, generators), cameras, box)
-        return field_loss(output, distances, hull, METRIC)
+        return field_loss(output, distances, hull, METRIC), {}
 
     def validation_score(self, model: nn.Module, batch: dict) -> Tensor:
         """Loss of one batch as it is, at the same points every time: scalar."""

@@ -12,10 +12,11 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import tqdm
 
-from config import Config, UserError
+from config import Config, UserError, config_as_dict
 from utils.device import make_accelerator
-from utils.io.checkpoint import load_checkpoint, load_weights
+from utils.io.checkpoint import load_checkpoint, load_weights, save_checkpoint, stored_weights
 from utils.io.files import check_writable
 
 STATISTICS_OBJECTS = 64  # whose features set the aggregation's mean and deviation, where not all are encoded anyway
@@ -141,6 +142,15 @@ class WeightAverage:
         """Take in the weights of `model` after an optimizer step."""
         self.averaged.update_parameters(model)
 
+    def state(self) -> dict:
+        """Plain tensors for a checkpoint: without an encoder that is kept by name alone."""
+        return {"n_averaged": self.averaged.n_averaged,
+                **{f"module.{name}": value for name, value in stored_weights(self.model).items()}}
+
+    def load(self, state: dict) -> None:
+        """Go on from what `state` gave."""
+        self.averaged.load_state_dict(self.averaged.state_dict() | state)
+
     def _average(self, means, weights, count):
         count = int(count)
         get_ema_multi_avg_fn(min(self.decay, (1 + count) / (10 + count)))(means, weights, count)
@@ -156,20 +166,25 @@ def silence_other_ranks(accelerator: Accelerator) -> Iterator[None]:
         yield
 
 
-def resume(path: Path, kind: str, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict:
+def resume(path: Path, kind: str, model: nn.Module, optimizer: torch.optim.Optimizer, decay: float = 0.0) -> dict:
     """Load the weights and the optimizer of a `*_last.pth`.
 
     Args:
         path: of the checkpoint.
         kind: as in utils.io.checkpoint.
         model, optimizer: changed in place; both before accelerate prepares them.
+        decay: of the running mean of the weights that the run will keep; 0: none.
     Returns:
         dict, the checkpoint: its epoch, step and start_score say where the run goes on.
     Raises:
-        UserError: the checkpoint is missing or damaged, or its model has other sizes.
+        UserError: the checkpoint is missing or damaged, its model has other sizes, or it holds a running mean that would
+            be lost.
     """
     saved = load_checkpoint(path, kind)
     check_architecture(saved["model_args"], model.model_args(), path)
+    if saved.get("average") and not decay:
+        raise UserError(f"{path}: holds a running mean of the weights, which would be lost; go on with "
+                        f"--average_weights {saved['config']['average_weights']:g}")
     load_weights(model, saved["weights"], path)
     optimizer.load_state_dict(saved["optimizer"])
     print(f"resumed from {path}: {saved['epoch']} epochs done")
@@ -186,6 +201,18 @@ def begin_with(path: Path | str, kind: str, model: nn.Module) -> None:
     check_architecture(given["model_args"], model.model_args(), path)
     load_weights(model, given["weights"], path)
     print(f"begins with the weights of {path}")
+
+
+def progress(loader: Iterable, epoch: int, epochs: int, active: bool) -> Iterable:
+    """The batches of an epoch (counted from 0), with a bar if `active` and on a terminal, without one in a file."""
+    return tqdm(loader, desc=f"epoch {epoch + 1}/{epochs}", leave=False, disable=None if active else True)
+
+
+def save_model(accelerator: Accelerator, path: Path, kind: str, model: nn.Module, cfg: Config, **facts: Any) -> None:
+    """Write a checkpoint of a bare model, in the first process alone; facts as for save_checkpoint."""
+    if accelerator.is_main_process:
+        save_checkpoint(path, kind, model_args=model.model_args(), weights=stored_weights(model),
+                        config=config_as_dict(cfg), **facts)
 
 
 def validation_mean(model: nn.Module, batches: Iterable[dict], score: Callable[[nn.Module, dict], Tensor],

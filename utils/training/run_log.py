@@ -3,8 +3,10 @@ import json
 import math
 import time
 from pathlib import Path
+from typing import Iterable, Iterator
 
 import torch
+from accelerate import Accelerator
 
 from utils.io.files import atomic_write
 
@@ -79,34 +81,46 @@ def _epoch_of(line):
 
 
 class StepMeter:
-    """Sums of what a loop measures at each step; they stay on the device until their means are asked for.
+    """Means of what a loop measures at each step, over an epoch and over the steps since it was last asked.
 
-    `data_seconds` is the time from the end of one step to the next batch, `step_seconds` that from the batch to the
-    end of its step.
+    The sums stay on the device until then. `data_seconds` is the time from the end of one step to the next batch,
+    `step_seconds` that from the batch to the end of its step.
     """
 
     def __init__(self):
-        self.sums, self.count, self.clock = {}, 0, time.perf_counter()
+        self.epoch, self.recent, self.clock = {}, {}, time.perf_counter()
 
-    def batch_came(self) -> None:
-        """To be called as soon as a batch is there."""
-        self._add("data_seconds", self._lap())
+    def timed(self, batches: Iterable) -> Iterator:
+        """The batches, each noted as soon as it is there."""
+        for batch in batches:
+            self._add("data_seconds", self._lap())
+            yield batch
 
     def step_done(self, **values: torch.Tensor | float) -> None:
         """To be called at the end of a step, with its numbers by name."""
         for name, value in values.items():
             self._add(name, value.detach() if isinstance(value, torch.Tensor) else value)
         self._add("step_seconds", self._lap())
-        self.count += 1
 
-    def means(self, accelerator) -> dict[str, float]:
-        """Mean of each number over the steps and the processes, all of which have to ask."""
-        return {name: float(accelerator.reduce(torch.as_tensor(value, dtype=torch.float32, device=accelerator.device),
-                                               "mean")) / self.count for name, value in self.sums.items()}
+    def epoch_means(self, accelerator: Accelerator) -> dict[str, float]:
+        """Mean of each number over all steps, and over the processes, all of which have to ask."""
+        return self._means(self.epoch, accelerator)
+
+    def recent_means(self, accelerator: Accelerator) -> dict[str, float]:
+        """As `epoch_means`, but over the steps since this was asked before."""
+        recent, self.recent = self.recent, {}
+        return self._means(recent, accelerator)
 
     def _add(self, name, value):
-        self.sums[name] = self.sums.get(name, 0.0) + value
+        for sums in (self.epoch, self.recent):
+            total, count = sums.get(name, (0.0, 0))
+            sums[name] = total + value, count + 1
 
     def _lap(self):
         before, self.clock = self.clock, time.perf_counter()
         return self.clock - before
+
+    @staticmethod
+    def _means(sums, accelerator):
+        return {name: float(accelerator.reduce(torch.as_tensor(total, dtype=torch.float32, device=accelerator.device),
+                                               "mean")) / count for name, (total, count) in sums.items()}
