@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from config import Config, UserError, config_as_dict, parse_config, run_script
 from load_data import FieldDataset, FieldObject, choose_split, make_loader, prepare_field_objects
-from models.field_model import FieldModel, field_loss
-from models.view_cameras import augment_space, random_colors, transform_box, transform_points, view_cameras
+from models.field_model import FieldModel, current_checkpoint, field_loss, with_stand_ins
+from models.view_cameras import augment_space, random_colors, stack_cameras, transform_box, transform_points
 from utils.device import lighter_training, out_of_memory_advice
 from utils.io.checkpoint import load_checkpoint
 from utils.multiview.view_maps import MAP_SIZE
@@ -43,7 +43,7 @@ from utils.training.loop import (
 )
 from utils.training.run_log import RunLog, StepMeter
 
-METRIC = "occupancy"  # what a validation score measures: scores of other metrics are not compared with it
+METRIC = "occupancy, thin walls counted"  # what a validation score measures: scores of other metrics are not compared with it
 
 
 def train(cfg: Config) -> dict:
@@ -77,7 +77,7 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
     last_path, best_path = (Path(cfg.checkpoint_dir) / f"geometry_field_{which}.pth" for which in ("last", "best"))
     saved = resume(last_path, "field", task.model, optimizer, cfg.average_weights) if cfg.resume else {}
     if cfg.initial_weights:
-        begin_with(cfg.initial_weights, "field", task.model)
+        begin_with(cfg.initial_weights, "field", task.model, up_to_date)
     first_epoch, step, start_score = saved.get("epoch", 0), saved.get("step", 0), saved.get("start_score")
     old_best = load_checkpoint(best_path, "field") if best_path.is_file() else None
     best = BestCheckpoint(best_path, validation_ids, old_best, METRIC)
@@ -162,7 +162,7 @@ class FieldTask:
                  validation_objects: list[FieldObject]):
         self.cfg, self.device = cfg, device
         self.model = FieldModel(grid_size=cfg.field_grid, volume_widths=tuple(cfg.field_widths),
-                                use_color=cfg.field_color, pictures=False)
+                                use_color=cfg.field_color)
         dataset = FieldDataset(train_objects, cfg.field_generated, cfg.seed, cfg.cache_dir)
         if not len(dataset):
             raise UserError("no object is left to train on: name some in --split_file, or give --field_generated")
@@ -177,28 +177,40 @@ class FieldTask:
         What is random in it depends on the seed, the epoch and each object's id alone.
         """
         generators = self._generators(batch, epoch)
-        points, distances = self._chosen_points(batch, generators)
+        points, distances, bands = self._chosen_points(batch, generators)
         maps, box = batch["maps"].to(self.device).float(), batch["box"].to(self.device)
-        matrix, cameras = augment_space(box, generators, self.cfg.field_stretch)
+        matrix, cameras = augment_space(box, generators, self.cfg.field_stretch, self._cameras(batch))
         points, box = transform_points(points, matrix), transform_box(box, matrix)
-        distances = distances * matrix.det().abs().pow(1 / 3)[:, None]  # about right for a stretched object
+        longer = matrix.det().abs().pow(1 / 3)[:, None]  # about right for lengths in a stretched object
         output, hull = network(points, random_colors(maps, generators), cameras, box)
-        return field_loss(output, distances, hull, METRIC), {}
+        return field_loss(output, distances * longer, hull, bands * longer), {}
 
     def validation_score(self, model: nn.Module, batch: dict) -> Tensor:
         """Loss of one batch as it is, at the same points every time: scalar."""
-        points, distances = self._chosen_points(batch, self._generators(batch, "validation"))
+        points, distances, bands = self._chosen_points(batch, self._generators(batch, "validation"))
         maps, box = batch["maps"].to(self.device).float(), batch["box"].to(self.device)
-        output, hull = model(points, maps, view_cameras(len(maps), maps.device), box)
-        return field_loss(output, distances, hull, METRIC)
+        output, hull = model(points, maps, self._cameras(batch), box)
+        return field_loss(output, distances, hull, bands)
+
+    def _cameras(self, batch):
+        parts = (batch[name] for name in ("bases", "inverse_distances", "scales", "shifts", "measured", "present"))
+        return stack_cameras(*(part.to(self.device) for part in parts))
 
     def _generators(self, batch, epoch):
         return [sample_generator(self.cfg.seed, epoch, object_id) for object_id in batch["id"]]
 
     def _chosen_points(self, batch, generators):
-        points, distances = subsample_points([batch["points"].cpu(), batch["distances"].cpu().float().unsqueeze(-1)],
-                                             self.cfg.field_points, generators)
-        return points.to(self.device), distances.squeeze(-1).to(self.device)
+        arrays = [batch["points"].cpu(), *(batch[name].cpu().float().unsqueeze(-1) for name in ("distances", "bands"))]
+        points, distances, bands = subsample_points(arrays, self.cfg.field_points, generators)
+        return points.to(self.device), distances.squeeze(-1).to(self.device), bands.squeeze(-1).to(self.device)
+
+
+def up_to_date(model_args: dict, weights: dict) -> tuple[dict, dict]:
+    """A checkpoint's model arguments and weights as today's field reads them, with inputs of weight 0 for what is new."""
+    model_args, weights = current_checkpoint(model_args, weights)
+    if not model_args["stand_ins"]:
+        model_args, weights = model_args | {"stand_ins": True}, with_stand_ins(weights)
+    return model_args, weights
 
 
 def main(argv: list[str]) -> None:

@@ -191,15 +191,23 @@ def resume(path: Path, kind: str, model: nn.Module, optimizer: torch.optim.Optim
     return saved
 
 
-def begin_with(path: Path | str, kind: str, model: nn.Module) -> None:
+def begin_with(path: Path | str, kind: str, model: nn.Module,
+               up_to_date: Callable = lambda model_args, weights: (model_args, weights)) -> None:
     """Load the weights of a checkpoint that a new run starts from.
 
+    Args:
+        path, kind: of the checkpoint; model: of the same sizes.
+        up_to_date: function of the checkpoint's model arguments and weights that gives them as today's model reads them.
     Raises:
         UserError: the checkpoint is missing or damaged, or its model has other sizes.
     """
     given = load_checkpoint(path, kind)
-    check_architecture(given["model_args"], model.model_args(), path)
-    load_weights(model, given["weights"], path)
+    try:
+        model_args, weights = up_to_date(given["model_args"], given["weights"])
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from None
+    check_architecture(model_args, model.model_args(), path)
+    load_weights(model, weights, path)
     print(f"begins with the weights of {path}")
 
 
