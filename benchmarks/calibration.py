@@ -20,7 +20,7 @@ from utils.mesh.isosurface import mesh_from_grid  # noqa: E402
 from utils.mesh.mesh import normalize, plain_mesh  # noqa: E402
 from utils.mesh.mesh_io import read_mesh  # noqa: E402
 from utils.multiview.silhouette_coherence import camera_set  # noqa: E402
-from utils.multiview.visual_hull import camera_hull_box, camera_hull_on_grid, silhouette_sdf, grid_axes  # noqa: E402
+from utils.multiview.visual_hull import camera_hull_box, camera_hull_on_grid, grid_axes, silhouette_sdf  # noqa: E402
 from utils.photograph_dataset import mesh_files, object_rng  # noqa: E402
 from utils.rendering.cameras import VIEW_BASES, rotation_vector  # noqa: E402
 from utils.training_data.photographs import LEVELS, photograph  # noqa: E402

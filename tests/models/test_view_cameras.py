@@ -39,7 +39,7 @@ def object_maps():
 
 
 def described(points, maps, cameras, box):
-    model = FieldModel(grid_size=0, images=False)
+    model = FieldModel(grid_size=0)
     measured, hull = model.per_view_features(points, EncodedObject(maps, cameras, box, None, None))
     return measured[0].numpy(), hull[0].numpy()
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from config import VIEW_NAMES
 from utils.rendering.cameras import OPPOSITE_VIEWS, VIEW_CAMERAS, as_camera, to_pixels
 
 # Pixels of bounding boxes handled at a time: small enough for the processor's cache, and bounds the memory.
