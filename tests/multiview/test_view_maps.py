@@ -14,9 +14,10 @@ PIXEL = 2 * VIEW_EXTENT / MAP_SIZE
 COLOR, ALPHA, EDGE, ENTRY, LEAVE = slice(0, 3), 3, 4, 5, 6
 
 
-def maps_of(mesh):
-    pictures = np.stack(list(render_views(mesh, 2 * MAP_SIZE).values()))
-    return view_maps(over_white(pictures).astype(np.float32) / 255, pictures[..., 3].astype(np.float32) / 255)
+def maps_of(mesh, cameras=None):
+    named = None if cameras is None else dict(zip(VIEW_NAMES, cameras))
+    drawn = np.stack(list(render_views(mesh, 2 * MAP_SIZE, cameras=named).values()))
+    return view_maps(over_white(drawn).astype(np.float32) / 255, drawn[..., 3].astype(np.float32) / 255, cameras=cameras)
 
 
 @pytest.fixture(scope="module")
