@@ -221,7 +221,8 @@ def _prepare(cfg: Config, quiet: bool, cache: Callable[[ObjectFiles, dict], Any]
         return tqdm(steps, desc=what, total=len(objects), unit="object", leave=False, disable=True if quiet else None)
 
     if num_workers:  # the others leave in the cache what this process then finds there
-        for _ in bar(DataLoader(_Making(objects, cache, index), batch_size=None, num_workers=num_workers), "making items"):
+        making = DataLoader(_Making(objects, cache, index), batch_size=None, num_workers=num_workers)
+        for _ in bar(making, "making items"):
             pass
     for files in bar(objects, "reading objects"):
         try:

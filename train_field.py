@@ -68,9 +68,10 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
         objects, cached = prepare_field_objects(cfg, quiet=not accelerator.is_main_process)
     train_ids, validation_ids = choose_split(cfg, [item.id for item in objects])
     generated = f" and {cfg.field_generated} generated ones" if cfg.field_generated else ""
-    print(f"training on {len(train_ids)} objects{generated}, validating on {len(validation_ids)} that are not trained on")
+    print(f"training on {len(train_ids)} objects{generated}, validating on {len(validation_ids)} not trained on")
     own_share = validation_ids[accelerator.process_index::accelerator.num_processes]
-    task = FieldTask(cfg, accelerator.device, [cached[name] for name in train_ids], [cached[name] for name in own_share])
+    task = FieldTask(cfg, accelerator.device, [cached[name] for name in train_ids],
+                     [cached[name] for name in own_share])
     optimizer = make_optimizer(task.model, cfg.weight_decay)
 
     # Resume
@@ -172,7 +173,7 @@ class FieldTask:
                                              seed=cfg.seed, num_workers=cfg.num_workers)
 
     def losses(self, network: nn.Module, batch: dict, epoch: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss of one batch, its space and its colors changed at random: scalar, and its parts, of which there are none.
+        """Loss of one batch, its space and its colors changed at random: scalar, and its parts: none.
 
         What is random in it depends on the seed, the epoch and each object's id alone.
         """

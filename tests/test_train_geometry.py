@@ -14,10 +14,10 @@ import torch
 import models.encoder
 import models.losses
 import train_geometry
-import utils.training.loop
 from config import UserError
 from models.geometry_model import load_geometry_model
 from tests.conftest import as_options
+from utils.training.run_log import read_epochs
 
 ROOT = Path(__file__).parents[1]
 ONLY_CHAMFER = {"lambda_coverage": 0.0, "lambda_laplacian": 0.0, "lambda_edge": 0.0, "lambda_normal": 0.0}
@@ -39,7 +39,7 @@ def run_until(cfg, step, monkeypatch, train=train_geometry.train):
         def stop(total, parts, at, object_ids):
             if at >= step:
                 raise Interrupted
-        patch.setattr(utils.training.loop, "check_finite", stop)
+        patch.setattr(sys.modules[train.__module__], "check_finite", stop)
         with pytest.raises(Interrupted):
             train(cfg)
 
@@ -49,11 +49,16 @@ def weights_of(path):
 
 
 def read_log(folder, stage="geometry"):
+    return read_epochs(Path(folder) / f"{stage}.jsonl")
+
+
+def read_lines(folder, stage="geometry"):
+    """All lines of a log, those of steps too."""
     return [json.loads(line) for line in (Path(folder) / f"{stage}.jsonl").read_text().splitlines()]
 
 
 def without_times(lines):
-    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
+    return [{name: value for name, value in line.items() if not name.endswith("seconds")} for line in lines]
 
 
 def assert_same_checkpoints(first_folder, second_folder, stage):
@@ -249,7 +254,7 @@ def test_a_loss_that_is_not_finite_stops_naming_step_parts_and_objects(tiny_conf
         return (total * math.nan if calls.count(True) == 3 else total), parts
 
     monkeypatch.setattr(train_geometry, "MEAN_SHAPE_STEPS", 0)
-    monkeypatch.setattr(models.losses, "geometry_loss", breaks_later)
+    monkeypatch.setattr(train_geometry, "geometry_loss", breaks_later)
     with pytest.raises(UserError) as stopped:
         train_geometry.train(tiny_config(num_epochs_stage1=1, batch_size_stage1=2, validation_fraction=0.0))
     message = str(stopped.value)

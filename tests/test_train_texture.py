@@ -96,7 +96,7 @@ def test_every_variant_is_colored_on_the_shape_of_its_own_images(frozen, config,
     cfg = config(num_epochs_stage2=5, validation_fraction=0.0, lambda_perceptual=0.0, freeze_image_encoder=frozen,
                  augmentations=1)
     predicted, sample_faces = [], models.losses.sample_faces
-    monkeypatch.setattr(models.losses, "sample_faces",
+    monkeypatch.setattr(train_texture, "sample_faces",
                         lambda vertices, *rest: predicted.append(vertices) or sample_faces(vertices, *rest))
     train_texture.train(cfg)
     geometry, _ = load_geometry_model(tiny_geometry)
@@ -148,8 +148,8 @@ def test_one_objects_colors_can_be_overfitted(config, shoes, tmp_path):
 def test_the_perceptual_loss_compares_the_mesh_drawn_in_six_views_with_the_true_images(config, monkeypatch):
     drawn, compared = [], []
     draw, distance = models.losses.draw_colors, models.losses.feature_distance
-    monkeypatch.setattr(models.losses, "draw_colors", lambda *given: drawn.append(draw(*given)) or drawn[-1])
-    monkeypatch.setattr(models.losses, "feature_distance", lambda *given: compared.append(given) or distance(*given))
+    monkeypatch.setattr(train_texture, "draw_colors", lambda *given: drawn.append(draw(*given)) or drawn[-1])
+    monkeypatch.setattr(train_texture, "feature_distance", lambda *given: compared.append(given) or distance(*given))
     cfg = config(validation_fraction=0.0)
     train_texture.train(cfg)
     # The untrained mesh is an ellipsoid 0.6 wide and high and 1.2 long; 56 pixels cover 2.2.
@@ -178,7 +178,7 @@ def test_a_color_is_that_of_the_nearest_true_point(config, monkeypatch, shoes):
         return original(pred, true)
 
     original = models.losses.color_loss
-    monkeypatch.setattr(models.losses, "color_loss", record)
+    monkeypatch.setattr(train_texture, "color_loss", record)
     cfg = config(lambda_perceptual=0.0, validation_fraction=0.0)
     train_texture.train(cfg)
     from load_data import SixViewDataset, prepare_objects
@@ -206,7 +206,7 @@ def test_a_loss_that_is_not_finite_stops_naming_step_and_objects(config, monkeyp
         calls.append(0)
         return original(pred, true) * (math.nan if len(calls) == 2 else 1)
 
-    monkeypatch.setattr(models.losses, "color_loss", breaks_later)
+    monkeypatch.setattr(train_texture, "color_loss", breaks_later)
     with pytest.raises(UserError, match=r"loss is nan at step 1 on shoe_0000\d \(l1l2 nan, smooth .*perceptual"):
         train_texture.train(config(validation_fraction=0.0))
 

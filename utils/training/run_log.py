@@ -1,4 +1,4 @@
-"""The record of a training run: one JSON line per epoch and per so many steps, and TensorBoard where it is installed."""
+"""The record of a training run: JSON lines for epochs and for steps within them, TensorBoard where it is installed."""
 import json
 import math
 import time
