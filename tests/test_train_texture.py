@@ -17,9 +17,11 @@ from models.texture_model import load_texture_model
 from tests.test_train_geometry import (
     assert_same_checkpoints,
     few_shoes,
+    read_lines,
     read_log,
     run_processes,
     run_until,
+    weights_moved,
     weights_of,
     without_times,
 )
@@ -69,6 +71,47 @@ def test_four_epochs_equal_two_a_stop_and_two_more(changes, config, tmp_path, mo
     assert train_texture.train(halves) == expected
     assert_same_checkpoints(tmp_path / "whole", tmp_path / "halves", "texture")
     assert without_times(read_log(tmp_path / "a", "texture")) == without_times(read_log(tmp_path / "b", "texture"))
+
+
+def test_a_resumed_run_of_other_sizes_is_refused_naming_file_and_setting(config):
+    train_texture.train(config())
+    with pytest.raises(UserError, match="texture_last.pth: was trained with hidden 16, now it is 32"):
+        train_texture.train(config(num_epochs_stage2=2, resume=True, texture_hidden=32))
+
+
+def test_steps_follow_the_learning_rate_schedule(config, tmp_path):
+    cfg = config(num_epochs_stage2=2, warmup_fraction=0.25, learning_rate_stage2=0.01, log_every=1,
+                 lambda_perceptual=0.0)
+    train_texture.train(cfg)
+    # Eight steps, two of them to warm up, then a cosine from 1 to 0.01 in six.
+    expected = [0.005, 0.01] + [0.01 * (0.01 + 0.99 * (1 + math.cos(math.pi * step / 6)) / 2) for step in range(6)]
+    steps = [line for line in read_lines(cfg.log_dir, "texture") if "during_epoch" in line]
+    assert [line["learning_rate"] for line in steps] == pytest.approx(expected)
+    saved = torch.load(tmp_path / "checkpoints" / "texture_last.pth", weights_only=True)
+    assert all(group["lr"] == pytest.approx(expected[-1] * group["scale"]) for group in saved["optimizer"]["param_groups"])
+    assert saved["metric_name"] == "l1l2"
+
+
+def test_gradients_are_clipped_before_a_step(config, monkeypatch):
+    settings = {"weight_decay": 0.0, "training_share": 0.001, "learning_rate_stage2": 0.01, "lambda_perceptual": 0.0}
+    free = weights_moved(train_texture, config(**settings), monkeypatch)
+    assert free > 0.005, "Adam's first step is as long as the learning rate"
+    assert weights_moved(train_texture, config(**settings, gradient_clip=1e-12), monkeypatch) < 1e-4 * free
+
+
+def test_colors_are_smoothed_along_every_edge_of_the_mesh(config, tiny_geometry, monkeypatch):
+    given, smooth = [], train_texture.smoothness_loss
+    monkeypatch.setattr(train_texture, "smoothness_loss",
+                        lambda colors, edges: given.append((colors, edges)) or smooth(colors, edges))
+    cfg = config(lambda_perceptual=0.0, log_every=1)
+    train_texture.train(cfg)
+    faces = load_geometry_model(tiny_geometry)[0].template["faces"].numpy()
+    every = {tuple(sorted((int(face[i]), int(face[i - 1])))) for face in faces for i in range(3)}
+    steps = [line for line in read_lines(cfg.log_dir, "texture") if "during_epoch" in line]
+    for colors, edges in given:
+        assert {tuple(sorted(edge)) for edge in edges.tolist()} == every and len(edges) == len(every)
+        assert colors.shape == (1, 64, 3), "at the vertices"
+    assert all(line["loss"] == pytest.approx(line["l1l2"] + 0.02 * line["smooth"], rel=1e-5) for line in steps)
 
 
 def test_what_the_geometry_stage_encoded_is_not_encoded_again(tiny_config, tmp_path, monkeypatch):
