@@ -17,7 +17,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from config import Config, UserError, config_as_dict, parse_config, run_script
-from load_data import FieldDataset, FieldObject, choose_split, make_loader, prepare_field_objects
+from load_data import FieldDataset, FieldObject, prepare_field_objects
 from models.field_model import FieldModel, field_loss
 from models.view_cameras import augment_space, random_colors, transform_box, transform_points, view_cameras
 from utils.device import lighter_training, out_of_memory_advice
@@ -42,6 +42,8 @@ from utils.training.loop import (
     validation_mean,
 )
 from utils.training.run_log import RunLog, StepMeter
+from utils.training_data.loader import make_loader
+from utils.training_data.splits import choose_split
 
 METRIC = "occupancy"  # what a validation score measures: scores of other metrics are not compared with it
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils.data import Subset
 
 from config import Config, UserError, config_as_dict, parse_config, run_script
-from load_data import CachedObject, SixViewDataset, choose_split, make_loader, prepare_objects
+from load_data import CachedObject, SixViewDataset, prepare_objects
 from models.encoder import cached_features, encode_dataset, load_encoder
 from models.geometry_model import GeometryModel
 from models.losses import geometry_loss
@@ -47,6 +47,8 @@ from utils.training.loop import (
     validation_mean,
 )
 from utils.training.run_log import RunLog, StepMeter
+from utils.training_data.loader import make_loader
+from utils.training_data.splits import choose_split
 
 METRIC = "chamfer"  # what a validation score measures: scores of other metrics are not compared with it
 MEAN_SHAPE_STEPS = 150  # of MEAN_SHAPE_OBJECTS objects each: half a minute on a CPU

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import Subset
 
 from config import PRETRAINED_DIR, Config, UserError, config_as_dict, parse_config, run_script
-from load_data import CachedObject, SixViewDataset, choose_split, make_loader, prepare_objects
+from load_data import CachedObject, SixViewDataset, prepare_objects
 from models.encoder import cached_features, copy_encoder, encode_dataset, load_encoder
 from models.geometry_model import GeometryModel, load_geometry_model
 from models.losses import color_loss, draw_colors, feature_distance, gather_points, sample_faces, smoothness_loss
@@ -45,6 +45,8 @@ from utils.training.loop import (
     validation_mean,
 )
 from utils.training.run_log import RunLog, StepMeter
+from utils.training_data.loader import make_loader
+from utils.training_data.splits import choose_split
 
 METRIC = "l1l2"  # what a validation score measures: scores of other metrics are not compared with it
 

@@ -6,7 +6,6 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -240,8 +239,9 @@ def test_a_run_begins_with_the_weights_it_is_given(field_config, tmp_path):
 
 
 @pytest.mark.parametrize("changes", [
-    {"field_variants": 1, "gradient_accumulation_steps": 2, "field_generated": 1, "log_every": 1},
-    {"average_weights": 0.9}], ids=["variants, accumulated", "averaged"])
+    pytest.param({"field_variants": 1, "gradient_accumulation_steps": 2, "field_generated": 1, "log_every": 1},
+                 marks=pytest.mark.slow),
+    {"average_weights": 0.9, "gradient_accumulation_steps": 2, "log_every": 1}], ids=["variants, accumulated", "averaged"])
 def test_four_epochs_equal_two_a_stop_and_two_more(changes, field_config, tmp_path, monkeypatch):
     whole, halves = (field_config(num_epochs_stage1=4, checkpoint_dir=str(tmp_path / name),
                                   log_dir=str(tmp_path / name), **changes) for name in ("whole", "halves"))

@@ -134,7 +134,8 @@ def test_frozen_features_give_the_losses_that_the_images_give(config, tmp_path):
 
 @pytest.mark.parametrize("frozen", [False, True])
 def test_every_variant_is_colored_on_the_shape_of_its_own_images(frozen, config, tiny_geometry, monkeypatch):
-    from load_data import EpochSampler, SixViewDataset, prepare_objects
+    from load_data import SixViewDataset, prepare_objects
+    from utils.training_data.loader import EpochSampler
 
     cfg = config(num_epochs_stage2=5, validation_fraction=0.0, lambda_perceptual=0.0, freeze_image_encoder=frozen,
                  augmentations=1)

@@ -3,7 +3,7 @@ import json
 import math
 import time
 from pathlib import Path
-from typing import Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from accelerate import Accelerator
