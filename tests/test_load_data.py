@@ -354,7 +354,7 @@ def test_several_folders_are_read_as_one_and_an_id_counts_once(tmp_path, capsys)
     for folder, names in (("a", ("one", "two")), ("b", ("two", "three"))):
         for name in names:
             write_object(tmp_path / folder, name)
-    cfg = config_for(tmp_path / "a", cache_dir=str(tmp_path / "cache"))
+    cfg = config_for(tmp_path / "a")
     cfg.obj_dir, cfg.images_dir = (f"{tmp_path}/a/{name},{tmp_path}/b/{name}" for name in ("OBJs", "input_images"))
     cached = prepare_objects(cfg)[1]
     assert sorted(cached) == ["one", "three", "two"]
