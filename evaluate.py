@@ -295,7 +295,7 @@ def choose_split(ids, checkpoint, options):
     Returns:
         train_ids, val_ids, and str saying where the split comes from.
     """
-    from load_data import split_objects
+    from utils.training_data.splits import split_objects
 
     trained = checkpoint["config"] if checkpoint else {}
     own = options.seed is None and options.validation_fraction is None

@@ -11,10 +11,11 @@ from PIL import Image
 
 import evaluate
 from config import UserError
-from load_data import find_objects, split_objects
+from load_data import find_objects
 from tests.conftest import as_options
 from utils.evaluation import contact_sheet, near_duplicates, plots, report, retrain
 from utils.mesh.mesh import plain_mesh
+from utils.training_data.splits import split_objects
 
 QUICK = ("--samples", 500, "--picture_size", 32, "--grid", 48, "--faces", 5000, "--device", "cpu")
 

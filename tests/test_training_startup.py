@@ -43,7 +43,8 @@ class Setup:
 
     @lru_cache(maxsize=None)
     def batch(self):
-        from load_data import SixViewDataset, cache_object, make_loader
+        from load_data import SixViewDataset, cache_object
+        from utils.training_data.loader import make_loader
 
         cfg = self.cfg
         cached = [cache_object(files, cfg.cache_dir, cfg.num_surface_samples, cfg.image_size)
@@ -130,7 +131,7 @@ def check_device(setup):
 
 def check_dataset(setup):
     """the dataset holds objects to train on, and one to hold out"""
-    from load_data import split_objects
+    from utils.training_data.splits import split_objects
 
     objects, problems = setup.objects()
     assert objects, "no complete object; python load_data.py lists what is missing"

@@ -2,7 +2,7 @@
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Callable, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
