@@ -5,10 +5,12 @@ A row is a dict: id, method, and one number per metric; a method that failed on 
 import csv
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import numpy as np
 
+from config import UserError
 from utils.evaluation.plots import write_curve
 from utils.io.files import atomic_write
 
@@ -25,23 +27,50 @@ HULL = "hull"  # the method beside which all others are judged object by object
 SYNTHETIC = re.compile(r"shoe_\d{5,}")  # how utils/training_data/synthetic_shoes.py names its shoes
 
 
-def summarize(rows, seed=0):
+def summarize(rows: list[dict], seed: int = 0, shoes: set[str] = frozenset()) -> dict:
     """Mean, median and bootstrap interval of every metric (Efron 1979), by group of objects and method.
 
     Args:
-        rows: list of dict.
+        rows: from an evaluation.
         seed: of the bootstrap's draws.
+        shoes: ids of real shoes.
     Returns:
         {group: {method: {"objects": int, metric: {"mean", "median", "low", "high"}}}}: groups are "all objects", and
-        "synthetic" and "real" where both occur; low and high bound the 95 % interval of the mean.
+        "synthetic" and "real", or "shoes" and "others", where both occur; low and high bound the 95 % interval of the
+        mean.
     """
     groups = {"all objects": rows}
-    synthetic = [row for row in rows if SYNTHETIC.fullmatch(row["id"])]
-    if 0 < len(synthetic) < len(rows):
-        groups |= {"synthetic": synthetic, "real": [row for row in rows if not SYNTHETIC.fullmatch(row["id"])]}
+    for inside, outside, belongs in (("synthetic", "real", SYNTHETIC.fullmatch), ("shoes", "others", shoes.__contains__)):
+        members = [row for row in rows if belongs(row["id"])]
+        if 0 < len(members) < len(rows):
+            groups |= {inside: members, outside: [row for row in rows if not belongs(row["id"])]}
     return {group: {method: _statistics([row for row in members if row["method"] == method], seed)
                     for method in dict.fromkeys(row["method"] for row in members)}
             for group, members in groups.items()}
+
+
+def read_ids(path: str | Path) -> set[str]:
+    """Ids from a file with one a line.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        return set(Path(path).read_text(encoding="utf-8").split())
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as a list of ids ({error})") from None
+
+
+def commit_of(folder: str | Path) -> str | None:
+    """Commit of the project's files, with "+ changes" where tracked files of code differ from it; None outside git."""
+    def git(*arguments):
+        return subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True).stdout
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", "*.py")
+        return git("rev-parse", "--short=12", "HEAD").strip() + (" + changes" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def _statistics(rows, seed):
@@ -132,15 +161,22 @@ def report_text(summary, comparison, protocol, markdown=False):
     return "\n".join(parts) + "\n"
 
 
-def write_results(folder, rows, summary, comparison, protocol):
-    """Write objects.csv, summary.json and table.md; the rows are those of `summarize`."""
+def write_results(folder: str | Path, rows: list[dict], summary: dict, comparison: dict, protocol: dict) -> None:
+    """Write objects.csv, summary.json and table.md.
+
+    Args:
+        folder: for the three files.
+        rows, summary, comparison: see `summarize` and `compare_with_hull`.
+        protocol: lines (list of str) for readers; commit and checkpoints for programs.
+    """
     folder = Path(folder)
     write_csv(folder / "objects.csv", rows)
     with atomic_write(folder / "summary.json") as temporary:
-        content = {"protocol": protocol, "groups": summary, "beside_hull": comparison}
+        content = {"protocol": protocol["lines"], "commit": protocol["commit"], "checkpoints": protocol["checkpoints"],
+                   "groups": summary, "beside_hull": comparison}
         temporary.write_text(json.dumps(content, indent=1) + "\n")
     with atomic_write(folder / "table.md") as temporary:
-        temporary.write_text(report_text(summary, comparison, protocol, markdown=True))
+        temporary.write_text(report_text(summary, comparison, protocol["lines"], markdown=True))
 
 
 def write_csv(path, rows):
