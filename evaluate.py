@@ -149,7 +149,7 @@ def reconstructor(paths: list, options, without: Iterable[str] = ()) -> Callable
         options: of this script; device, grid, faces and cache_dir are used.
         without: steps of inference.STEPS to leave out.
     Returns:
-        function of an object's files that gives a utils.mesh.mesh.Mesh in the normalized frame.
+        function of an object's files that gives a utils.mesh.textured_mesh.TexturedMesh in the normalized frame.
     Raises:
         UserError: a checkpoint is missing or wrong (here), or an image is (from the function).
     """
@@ -158,7 +158,7 @@ def reconstructor(paths: list, options, without: Iterable[str] = ()) -> Callable
     model = Reconstructor(paths[0], paths[1] if len(paths) > 1 else None, str(options.device), grid=options.grid,
                           faces=options.faces, texture_size=TEXTURE_SIZE, cache_dir=options.cache_dir,
                           without=frozenset(without))
-    return lambda files: model.reconstruct_from(ViewReader(files.images, files.id)).as_mesh()
+    return lambda files: model.reconstruct_from(ViewReader(files.images, files.id))
 
 
 def checkpoint_paths(name: str, texture_checkpoint: str | None = None) -> list[Path]:
@@ -180,7 +180,7 @@ def baselines_of(options) -> list[str]:
 
 
 def make_methods(learned: dict, baselines: list[str], train_objects: list, options) -> dict[str, Callable]:
-    """Functions from an object's files to its Mesh, by name, in the order in which they are to be run.
+    """Functions from an object's files to its Mesh or TexturedMesh, by name, in the order in which they are to be run.
 
     Args:
         learned: {name: function from `reconstructor`}.
@@ -272,10 +272,13 @@ def _judge_method(judgment, name, method, perceptual, photographs):
     import numpy as np
 
     from utils.evaluation.metrics import evaluate_mesh
+    from utils.evaluation.photographs import camera_scores
+    from utils.mesh.mesh import Mesh
 
     started = time.perf_counter()
-    mesh = method(judgment.files)
+    made = method(judgment.files)
     seconds = time.perf_counter() - started
+    mesh = made if isinstance(made, Mesh) else made.as_mesh()
     if not len(mesh.faces) or not np.isfinite(mesh.vertices).all():
         raise UserError("the mesh is empty or has vertices that are not finite")
     if photographs:
@@ -284,6 +287,8 @@ def _judge_method(judgment, name, method, perceptual, photographs):
         moved, _ = align_similarity(mesh.vertices, mesh.faces, judgment.true_mesh, judgment.truth.samples)
         mesh = replace(mesh, vertices=moved)
     scores, images = evaluate_mesh(mesh, judgment.truth, perceptual)
+    if photographs:
+        scores |= camera_scores(judgment.files, getattr(made, "cameras", None))
     judgment.rows[name] = {"id": judgment.files.id, "method": name, "seconds": seconds} | scores
     judgment.meshes[name], judgment.renders[name] = mesh, images["novel"]
 

@@ -21,7 +21,8 @@ COLUMNS = {"cd_l1": ("cd_l1", 4), "f_0.02": ("F@0.02", 3), "f_0.04": ("F@0.04", 
            "psnr_novel": ("PSNR novel", 1), "psnr_input": ("PSNR input", 1), "lpips_novel": ("LPIPS novel", 3),
            "lpips_input": ("LPIPS input", 3), "handles": ("handles too many", 1),
            "no_handles": ("none too many", 2), "parts": ("parts", 1), "watertight": ("watertight", 2),
-           "camera_tilt_deg": ("camera tilt deg", 2), "camera_px": ("camera px", 2), "mask_iou": ("mask IoU", 3),
+           "camera_tilt_deg": ("camera tilt deg", 2), "camera_closeness": ("camera 1/distance", 3),
+           "mask_iou": ("mask IoU", 3),
            "worst_mask_iou": ("worst mask IoU", 3)}
 HULL = "hull"  # the method beside which all others are judged object by object
 SYNTHETIC = re.compile(r"shoe_\d{5,}")  # how utils/training_data/synthetic_shoes.py names its shoes
@@ -124,6 +125,10 @@ def score_table(methods, markdown=False):
     for method, statistics in methods.items():
         shown = {"mean": [], "95 %": [], "median": []}
         for name in metrics:
+            if name not in statistics:
+                for cells in shown.values():
+                    cells.append("")
+                continue
             values, digits = statistics[name], COLUMNS[name][1]
             shown["mean"].append(f"{values['mean']:.{digits}f}")
             shown["95 %"].append(f"{values['low']:.{digits}f}..{values['high']:.{digits}f}")
@@ -180,9 +185,9 @@ def write_results(folder: str | Path, rows: list[dict], summary: dict, compariso
 
 
 def write_csv(path, rows):
-    """Write dicts of the same keys as CSV, floats with six digits."""
+    """Write dicts as CSV, floats with six digits; what a row lacks is left empty."""
     with atomic_write(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer = csv.DictWriter(file, fieldnames=list(dict.fromkeys(name for row in rows for name in row)))
         writer.writeheader()
         writer.writerows({name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()}
                          for row in rows)
