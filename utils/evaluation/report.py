@@ -214,9 +214,10 @@ def write_learning_curve(rows, counts, folder):
     for metric in ("cd_l1", "f_0.02", "f_0.1"):
         lines = [[groups[name][metric][what] for name in curve] for what in ("mean", "low", "high")]
         panels[COLUMNS[metric][0]] = (*lines, level.get(metric))
-    write_curve(Path(folder) / "learning_curve.png", [counts[name] for name in curve], panels)
+    drawn = write_curve(Path(folder) / "learning_curve.png", [counts[name] for name in curve], panels)
     print(more_objects_help(rows, counts))
-    print(f"wrote {folder}/learning_curve.csv and learning_curve.png")
+    print(f"wrote {folder}/learning_curve.csv" + (" and learning_curve.png" if drawn else
+                                                  "; no image, for matplotlib (requirements-dev.txt) is not installed"))
 
 
 def more_objects_help(rows, counts):
