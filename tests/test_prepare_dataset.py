@@ -215,7 +215,8 @@ def test_own_images_are_copied_instead_of_drawn_but_only_as_a_full_set(tmp_path)
 
 @pytest.mark.parametrize("options, expected", [
     (["--up", "z", "--front", "-z"], "perpendicular"), (["--up", "w"], "--up w"),
-    (["--image_size", "3"], "--image_size 3"), (["--images_dir", "nowhere"], "nowhere"), (["--nonsense"], "--nonsense")])
+    (["--image_size", "3"], "--image_size 3"), (["--images_dir", "nowhere"], "nowhere"),
+    (["--nonsense"], "--nonsense")])
 def test_bad_options_are_one_line_and_exit_code_2(tmp_path, options, expected):
     export_formats(tmp_path / "in")
     done = run(tmp_path / "in", *options)

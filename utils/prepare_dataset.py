@@ -140,9 +140,9 @@ def find_meshes(folder, output):
     by_id = {}
     for path in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.suffix.lower() in MESH_EXTENSIONS and path.is_file() and not hidden:
-            if not any(other in path.resolve().parents for other in skip):
-                by_id.setdefault(id_of_mesh(path, folder), []).append(path)
+        skipped = hidden or any(other in path.resolve().parents for other in skip)
+        if path.suffix.lower() in MESH_EXTENSIONS and path.is_file() and not skipped:
+            by_id.setdefault(id_of_mesh(path, folder), []).append(path)
     if not by_id:
         raise UserError(f"{folder}: holds no mesh ({', '.join(MESH_EXTENSIONS)})")
     return ({name: paths[0] for name, paths in by_id.items() if len(paths) == 1},

@@ -74,7 +74,8 @@ def test_content_key_changes_with_content_settings_name_and_boundary(tmp_path):
     a, b = tmp_path / "a", tmp_path / "b"
     a.write_bytes(b"bcd")
     b.write_bytes(b"")
-    keys = [content_hash([a], 1), content_hash([a], 2), content_hash([a], "1"), content_hash([a]), content_hash([a, b], 1)]
+    keys = [content_hash([a], 1), content_hash([a], 2), content_hash([a], "1"), content_hash([a]),
+            content_hash([a, b], 1)]
     a.write_bytes(b"bce")
     keys.append(content_hash([a], 1))
     a.rename(tmp_path / "c")

@@ -112,8 +112,8 @@ def test_a_saved_model_predicts_the_same(tiny_config, tmp_path):
     cfg = tiny_config()
     model = GeometryModel(load_encoder(cfg)[0], num_points=64, decoder_hidden=(32, 16), aggregate_dim=24).eval()
     model.aggregator.set_statistics(torch.randn(50, 32))
-    save_checkpoint(tmp_path / "g.pth", "geometry", model_args=model.model_args(), weights=stored_weights(model), epoch=1,
-                    score=None, image_size=56, config=config_as_dict(cfg), validation_ids=[])
+    save_checkpoint(tmp_path / "g.pth", "geometry", model_args=model.model_args(), weights=stored_weights(model),
+                    epoch=1, score=None, image_size=56, config=config_as_dict(cfg), validation_ids=[])
     again, checkpoint = load_geometry_model(tmp_path / "g.pth")
     images = pictures(2, size=56)
     with torch.no_grad():

@@ -89,7 +89,7 @@ def load_weights(model, weights, path):
     broken = [name for name, value in weights.items() if not torch.isfinite(value).all()]
     if broken:
         raise UserError(f"{path}: weight {broken[0]} holds values that are not finite")
-    expected = {name: value for name, value in model.state_dict().items()}
+    expected = dict(model.state_dict())
     if not _keeps_encoder(model):
         expected = {name: value for name, value in expected.items() if not name.startswith("encoder.")}
     if expected.keys() != weights.keys():

@@ -248,7 +248,8 @@ def _obj_references(path, text):
         mtl_text: str, all the MTLs in one, with the images' full paths.
     """
     materials, images, mtl_lines = [], [], []
-    for name in re.findall(r"\nmtllib[ \t]+(.*?)\s*$", "\n" + text, re.MULTILINE):  # ^ would try every line: 13 x slower
+    # \n and not ^, which would try every line and is 13 times slower
+    for name in re.findall(r"\nmtllib[ \t]+(.*?)\s*$", "\n" + text, re.MULTILINE):
         whole = path.parent / name  # one name with spaces, or several names
         materials += [whole] if whole.is_file() else [path.parent / word for word in name.split()]
     for material in materials:
