@@ -326,8 +326,8 @@ def _pretrained_backbone(name):
     except UserError:
         reason = _hub_trouble(name)
         if reason:
-            raise UserError(f"--encoder_name {name}: no such folder, not in the local cache, and the hub does not offer "
-                            f"it ({reason}); give a folder with config.json and model.safetensors") from None
+            raise UserError(f"--encoder_name {name}: no such folder, not in the local cache, and the hub does not "
+                            f"offer it ({reason}); give a folder with config.json and model.safetensors") from None
     return _from_pretrained(Dinov2Model, name, "cannot be loaded from the hub", **options)
 
 
