@@ -42,7 +42,7 @@ def save_checkpoint(path, kind, *, model_args, weights, image_size, config, epoc
             "view_names": list(VIEW_NAMES), "image_size": image_size, "config": config, "epoch": epoch,
             "score": score, "validation_ids": validation_ids, "training_ids": list(training_ids),
             **training}
-    with atomic_write(path) as temporary:
+    with atomic_write(path, durable=True) as temporary:
         torch.save(data, temporary)
 
 
