@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from utils.mesh.mesh import sample_surface
-from utils.rendering.cameras import VIEW_EXTENT
-from utils.rendering.rasterizer import rasterize_both_sides
+from utils.rendering.depth_maps import paired_depth_maps, visible_directions
 
 DIRECTIONS = 66  # spread evenly over the sphere; opposite ones share an image
 DEPTH_SIZE = 384  # pixels per edge of the depth images
@@ -25,7 +24,7 @@ class OuterSurface:
 
     points, normals: (K, 3) float; normals point to the free side.
     sheet: (K,) bool, free at both sides.
-    depth_maps: list of (basis (3, 3), depth (H, H)) from `directional_depth_maps`.
+    depth_maps: list of DepthMap from `directional_depth_maps`.
     """
 
     points: np.ndarray
@@ -40,34 +39,17 @@ def directional_depth_maps(vertices, faces):
     Args:
         vertices: (V, 3) float in the normalized frame; faces: (F, 3) int.
     Returns:
-        list of basis (3, 3) (rows: image right, up, towards the camera) and depth (H, H) float32, larger is nearer.
+        list of DepthMap.
     """
     half = DIRECTIONS // 2
     height = (np.arange(half) + 0.5) / half  # Fibonacci lattice on the upper half of the sphere
     angle, radius = np.arange(half) * np.pi * (3 - np.sqrt(5)), np.sqrt(1 - height**2)
-    depth_maps, shrink = [], VIEW_EXTENT / DEPTH_EXTENT
+    bases = []
     for toward in np.stack([radius * np.cos(angle), height, radius * np.sin(angle)], axis=1):
         right = np.cross([0.0, 1.0, 0.0] if toward[1] < 0.9 else [1.0, 0.0, 0.0], toward)
         right /= np.linalg.norm(right)
-        basis = np.stack([right, np.cross(toward, right), toward])
-        near, far = rasterize_both_sides(vertices * shrink, faces, basis, DEPTH_SIZE)
-        depth_maps += [(basis, near.depth / shrink), (basis * [[1], [1], [-1]], far.depth / shrink)]
-    return depth_maps
-
-
-def visible_directions(points, depth_maps):
-    """Which directions leave the object from each point: points (K, 3) -> (K, DIRECTIONS) bool."""
-    free = np.empty((len(points), len(depth_maps)), bool)
-    scale = DEPTH_SIZE / (2 * DEPTH_EXTENT)
-    for number, (basis, depth) in enumerate(depth_maps):
-        right, up, toward = basis @ points.T
-        column = np.clip(DEPTH_SIZE / 2 - 0.5 + right * scale, 0, DEPTH_SIZE - 1.001).astype(np.int64)
-        row = np.clip(DEPTH_SIZE / 2 - 0.5 - up * scale, 0, DEPTH_SIZE - 1.001).astype(np.int64)
-        corner, flat = row * DEPTH_SIZE + column, depth.ravel()
-        # In front of all four pixels around it: half a pixel of a steep surface must not make a point free
-        nearest = np.maximum.reduce([flat[corner + step] for step in (0, 1, DEPTH_SIZE, DEPTH_SIZE + 1)])
-        free[:, number] = toward > nearest
-    return free
+        bases.append(np.stack([right, np.cross(toward, right), toward]))
+    return paired_depth_maps(vertices, faces, bases, DEPTH_SIZE, DEPTH_EXTENT)
 
 
 def outer_surface(mesh, count, rng):
@@ -83,7 +65,7 @@ def outer_surface(mesh, count, rng):
     depth_maps = directional_depth_maps(mesh.vertices, mesh.faces)
     points, normals, _ = sample_surface(mesh, count, rng)
     points, normals = points.astype(np.float64), normals.astype(np.float64)
-    cosine = normals @ np.stack([basis[2] for basis, _ in depth_maps]).T
+    cosine = normals @ np.stack([view.basis[2] for view in depth_maps]).T
     front = (visible_directions(points + OFF_SURFACE * normals, depth_maps) & (cosine > 0.1)).any(axis=1)
     back = (visible_directions(points - OFF_SURFACE * normals, depth_maps) & (cosine < -0.1)).any(axis=1)
     seen = front | back
