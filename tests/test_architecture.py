@@ -34,7 +34,6 @@ MAY_IMPORT["benchmarks"] = set(MAY_IMPORT)
 # Files without a test file of their own: {module: the test file that imports it, or what uses it}.
 TESTED_IN = {
     "models.loading": "tests/models/test_geometry_model.py",
-    "utils.mesh.isosurface": "tests/multiview/test_field_cleanup.py",
     "utils.mesh.mesh": "tests/mesh/test_mesh_io.py",
     "utils.mesh.mesh_repair": "tests/multiview/test_field_cleanup.py",
     "utils.mesh.smoothing": "tests/multiview/test_field_cleanup.py",

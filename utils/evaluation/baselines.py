@@ -12,6 +12,7 @@ import numpy as np
 from config import VIEW_NAMES, UserError
 from utils.evaluation.metrics import surface_scores, visible_samples
 from utils.io.files import atomic_write, content_hash
+from utils.mesh.isosurface import mesh_from_grid
 from utils.mesh.mesh import normalize, plain_mesh
 from utils.mesh.mesh_io import read_mesh
 from utils.multiview.visual_hull import hull_mesh, hull_on_grid, silhouette_sdf
@@ -178,7 +179,7 @@ def mean_object(objects, cache_dir):
 
 
 def level_mesh(field, level, color):
-    """The closed surface at which a field passes a level, by marching cubes (Lewiner et al. 2003).
+    """The closed surface at which a field passes a level.
 
     Args:
         field: (G, G, G) float, cells that fill [-1, 1] along x, y and z.
@@ -187,8 +188,6 @@ def level_mesh(field, level, color):
     Returns:
         Mesh.
     """
-    from skimage.measure import marching_cubes
-
     # A margin of empty cells closes what reaches the grid's edge.
-    vertices, faces, _, _ = marching_cubes(np.pad(field, 1), level)
-    return plain_mesh((vertices - 0.5) * 2 / len(field) - 1, faces, color)
+    axes = [(np.arange(-1, len(field) + 1) + 0.5) * 2 / len(field) - 1] * 3
+    return plain_mesh(*mesh_from_grid(np.pad(field, 1) - level, axes), color)
