@@ -13,8 +13,8 @@ import utils.prepare_dataset
 from config import VIEW_NAMES, UserError
 from load_data import find_objects
 from utils.mesh.mesh import Mesh, colored_mesh, plain_mesh, sample_surface, textured_mesh
-from utils.mesh.mesh_io import read_mesh
-from utils.prepare_dataset import clean_id, find_meshes, id_of_mesh, prepare_object, turn_matrix, write_mesh
+from utils.mesh.mesh_io import read_mesh, write_mesh
+from utils.prepare_dataset import clean_id, find_meshes, id_of_mesh, prepare_object, turn_matrix
 
 ROOT = Path(__file__).parents[1]
 BALL = trimesh.creation.icosphere(2)
