@@ -8,9 +8,9 @@ once is kept by utils/training_data/object_cache.py.
 reads every object once and reports what is missing or broken, as training would.
 """
 import contextlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
-from collections.abc import Callable, Sequence
 
 import torch
 from torch.utils.data import DataLoader

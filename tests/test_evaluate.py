@@ -354,13 +354,6 @@ def test_a_turned_or_mirrored_copy_is_found_among_others():
     assert near_duplicates.similar_shapes({}, held_out) == near_duplicates.similar_shapes(train, {}) == []
 
 
-def test_symmetries_are_the_eight_that_keep_up_upright():
-    found = near_duplicates.symmetries()
-    assert len({tuple(np.round(one).ravel()) for one in found}) == 8
-    assert all(np.allclose(one @ one.T, np.eye(3)) and one[1, 1] == 1 for one in found)
-    assert sorted(round(np.linalg.det(one)) for one in found) == [-1] * 4 + [1] * 4
-
-
 def test_nearly_equal_images_are_found_by_what_is_drawn():
     rng = np.random.default_rng(0)
     pictures = {f"t{number}": np.full((6, 16, 16, 3), 1, np.float32) for number in range(20)}

@@ -118,7 +118,7 @@ def test_every_direction_leaves_from_beside_a_ball_but_those_that_meet_it():
     mesh = solid_mesh(ball(0.5))
     images = directional_depth_maps(mesh.vertices, mesh.faces)
     assert len(images) == DIRECTIONS
-    toward = np.stack([basis[2] for basis, _ in images])
+    toward = np.stack([view.basis[2] for view in images])
     assert np.abs(toward.sum(axis=0)).max() < 1e-9 and np.allclose(np.linalg.norm(toward, axis=1), 1)
     assert ((toward @ toward.T) - 2 * np.eye(DIRECTIONS)).max(axis=1).min() > 0.85, "each has a neighbor within 32 deg"
     points = points_between(np.random.default_rng(0), 0.6, 1.2)

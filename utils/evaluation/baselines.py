@@ -215,7 +215,7 @@ def mean_object(objects, cache_dir):
 
 
 def level_mesh(field, level, color):
-    """The closed surface at which a field passes a level, by marching cubes (Lewiner et al. 2003).
+    """The closed surface at which a field passes a level.
 
     Args:
         field: (G, G, G) float, cells that fill [-1, 1] along x, y and z.

@@ -6,6 +6,7 @@ such an object without having learned anything.
 import numpy as np
 
 from config import UserError
+from utils.mesh.symmetry import standing_symmetries
 
 SHAPE_DISTANCE = 0.02  # cd_l1 below which two meshes are called near duplicates: 1 % of the longest edge
 IMAGE_DISTANCE = 0.05  # root mean square color difference, sRGB in [0, 1], below which six images are
@@ -13,17 +14,6 @@ NUM_POINTS = 8192  # of each surface; two samplings of one surface then lie abou
 CELLS = 8  # per edge of the grid whose filling describes a shape
 THUMBNAIL = 16  # pixels per edge of the images that are compared
 CANDIDATES = 5  # training objects that are looked at closely for each held-out one
-
-
-def symmetries():
-    """The eight ways in which one object may stand in two files: quarter turns about +y, each mirrored in x or not.
-
-    Returns:
-        list of (3, 3) float64.
-    """
-    turn, mirror = np.array([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]]), np.diag([-1.0, 1, 1])
-    turns = [np.linalg.matrix_power(turn, count) for count in range(4)]
-    return turns + [one @ mirror for one in turns]
 
 
 def shape_descriptor(points):
@@ -51,7 +41,7 @@ def similar_shapes(train, held_out, threshold=SHAPE_DISTANCE):
     ids, pairs = list(train), []
     known = np.stack([shape_descriptor(train[name]) for name in ids])
     for name, points in held_out.items():
-        placed = [points @ rotation.T for rotation in symmetries()]
+        placed = [points @ rotation.T for rotation in standing_symmetries()]
         likeness = known @ np.stack([shape_descriptor(one) for one in placed]).T  # (T, 8)
         for index in np.argsort(-likeness.max(1), kind="stable")[:CANDIDATES]:
             mine, other = placed[int(likeness[index].argmax())], train[ids[index]]
