@@ -207,9 +207,9 @@ def test_a_busy_border_is_noted_with_its_view_and_both_ways_out(tmp_path):
     ImageDraw.Draw(wall_and_table).rectangle([0, 50, 88, 88], fill=(120, 80, 40))
     wall_and_table.paste(draw_box("left").crop((4, 34, 84, 54)), (4, 34))
     wall_and_table.save(tmp_path / "left.png")
-    note = read_framed_views(tmp_path, 84)[1]
+    note = read_framed_views(tmp_path, 84, background="border")[1]
     assert "the background of the left view is not plain" in note
-    assert "--remove_background" in note and "--mask_dir" in note
+    assert "--background model" in note and "--mask_dir" in note
     masked = read_framed_views(tmp_path, 84, masks=write_masks(tmp_path / "masks"))
     assert masked[1] is None
 
@@ -318,7 +318,8 @@ BROKEN = {
     "two missing": (lambda d: [(d / f"{v}.png").unlink() for v in ("back", "top")], ["back, top"]),
     "doubled": (lambda d: draw_box("front").save(d / "front.jpg"), ["two files", "front.jpg", "front.png"]),
     "misspelt": (lambda d: (d / "front.png").rename(d / "frnt.png"), ["front", "frnt.png", "did you mean front.png?"]),
-    "format": (lambda d: (d / "top.png").rename(d / "top.webp"), ["top.webp", "PNG or JPEG"]),
+    "format": (lambda d: (d / "top.png").rename(d / "top.svg"), ["missing view", "top"]),
+    "too small": (lambda d: Image.new("RGB", (1, 1), WHITE).save(d / "top.png"), ["top.png", "too small (1 x 1 pixels)"]),
     "empty file": (lambda d: (d / "left.png").write_bytes(b""), ["left.png", "left", "cannot be read"]),
     "truncated": (lambda d: cut_in_half(d / "left.png"), ["left.png", "left", "cannot be read"]),
     "not a picture": (lambda d: (d / "right.png").write_text("hello"), ["right.png", "right", "cannot be read"]),

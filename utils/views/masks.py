@@ -4,6 +4,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from config import UserError
+from utils.views.view_consistency import common_scale, mask_boxes
 
 PLAIN_SHARE = 0.85  # of the border's pixels must have its colour, else the background is not plain
 SAME_COLOR = 4  # of 255: how far a hole's median colour may be from the border's, beside the border's own spread
@@ -11,6 +12,9 @@ SMALLEST_HOLE = 0.0005  # share of the object's area
 SEEN_THROUGH = 0.8  # share of a hole that must be open in the opposite view too
 MIXING_REACH = 4  # pixels from an outline to the nearest pixel that is all object
 LEAST_CONTRAST = 25  # of 255: colour difference from the background below which mixing cannot be told
+COVERED_BORDER = 0.9  # share of an image's border in a mask from which it looks inverted
+BOX_TOLERANCE = 0.02  # by which edges of six views may differ and still be those of one box
+NO_BOX = 0.06  # from which they are not
 ASPECT_TOLERANCE = 0.02  # by which a mask's width / height may differ from its picture's
 
 
@@ -178,6 +182,30 @@ def fit_mask(mask, size, path, view):
     if mask.shape == (height, width):
         return mask
     return np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def covers_border(mask):
+    """Whether a mask, (H, W) uint8, holds nearly all of its image's border, as an inverted one does."""
+    border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+    return bool((border >= 128).mean() >= COVERED_BORDER)
+
+
+def fills_its_images(masks):
+    """Whether six images were cut to the object, so that their border shows it and not a background.
+
+    Then the images' own edges are those of a box, while what differs from their border (print, a label) is not.
+
+    Args:
+        masks: six (H, W) bool in VIEW_NAMES order, from `mask_from_border`.
+    Returns:
+        bool; False wherever there is doubt, as for six squares.
+    """
+    sizes = np.array([mask.shape[::-1] for mask in masks], float)
+    if np.ptp(sizes[:, 0] / sizes[:, 1]) < BOX_TOLERANCE:  # views of one shape say nothing of a box
+        return False
+    found = mask_boxes(np.stack([np.pad(mask, ((0, int(sizes.max()) - mask.shape[0]), (0, int(sizes.max()) - mask.shape[1])))
+                                 for mask in masks]).astype(np.float32))[1]
+    return bool(common_scale(sizes)[2].max() < BOX_TOLERANCE < NO_BOX < common_scale(found)[2].max())
 
 
 def background_remover():

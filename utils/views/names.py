@@ -109,7 +109,7 @@ def match_images(folder: Path) -> tuple[dict[str, dict[str, list[Path]]], list[t
         if view:
             loose.append((view, rest.strip(" _.,+-"), path))
         else:
-            hint = _did_you_mean(word.lower(), path.stem[: len(path.stem) - len(word)], path.suffix)
+            hint = did_you_mean(word.lower(), path.stem[: len(path.stem) - len(word)], path.suffix)
             strays.append((object_id, path.name + (hint or (" (names two views)" if view is None else ""))))
     spelling = {name_key(object_id): object_id for object_id in groups}
     for view, rest, path in loose:
@@ -154,6 +154,7 @@ def views_in_words(views: list[str]) -> str:
     return f"the {views[0]} view" if len(views) == 1 else f"the views {', '.join(views)}"
 
 
-def _did_you_mean(word, before="", after=""):
+def did_you_mean(word: str, before: str = "", after: str = "") -> str:
+    """` (did you mean front?)` for a word that resembles a view's name, else ""."""
     close = difflib.get_close_matches(word.lower(), VIEW_NAMES, 1, 0.6)
     return f" (did you mean {before}{close[0]}{after}?)" if close else ""

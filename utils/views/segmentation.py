@@ -20,10 +20,12 @@ RADIUS = 2  # network pixels: window of the guided filter, as far as the network
 REGULARIZER = 1e-3  # of squared colors in [0, 1]: what counts as an edge in the image (He et al.'s epsilon)
 OBJECT_FROM = 0.55  # of the filtered saliency; half would take in some of the blur around an object
 PLAIN_SPREAD = 3  # of 255: a border whose pixels differ less from their median was drawn, not photographed
-PLAIN_RENDER = 0.98  # share of the border that must
+PLAIN_RENDER = 0.85  # share of the border that must; the object may reach into the rest
 SHADE = (0.4, 1.06)  # brightness of shadow and light as a share of the background's (Horprasert et al. 1999)
 SAME_CHROMATICITY = 8  # of 255: distance of a color from the background's, darkened or lightened, within its noise
 HOLE_DOUBT = 0.75  # saliency below which the network does not deny that one sees through
+HOLE_EVEN = 16  # of 255: how far most of a hole, apart from shadow, may be from the background beside the object
+HOLE_CONTRAST = 60  # of 255: how far nearly all of what is around a hole must be from it
 RELIABLE = 0.5  # confidence from which a view's silhouette is trusted
 MIRROR_TOLERANCE = 0.06  # of the longer box edge: how far perspective and tilt move a silhouette's mirror image
 DOUBTED = 0.3  # what an edge that the opposite view denies is worth, of what it is worth by itself
@@ -160,14 +162,38 @@ def segment(rgb: np.ndarray) -> tuple[BorderMask, np.ndarray]:
     mask = (sizes >= max(4, sizes.max() / 50))[parts]
     background = local_color(rgb, ~ndimage.binary_dilation(mask, iterations=max(2, max(mask.shape) // 160)))
     level = np.where(mask | (level <= OBJECT_FROM), level, 0)
-    like = mask & like_background(rgb, background) & (seen < HOLE_DOUBT)
-    labels, count = ndimage.label(ndimage.binary_opening(like, np.ones((3, 3))))
-    sizes = np.bincount(labels.ravel(), minlength=count + 1)
-    enclosed = np.ones(count + 1, bool)
-    rim = ndimage.binary_dilation(~ndimage.binary_fill_holes(mask), np.ones((3, 3)))
-    enclosed[np.unique(labels[rim])] = False
-    holes = np.where((enclosed & (sizes >= max(16, SMALLEST_HOLE * mask.sum())))[labels], labels, 0)
+    holes = _seen_through(rgb, mask, background, seen)
     return BorderMask(mask, holes, 1.0, background), level
+
+
+def _seen_through(rgb, mask, background, seen):
+    """Regions inside the object that look like background, numbered (H, W) int32, 0 elsewhere.
+
+    The network closes small holes. Where it is in doubt, the background's chromaticity suffices; where it is not, the
+    region must be as even and bright as the background and stand out from all that is around it: the inside of a white
+    plate on a white table shades off into its rim, and is no hole.
+    """
+    from scipy import ndimage
+
+    like = ndimage.binary_opening(mask & like_background(rgb, background), np.ones((3, 3)))
+    labels, count = ndimage.label(like)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    sizes[np.unique(labels[ndimage.binary_dilation(~ndimage.binary_fill_holes(mask), np.ones((3, 3)))])] = 0
+    large = (sizes >= max(16, SMALLEST_HOLE * mask.sum()))
+    large[0] = False
+    places = ndimage.find_objects(labels)
+    for number in np.flatnonzero(large):
+        rows, columns = places[number - 1]
+        around = (slice(max(0, rows.start - 6), rows.stop + 6), slice(max(0, columns.start - 6), columns.stop + 6))
+        region, pixels = labels[around] == number, rgb[around].astype(np.float32)
+        if np.median(seen[around][region]) < HOLE_DOUBT:
+            continue
+        core = ndimage.binary_erosion(region, np.ones((3, 3)))
+        rim = ndimage.binary_dilation(region, np.ones((3, 3)), 4) & ~ndimage.binary_dilation(region, np.ones((3, 3)), 2)
+        off = np.abs(pixels - background[around]).max(-1)
+        large[number] = (core.any() and np.median(off[core]) <= HOLE_EVEN
+                         and np.percentile(off[rim], 15) >= HOLE_CONTRAST)
+    return np.where(large[labels], labels, 0).astype(np.int32)
 
 
 def local_color(rgb: np.ndarray, where: np.ndarray) -> np.ndarray:
