@@ -104,10 +104,10 @@ def _is_heif(path):
     """Whether a file is HEIF with HEVC inside, whatever its name: AVIF has other brands, and Pillow reads it."""
     try:
         with open(path, "rb") as file:
-            head = file.read(12)
+            head = file.read(64)
     except OSError:
         return False
-    return head[4:8] == b"ftyp" and head[8:12] in HEIF_BRANDS
+    return head[4:8] == b"ftyp" and head[8:12] in HEIF_BRANDS and b"avif" not in head
 
 
 def _heif_advice(error):

@@ -83,7 +83,7 @@ def _holes_like(color, tolerance, rgb, labels, smallest):
     return np.where(kept[labels], labels, 0)
 
 
-def open_holes(view, other, axis):
+def open_holes(view, other, axis, reach=None):
     """The mask of a view with those holes open through which the opposite view sees the background too.
 
     White paint and a hole look alike from one side. A hole is open from both, at the mirrored place.
@@ -92,6 +92,8 @@ def open_holes(view, other, axis):
         view: BorderMask.
         other: BorderMask of the opposite view, of any size and scale.
         axis: of an (H, W) picture along which the two are mirrored.
+        reach: how far, as a share of the object's longer edge, a hole may be from its mirror image, as perspective and
+            tilt move it; None for exact views, whose pixels are rounded at most.
     Returns:
         (H, W) bool.
     """
@@ -106,7 +108,8 @@ def open_holes(view, other, axis):
     height, width = view.mask[here].shape
     mirrored = Image.fromarray(np.flip(other.holes[there] > 0, axis)).resize((width, height))
     seen = np.zeros(view.mask.shape, bool)
-    seen[here] = ndimage.binary_dilation(np.asarray(mirrored), np.ones((3, 3)), max(1, max(height, width) // 200))
+    seen[here] = ndimage.binary_dilation(np.asarray(mirrored), np.ones((3, 3)),
+                                         max(1, round(max(height, width) * (reach or 0.005))))
     sizes = np.maximum(np.bincount(view.holes.ravel()), 1)
     is_open = np.bincount(view.holes.ravel(), seen.ravel()) >= SEEN_THROUGH * sizes
     is_open[0] = False

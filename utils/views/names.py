@@ -110,7 +110,7 @@ def match_images(folder: Path) -> tuple[dict[str, dict[str, list[Path]]], list[t
             loose.append((view, rest.strip(" _.,+-"), path))
         else:
             hint = did_you_mean(word.lower(), path.stem[: len(path.stem) - len(word)], path.suffix)
-            strays.append((object_id, path.name + (hint or (" (names two views)" if view is None else ""))))
+            strays.append((object_id, path.name + (" (names two views)" if view is None else hint)))
     spelling = {name_key(object_id): object_id for object_id in groups}
     for view, rest, path in loose:
         object_id = "" if names_a_shot(rest) else spelling.setdefault(name_key(rest), rest)

@@ -18,7 +18,7 @@ MODEL_EDGE = 320  # px, what the network sees of an image: its edges are sure to
 REFINED_EDGE = 640  # px: the guided filter's coefficients are found at this size, and used at the image's own
 RADIUS = 2  # network pixels: window of the guided filter, as far as the network's edges are off
 REGULARIZER = 1e-3  # of squared colors in [0, 1]: what counts as an edge in the image (He et al.'s epsilon)
-OBJECT_FROM = 0.55  # of the filtered saliency; half would take in some of the blur around an object
+OBJECT_FROM = 0.55  # of the filtered saliency: half takes in some of the blur around an object
 PLAIN_SPREAD = 3  # of 255: a border whose pixels differ less from their median was drawn, not photographed
 PLAIN_RENDER = 0.85  # share of the border that must; the object may reach into the rest
 SHADE = (0.4, 1.06)  # brightness of shadow and light as a share of the background's (Horprasert et al. 1999)
@@ -26,7 +26,16 @@ SAME_CHROMATICITY = 8  # of 255: distance of a color from the background's, dark
 HOLE_DOUBT = 0.75  # saliency below which the network does not deny that one sees through
 HOLE_EVEN = 16  # of 255: how far most of a hole, apart from shadow, may be from the background beside the object
 HOLE_CONTRAST = 60  # of 255: how far nearly all of what is around a hole must be from it
+AWAY = 0.04  # of the longer edge: what is farther from the object shows background alone, apart from shadow
+UNLIKE_BACKGROUND = 48  # of 255: difference from a smooth background that neither noise nor texture makes
+LIGHTER = 1.2  # brightness as a share of the background's from which a pixel cannot be it
+SIMPLE_BACKGROUND = 0.002  # share of the background that may be unlike it where it counts as explained
+SAME_AS_BACKGROUND = 10  # of 255: a part that differs less from what is beside the object is taken for background
+SURELY = 0.9  # filtered saliency from which the network is sure
+CONFIRMED = 0.6  # share of a part that must surely be object in the opposite view
+OVERLOOKED = 0.002  # of the object's area: smallest part that is added
 RELIABLE = 0.5  # confidence from which a view's silhouette is trusted
+HOLE_REACH = 0.04  # of the longer box edge: how far perspective and tilt move a hole's mirror image
 MIRROR_TOLERANCE = 0.06  # of the longer box edge: how far perspective and tilt move a silhouette's mirror image
 DOUBTED = 0.3  # what an edge that the opposite view denies is worth, of what it is worth by itself
 
@@ -154,16 +163,80 @@ def segment(rgb: np.ndarray) -> tuple[BorderMask, np.ndarray]:
     from scipy import ndimage
 
     seen = saliency(rgb)
-    level = guided_filter(rgb, seen, RADIUS * max(rgb.shape[:2]) / MODEL_EDGE)
-    mask = level > OBJECT_FROM
+    radius = RADIUS * max(rgb.shape[:2]) / MODEL_EDGE
+    level = guided_filter(rgb, seen, radius)
+    mask = _without_specks(level > OBJECT_FROM)
+    overlooked = _unlike_background(rgb, mask, seen)
+    if overlooked is not None:
+        level = guided_filter(rgb, np.maximum(seen, overlooked), radius)
+        mask = _without_specks(level > OBJECT_FROM)
+    level = np.where(mask | (level <= OBJECT_FROM), level, 0)
+    background = local_color(rgb, ~ndimage.binary_dilation(mask, iterations=max(2, max(mask.shape) // 160)))
+    filled = ndimage.binary_fill_holes(mask)
+    holes = _seen_through(rgb, mask, background, seen)
+    openings, _ = ndimage.label(filled & ~mask)
+    holes = np.where(openings > 0, openings + holes.max(), holes).astype(np.int32)
+    return BorderMask(filled, holes, 1.0, background), level
+
+
+def _without_specks(mask):
+    """A mask without parts that are far smaller than its largest one."""
+    from scipy import ndimage
+
     parts, count = ndimage.label(mask, np.ones((3, 3)))
     sizes = np.bincount(parts.ravel(), minlength=count + 1)
     sizes[0] = 0
-    mask = (sizes >= max(4, sizes.max() / 50))[parts]
-    background = local_color(rgb, ~ndimage.binary_dilation(mask, iterations=max(2, max(mask.shape) // 160)))
-    level = np.where(mask | (level <= OBJECT_FROM), level, 0)
-    holes = _seen_through(rgb, mask, background, seen)
-    return BorderMask(mask, holes, 1.0, background), level
+    return (sizes >= max(4, sizes.max() / 50))[parts]
+
+
+def _unlike_background(rgb, mask, seen):
+    """Parts that the network overlooked though they differ from a simple background, (H, W) bool, or None.
+
+    The network is drawn to color and leaves out pale parts (a white sole, a white belly) beside it. Where color that
+    varies quadratically over the image explains all that is away from the object, what it does not explain beside the
+    object, as shadow either, belongs to it.
+    """
+    from scipy import ndimage
+
+    height, width = mask.shape
+    margin = max(2, round(AWAY * max(height, width)))
+    box = _box(mask | (seen > 0.1))
+    if box is None:
+        return None
+    far = np.ones(mask.shape, bool)
+    far[max(0, box[0].start - margin):box[0].stop + margin, max(0, box[1].start - margin):box[1].stop + margin] = False
+    rows, columns = np.nonzero(far)
+    if len(rows) < 400:
+        return None
+    step = max(1, len(rows) // 8000)
+
+    def terms(row, column):
+        y, x = 2 * row / height - 1, 2 * column / width - 1
+        return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], -1)
+
+    design, colors = terms(rows[::step], columns[::step]), rgb[rows[::step], columns[::step]].astype(float)
+    kept = np.ones(len(colors), bool)
+    for _ in range(3):
+        fit = np.linalg.lstsq(design[kept], colors[kept], rcond=None)[0]
+        off = np.abs(design @ fit - colors).max(1)
+        kept = off <= 3 * max(np.median(off), 1.0)
+    background = np.clip(terms(*np.mgrid[:height, :width]) @ fit, 1, 255).astype(np.float32)
+    off = np.abs(rgb - background).max(-1)
+    share = (rgb * background).sum(-1) / (background * background).sum(-1)
+    chromatic = np.abs(rgb - share[..., None] * background).max(-1) > UNLIKE_BACKGROUND
+    # Never what is only darker: the core of a shadow may be as dark as one likes
+    unlike = (off > max(UNLIKE_BACKGROUND, 8 * np.median(off[far]))) & (chromatic | (share > LIGHTER))
+    if unlike[far].mean() > SIMPLE_BACKGROUND:
+        return None
+    parts, count = ndimage.label(ndimage.binary_opening(unlike & ~mask, np.ones((3, 3))))
+    sizes = np.bincount(parts.ravel(), minlength=count + 1)
+    touching = np.zeros(count + 1, bool)
+    touching[np.unique(parts[ndimage.binary_dilation(mask, np.ones((3, 3)), 3)])] = True
+    for border in (parts[0], parts[-1], parts[:, 0], parts[:, -1]):
+        touching[border] = False
+    touching[0] = False
+    chosen = touching & (sizes >= OVERLOOKED * mask.sum())
+    return chosen[parts] if chosen.any() else None
 
 
 def _seen_through(rgb, mask, background, seen):
@@ -240,6 +313,77 @@ def like_background(rgb: np.ndarray, background: np.ndarray) -> np.ndarray:
     share = (pixels * background).sum(-1) / np.maximum((background * background).sum(-1), 1)
     left = np.abs(pixels - share[..., None] * background).max(-1)
     return (share > SHADE[0]) & (share < SHADE[1]) & (left <= SAME_CHROMATICITY)
+
+
+def restore_overlooked(rgb: np.ndarray, view: BorderMask, level: np.ndarray, other: BorderMask, other_sees: np.ndarray,
+                       axis: int) -> tuple[BorderMask, np.ndarray]:
+    """A view's silhouette with what the opposite one shows of the object and this one lacks.
+
+    The network leaves out pale parts now and then (a sole, a belly), seldom from both sides. Only what is thicker than
+    perspective and tilt explain comes back, and only where the opposite image shows for sure that it is object.
+
+    Args:
+        rgb, view, level: of this view, as `segment` takes and gives them.
+        other: of the opposite view, of any size; other_sees: (H, W) bool, see `surely_object`.
+        axis: of an (H, W) image along which the two are mirrored.
+    Returns:
+        BorderMask and level, changed copies or the same.
+    """
+    from scipy import ndimage
+
+    mirrored, sees = (_mirrored(view.mask, other.mask, axis, area) for area in (other.mask, other_sees))
+    if mirrored is None:
+        return view, level
+    box = _box(view.mask)
+    reach = max(1, round(HOLE_REACH * max(box[0].stop - box[0].start, box[1].stop - box[1].start)))
+    deep = ndimage.distance_transform_edt(mirrored) > reach
+    # Perspective and tilt change a silhouette along its convex parts; what the network drops lies between others
+    deep &= _convex_hull(view.mask)
+    parts, count = ndimage.label(ndimage.binary_opening(deep & ~view.mask, np.ones((3, 3)), 2))
+    added = np.zeros(view.mask.shape, bool)
+    for number, size in enumerate(np.bincount(parts.ravel(), minlength=count + 1)[1:], 1):
+        if size >= 2 * OVERLOOKED * view.mask.sum() and sees[part := parts == number].mean() >= CONFIRMED:
+            added |= part
+    if not added.any():
+        return view, level
+    around = ndimage.distance_transform_edt(~added) <= 1.5 * reach
+    added = around & mirrored & _convex_hull(view.mask) & ~view.mask
+    raised = guided_filter(rgb, np.maximum(np.clip(level, 0, 1), added), RADIUS * max(rgb.shape[:2]) / MODEL_EDGE)
+    level = np.where(ndimage.binary_dilation(added, np.ones((3, 3)), reach), np.maximum(raised, level), level)
+    mask = _without_specks(level > OBJECT_FROM) | view.mask
+    holes = np.where(added, 0, view.holes)
+    return BorderMask(mask, holes, view.plain, view.color), level
+
+
+def _convex_hull(mask):
+    """The convex hull of a mask, (H, W) bool."""
+    import cv2
+
+    points = cv2.findNonZero(mask.astype(np.uint8))
+    return cv2.fillConvexPoly(np.zeros(mask.shape, np.uint8), cv2.convexHull(points), 1).astype(bool)
+
+
+def surely_object(rgb: np.ndarray, view: BorderMask, level: np.ndarray) -> np.ndarray:
+    """Where the network is sure and the color is not that of the background, (H, W) bool; arguments as above."""
+    return view.mask & (level >= SURELY) & (np.abs(rgb - view.color).max(-1) > SAME_AS_BACKGROUND)
+
+
+def _mirrored(mask, other, axis, area=None):
+    """An area of the opposite view (all its silhouette `other`) mirrored and laid on the box of `mask`.
+
+    Returns:
+        (H, W) bool, or None if one of the silhouettes is empty.
+    """
+    from PIL import Image
+
+    here, there = _box(mask), _box(other)
+    if here is None or there is None:
+        return None
+    height, width = mask[here].shape
+    place = np.zeros(mask.shape, bool)
+    flipped = np.flip((other if area is None else area)[there], axis)
+    place[here] = np.asarray(Image.fromarray(flipped).resize((width, height)))
+    return place
 
 
 def coverage(rgb: np.ndarray, mask: np.ndarray, level: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -337,9 +481,7 @@ def check_each_other(silhouettes: dict[str, Silhouette]) -> dict[str, Silhouette
                 continue
             mask = own.alpha >= 128
             height, width = mask[here].shape
-            place = np.zeros(mask.shape, bool)
-            mirrored = Image.fromarray(np.flip(opposite.alpha[there], axis)).resize((width, height))
-            place[here] = np.asarray(mirrored) >= 128
+            place = _mirrored(mask, opposite.alpha >= 128, axis)
             theirs = np.zeros(mask.shape, np.float32)
             theirs[here] = np.asarray(Image.fromarray(np.flip(opposite.edge_confidence[there], axis))
                                       .resize((width, height)))

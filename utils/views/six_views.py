@@ -30,6 +30,7 @@ from utils.views.names import (  # noqa: F401 (offered here too)
     views_in_words,
 )
 from utils.views.segmentation import (
+    HOLE_REACH,
     RELIABLE,
     Silhouette,
     check_each_other,
@@ -37,7 +38,9 @@ from utils.views.segmentation import (
     edge_confidence,
     is_plain,
     model_problem,
+    restore_overlooked,
     segment,
+    surely_object,
 )
 from utils.views.view_consistency import UNLIKE, VIEW_AXES, agreement_note, common_scale, mask_boxes  # noqa: F401 (UNLIKE)
 
@@ -193,6 +196,8 @@ def _find_objects(views, paths, given, background):
         if not found[view].mask.any():
             raise UserError(f"{paths[i]}: the {view} view is empty: no object is seen in front of the background; "
                             "use a plain background of another color, or --mask_dir")
+    if by_model:
+        found, levels = _restored({view: views[VIEW_NAMES.index(view)].rgb for view in found}, found, levels)
     filled = not by_model and len(wanted) == 6 and fills_its_images([found[view].mask for view in VIEW_NAMES])
     if filled:
         for view in views:
@@ -214,11 +219,23 @@ def _find_objects(views, paths, given, background):
         f"the silhouette of {views_in_words(doubtful)} is doubtful: compare the masks image, or use --mask_dir")])) or None
 
 
+def _restored(images, found, levels):
+    """`found` and `levels` with the parts that opposite views show of the object: see `restore_overlooked`."""
+    sees = {view: surely_object(images[view], found[view], levels[view]) for view in found}
+    pairs = [(view, other, axis) for one, two, axis in OPPOSITE_VIEWS for view, other in ((one, two), (two, one))
+             if one in found and two in found]
+    better = {view: restore_overlooked(images[view], found[view], levels[view], found[other], sees[other], axis)
+              for view, other, axis in pairs}
+    return ({view: better[view][0] if view in better else found[view] for view in found},
+            {view: better[view][1] if view in better else levels[view] for view in found})
+
+
 def _cut_out(view, views, found, levels):
     """Picture and (H, W) uint8 mask of an object in front of its background, holes open and edges soft."""
     other, axis = next((two if one == view else one, axis) for one, two, axis in OPPOSITE_VIEWS if view in (one, two))
     opposite = found[other] if other in found else holes_of(views[VIEW_NAMES.index(other)].mask)
-    rgb, mask = views[VIEW_NAMES.index(view)].rgb, open_holes(found[view], opposite, axis)
+    rgb, mask = views[VIEW_NAMES.index(view)].rgb, open_holes(found[view], opposite, axis,
+                                                                     HOLE_REACH if view in levels else None)
     return coverage(rgb, mask, levels[view]) if view in levels else soft_edges(rgb, mask, found[view].color)
 
 
