@@ -32,6 +32,7 @@ LIGHTER = 1.2  # brightness as a share of the background's from which a pixel ca
 SIMPLE_BACKGROUND = 0.002  # share of the background that may be unlike it where it counts as explained
 SAME_AS_BACKGROUND = 10  # of 255: a part that differs less from what is beside the object is taken for background
 SURELY = 0.9  # filtered saliency from which the network is sure
+RESTORED = 0.03  # of the object's area: smallest part that the opposite view gives back, perspective makes smaller ones
 CONFIRMED = 0.6  # share of a part that must surely be object in the opposite view
 OVERLOOKED = 0.002  # of the object's area: smallest part that is added
 RELIABLE = 0.5  # confidence from which a view's silhouette is trusted
@@ -342,7 +343,7 @@ def restore_overlooked(rgb: np.ndarray, view: BorderMask, level: np.ndarray, oth
     parts, count = ndimage.label(ndimage.binary_opening(deep & ~view.mask, np.ones((3, 3)), 2))
     added = np.zeros(view.mask.shape, bool)
     for number, size in enumerate(np.bincount(parts.ravel(), minlength=count + 1)[1:], 1):
-        if size >= 2 * OVERLOOKED * view.mask.sum() and sees[part := parts == number].mean() >= CONFIRMED:
+        if size >= RESTORED * view.mask.sum() and sees[part := parts == number].mean() >= CONFIRMED:
             added |= part
     if not added.any():
         return view, level
