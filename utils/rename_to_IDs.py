@@ -5,7 +5,6 @@
 View words (front, rear, left side, from above, ...) are found in file and folder names in any case; what is left of
 the name is the object's id. A folder that holds one object's pictures may name the object instead.
 """
-import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path

@@ -9,7 +9,8 @@ from PIL import Image, ImageCms
 from config import UserError
 from utils.views.decoding import half_field, open_image
 
-COLORS = np.array([[(200, 30, 30), (20, 120, 60)], [(30, 40, 160), (128, 128, 128)]], np.uint8).repeat(40, 0).repeat(40, 1)
+FOUR = np.array([[(200, 30, 30), (20, 120, 60)], [(30, 40, 160), (128, 128, 128)]], np.uint8)
+COLORS = FOUR.repeat(40, 0).repeat(40, 1)
 
 
 @pytest.mark.parametrize("extension, tolerance", [("webp", 12), ("bmp", 0), ("tiff", 0), ("gif", 4), ("avif", 12),
@@ -61,7 +62,8 @@ def test_a_damaged_profile_and_srgb_itself_change_nothing(tmp_path):
 
 @pytest.mark.parametrize("orientation, turn", [(2, np.fliplr), (3, lambda a: np.rot90(a, 2)), (4, np.flipud),
                                                (6, lambda a: np.rot90(a, -1)), (8, np.rot90),
-                                               (5, lambda a: a.swapaxes(0, 1)), (7, lambda a: np.rot90(a, 2).swapaxes(0, 1))])
+                                               (5, lambda a: a.swapaxes(0, 1)),
+                                               (7, lambda a: np.rot90(a, 2).swapaxes(0, 1))])
 def test_exif_turns_bring_the_image_upright(tmp_path, orientation, turn):
     exif = Image.Exif()
     exif[0x0112] = orientation

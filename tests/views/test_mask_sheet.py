@@ -11,7 +11,8 @@ def test_each_silhouette_is_drawn_and_only_doubtful_views_are_framed(tmp_path):
     mask[30:60, 30:60] = 1
     write_mask_sheet(tmp_path / "a_masks.png", images, [mask] * 5 + [None], [1, 0.4, 0.1, 0.9, 0.6, 0])
     sheet = np.asarray(Image.open(tmp_path / "a_masks.png"))
-    tiles = [sheet[r * sheet.shape[0] // 2:][:TILE_EDGE, c * TILE_EDGE:(c + 1) * TILE_EDGE] for r in (0, 1) for c in (0, 1, 2)]
+    rows_of_tiles = (sheet[:TILE_EDGE], sheet[sheet.shape[0] // 2:][:TILE_EDGE])
+    tiles = [row[:, c * TILE_EDGE:(c + 1) * TILE_EDGE] for row in rows_of_tiles for c in (0, 1, 2)]
     for number, tile in enumerate(tiles):
         rows, columns = np.nonzero((tile == LINE).all(-1))
         if number == 5:  # a view that is missing

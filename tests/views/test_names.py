@@ -23,7 +23,8 @@ def test_six_files_of_one_pattern_are_one_object(tmp_path, pattern, object_id):
     assert strays == [] and list(groups) == [object_id] and set(groups[object_id]) == set(VIEW_NAMES)
 
 
-@pytest.mark.parametrize("pattern", ["IMG_{:04d}_{}.jpeg", "{:04d} {}.png", "PXL_20240131_12{:04d}_{}.jpg", "DSC0{}-{}.jpg"])
+@pytest.mark.parametrize("pattern", ["IMG_{:04d}_{}.jpeg", "{:04d} {}.png", "PXL_20240131_12{:04d}_{}.jpg",
+                                     "DSC0{}-{}.jpg"])
 def test_numbers_of_shots_that_differ_from_view_to_view_name_no_object(tmp_path, pattern):
     groups, _ = match_images(touch(tmp_path, [pattern.format(i, view) for i, view in enumerate(VIEW_NAMES)]))
     assert list(groups) == [""] and set(groups[""]) == set(VIEW_NAMES)
@@ -49,7 +50,8 @@ def test_what_names_no_view_or_two_is_a_stray_and_a_misspelling_is_mended(tmp_pa
         match_images(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("rest, shot", [("IMG_0001", True), ("(2)", True), ("20240131_120000", True), ("IMG-20240131-WA0003", True),
+@pytest.mark.parametrize("rest, shot", [("IMG_0001", True), ("(2)", True), ("20240131_120000", True),
+                                        ("IMG-20240131-WA0003", True),
                                         ("shoe", False), ("shoe_900002", False), ("p7 boot", False)])
 def test_a_shot_is_told_from_a_name(rest, shot):
     assert names_a_shot(rest) == shot

@@ -69,7 +69,8 @@ def test_local_color_continues_what_is_known_and_shadow_is_like_it():
     found = local_color(ramp, ~DISC)
     assert np.abs(found[~DISC] - ramp[~DISC]).mean() < 4 and np.abs(found[DISC] - ramp[DISC]).mean() < 15
     pixels = np.array([[[200, 150, 100], [120, 90, 60], [60, 45, 30], [100, 150, 200], [240, 180, 120]]], np.uint8)
-    assert like_background(pixels, (200, 150, 100)).tolist() == [[True, True, False, False, False]]  # 1, 0.6, 0.3; hue; 1.2
+    assert like_background(pixels, (200, 150, 100)).tolist() == [
+        [True, True, False, False, False]]  # its color, 0.6 and 0.3 of it; another hue; 1.2 of it
 
 
 def test_coverage_of_a_straight_edge_is_how_much_of_a_pixel_lies_behind_it():
@@ -100,7 +101,8 @@ def test_what_the_opposite_view_denies_is_doubted_where_it_is_less_sure():
     sure, unsure = np.full(DISC.shape, 0.9, np.float32), np.full(DISC.shape, 0.6, np.float32)
     bitten = DISC.copy()
     bitten[60:100, :60] = False
-    views = {"front": Silhouette(DISC * np.uint8(255), sure, 0.9), "back": Silhouette(np.fliplr(bitten) * np.uint8(255), unsure, 0.6)}
+    views = {"front": Silhouette(DISC * np.uint8(255), sure, 0.9),
+             "back": Silhouette(np.fliplr(bitten) * np.uint8(255), unsure, 0.6)}
     checked = check_each_other(views)
     assert checked["front"].confidence == 0.9 and checked["back"].confidence < 0.55
     back = checked["back"].edge_confidence

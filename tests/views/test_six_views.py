@@ -319,7 +319,7 @@ BROKEN = {
     "doubled": (lambda d: draw_box("front").save(d / "front.jpg"), ["two files", "front.jpg", "front.png"]),
     "misspelt": (lambda d: (d / "front.png").rename(d / "frnt.png"), ["front", "frnt.png", "did you mean front.png?"]),
     "format": (lambda d: (d / "top.png").rename(d / "top.svg"), ["missing view", "top"]),
-    "too small": (lambda d: Image.new("RGB", (1, 1), WHITE).save(d / "top.png"), ["top.png", "too small (1 x 1 pixels)"]),
+    "too small": (lambda d: Image.new("RGB", (1, 1)).save(d / "top.png"), ["top.png", "too small (1 x 1 pixels)"]),
     "empty file": (lambda d: (d / "left.png").write_bytes(b""), ["left.png", "left", "cannot be read"]),
     "truncated": (lambda d: cut_in_half(d / "left.png"), ["left.png", "left", "cannot be read"]),
     "not a picture": (lambda d: (d / "right.png").write_text("hello"), ["right.png", "right", "cannot be read"]),
@@ -450,7 +450,7 @@ def test_inverted_masks_are_turned_and_those_that_leave_nothing_out_are_refused(
 
 def test_images_cut_to_a_pale_box_are_a_box_and_equal_squares_are_not(tmp_path):
     """A pack whose print lies at another place on every side: print is no object."""
-    sizes = {"front": (66, 100), "back": (66, 100), "left": (26, 100), "right": (26, 100), "top": (66, 26), "bottom": (66, 26)}
+    sizes = dict(zip(VIEW_NAMES, 2 * [(66, 100)] + 2 * [(26, 100)] + 2 * [(66, 26)]))
     for i, (view, size) in enumerate(sizes.items()):
         picture = Image.new("RGB", size, (240, 232, 210))
         ImageDraw.Draw(picture).rectangle([4 + i, 5, 12 + 2 * i, 12 + (i % 3)], fill=(30, 60, 160))
@@ -481,7 +481,8 @@ def write_photographs(folder):
         box = np.asarray(draw_box(view, size=320, scale=100, alpha=True))
         table = 190 * (1 + 0.2 * (np.arange(320) / 320 - 0.5))[:, None, None] * np.ones((320, 320, 3))
         image = np.where(box[..., 3:] > 0, box[..., :3], table) + rng.normal(0, 2, (320, 320, 3))
-        Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(folder / f"IMG_{i:04d} {view.upper()}.JPG", quality=90)
+        path = folder / f"IMG_{i:04d} {view.upper()}.JPG"
+        Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(path, quality=90)
     return folder
 
 

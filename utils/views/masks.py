@@ -13,8 +13,8 @@ SEEN_THROUGH = 0.8  # share of a hole that must be open in the opposite view too
 MIXING_REACH = 4  # pixels from an outline to the nearest pixel that is all object
 LEAST_CONTRAST = 25  # of 255: colour difference from the background below which mixing cannot be told
 COVERED_BORDER = 0.9  # share of an image's border in a mask from which it looks inverted
-BOX_TOLERANCE = 0.02  # by which edges of six views may differ and still be those of one box
-NO_BOX = 0.06  # from which they are not
+BOX_TOLERANCE = 0.01  # by which edges of six views may differ and still be those of one box
+NO_BOX = 0.03  # from which they are not
 ASPECT_TOLERANCE = 0.02  # by which a mask's width / height may differ from its picture's
 
 
