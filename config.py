@@ -14,7 +14,7 @@ from pathlib import Path
 # The six orthographic views, by name and in this order everywhere (utils/rendering/cameras.py has their cameras).
 VIEW_NAMES = ("front", "back", "left", "right", "top", "bottom")
 IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".heic", ".heif")
-PATCH_SIZE = 14  # pixels; DINOv2's patch edge, so picture sizes are rounded up to a multiple of it
+PATCH_SIZE = 14  # pixels; DINOv2's patch edge, so image sizes are rounded up to a multiple of it
 SCRATCH_ENCODER = "scratch"  # encoder_name of the small DINOv2 that starts from random weights
 SAMPLE_DIR = "data/sample"  # shipped shoes: what untouched defaults train on
 EXAMPLES_DIR = "data/examples"  # shipped six-view folders: what untouched defaults reconstruct
@@ -32,12 +32,12 @@ class Config:
     # Where things are (paths; relative ones start at the current folder)
     obj_dir: str = "data/OBJs"  # <obj_dir>/<id>/<anything>.obj; none of your own there: data/sample is used
     images_dir: str = "data/input_images"  # <images_dir>/<id>_<view>.{png,jpg,jpeg}
-    cache_dir: str = "data/cache"  # sampled surfaces and resized pictures; safe to delete
+    cache_dir: str = "data/cache"  # sampled surfaces and resized images; safe to delete
     checkpoint_dir: str = "checkpoints"  # geometry_best.pth, geometry_last.pth and the same for texture
     log_dir: str = "logs"  # one JSON line per epoch, and TensorBoard events if it is installed
 
     # Data
-    image_size: int = 224  # pixels; pictures are resized to this (rounded up to a multiple of 14)
+    image_size: int = 224  # pixels; images are resized to this (rounded up to a multiple of 14)
     num_surface_samples: int = 16384  # points cached per object, by area: the true surface
     validation_fraction: float = 0.15  # share of objects held out of training (at least one)
     num_folds: int = 0  # 0: hold out validation_fraction; k: hold out one of k equal parts instead
@@ -74,16 +74,16 @@ class Config:
     learning_rate_stage1: float = 5e-5  # peak; linear warm-up, then cosine
     lambda_chamfer: float = 1.0  # squared distances, both directions
     lambda_coverage: float = 0.02  # distance of the worst-covered 5 % of the true surface
-    lambda_laplacian: float = 1.0  # vertices pulled to the mean of their neighbours: fewer spikes
+    lambda_laplacian: float = 1.0  # vertices pulled to the mean of their neighbors: fewer spikes
     lambda_edge: float = 0.003  # spread of edge lengths: fewer slivers
-    lambda_normal: float = 0.02  # bending between neighbouring faces
+    lambda_normal: float = 0.02  # bending between neighboring faces
 
     # Field (stage 1 with --geometry_decoder field)
     field_grid: int = 24  # cells per edge of the volume that sees the object as a whole; 0 leaves it out
     field_widths: tuple = (32, 64, 128, 192)  # channels per level of the volume's U-Net, multiples of 8
-    field_pictures: bool = False  # a small U-Net over each picture adds features to what is measured
+    field_images: bool = False  # a small U-Net over each image adds features to what is measured
     field_tokens: bool = False  # patch tokens of a frozen encoder_name, encoded once and cached, join what is measured
-    field_color: bool = True  # False: silhouettes alone, whatever the pictures show
+    field_color: bool = True  # False: silhouettes alone, whatever the images show
     field_target: str = "occupancy"  # occupancy | distance: what the network learns to tell of a point
     field_points: int = 4096  # points of space per object and step
     field_variants: int = 3  # each training object drawn anew, turned or among others; made in the first epochs
@@ -92,7 +92,7 @@ class Config:
 
     # Texture (stage 2)
     geometry_checkpoint: str = ""  # empty: checkpoints/geometry_best.pth if you trained one, else the shipped one
-    texture_hidden: int = 256  # width of the colour MLP
+    texture_hidden: int = 256  # width of the color MLP
     texture_layers: int = 4  # its hidden layers
     texture_frequencies: int = 6  # octaves of the sine encoding of a position
     batch_size_stage2: int = 1  # objects per step and process
@@ -100,9 +100,9 @@ class Config:
     learning_rate_stage2: float = 1e-4  # peak; linear warm-up, then cosine
     lambda_l1l2: float = 1.0  # |difference| + squared difference of sRGB in [0, 1]
     lambda_perceptual: float = 0.1  # distance of DINOv2 features of drawn and true views
-    lambda_smooth: float = 0.02  # colour difference along mesh edges
+    lambda_smooth: float = 0.02  # color difference along mesh edges
 
-    # Optimisation (both stages)
+    # Optimization (both stages)
     weight_decay: float = 0.01  # AdamW, on matrices only
     warmup_fraction: float = 0.05  # share of all steps spent warming up
     average_weights: float = 0.0  # share of their running mean kept per step, which is judged and kept as best; stage 1
@@ -135,7 +135,7 @@ class FastTrainingConfig(Config):
 
 @dataclass
 class HighQualityConfig(Config):
-    """A long run on a large GPU: full-size pictures, 8192 points."""
+    """A long run on a large GPU: full-size images, 8192 points."""
 
     image_size: int = 518
     num_points: int = 8192
@@ -245,7 +245,7 @@ def check_config(cfg):
     if cfg.resume and cfg.initial_weights:
         raise UserError("--initial_weights: a resumed run goes on with its own; leave one of the two out")
     if cfg.field_tokens and not cfg.field_color:
-        raise UserError("--field_tokens true: tokens tell what pictures show, which --field_color false hides")
+        raise UserError("--field_tokens true: tokens tell what images show, which --field_color false hides")
     if cfg.mixed_precision not in ("no", "bf16"):
         raise UserError(f"--mixed_precision {cfg.mixed_precision}: choose no or bf16")
     if cfg.encoder_width % cfg.encoder_heads:

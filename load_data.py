@@ -1,6 +1,6 @@
-"""Where pictures and meshes enter: finding objects, reporting what is broken, caching, splitting, batching.
+"""Where images and meshes enter: finding objects, reporting what is broken, caching, splitting, batching.
 
-Pictures themselves are read by utils/views/six_views.py, in training and in inference alike.
+Images themselves are read by utils/views/six_views.py, in training and in inference alike.
 
     python load_data.py --obj_dir data/OBJs --images_dir data/input_images
 
@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 
 from config import PATCH_SIZE, SAMPLE_DIR, VIEW_NAMES, Config, UserError, parse_config, run_script
-from utils.io.file_index import read_index, remembered_key, write_index
-from utils.io.files import content_key, replacing
-from utils.mesh.mesh import normalise, sample_surface
+from utils.io.file_index import read_index, cached_hash, write_index
+from utils.io.files import content_hash, atomic_write
+from utils.mesh.mesh import normalize, sample_surface
 from utils.mesh.mesh_io import mesh_dependencies, read_mesh
 from utils.multiview.view_maps import MAP_SIZE
 from utils.training_data.augment import AUGMENT_VERSION, augmented
-from utils.training_data.field_samples import FIELD_VERSION, drawn_arrays, field_arrays, joined, turned
+from utils.training_data.field_samples import FIELD_VERSION, render_field_arrays, field_arrays, composite, random_rotation
 from utils.training_data.synthetic_shapes import synthetic_shape
 from utils.views.six_views import (  # noqa: F401 (offered here too)
     FRAMED,
@@ -33,7 +33,7 @@ from utils.views.six_views import (  # noqa: F401 (offered here too)
     frame_views,
     in_one_line,
     is_framed,
-    match_pictures,
+    match_images,
     read_framed_views,
     read_six_views,
     view_problems,
@@ -55,7 +55,7 @@ class ObjectFiles:
 
 @dataclass(frozen=True)
 class CachedObject:
-    """An object whose surface samples and pictures lie in the cache, and the settings that made them."""
+    """An object whose surface samples and images lie in the cache, and the settings that made them."""
 
     files: ObjectFiles
     surface: Path
@@ -64,7 +64,7 @@ class CachedObject:
     num_surface_samples: int
     image_size: int
     warnings: tuple  # missing MTL or texture files
-    note: str  # how the pictures were framed, and views that do not match; "" if there is nothing to say
+    note: str  # how the images were framed, and views that do not match; "" if there is nothing to say
 
     @property
     def id(self):
@@ -72,7 +72,7 @@ class CachedObject:
 
 
 class UnusableObject(UserError):
-    """A mesh or picture of one object cannot be used: training goes on without the object."""
+    """A mesh or image of one object cannot be used: training goes on without the object."""
 
 
 def picture_size(image_size):
@@ -98,12 +98,12 @@ def find_view_sets(folder):
     found, problems, strays = {}, [], []
     subfolders = sorted(path for path in folder.iterdir() if _is_visible_folder(path)) if folder.is_dir() else []
     for place in [folder] + subfolders:
-        groups, unknown = match_pictures(place)
+        groups, unknown = match_images(place)
         strays += [(object_id or place.resolve().name, hint) for object_id, hint in unknown]
         for object_id, views in groups.items():
             name = object_id or place.resolve().name
             if name in found:
-                problems.append(Problem(name, "two sets of pictures", f"in {place} too; left out"))
+                problems.append(Problem(name, "two sets of images", f"in {place} too; left out"))
             else:
                 found[name] = views
     sets = {}
@@ -115,14 +115,14 @@ def find_view_sets(folder):
     # A preview beside six good views is no problem; a misspelt view beside five is.
     problems += [Problem(name, "unknown view name", hint) for name, hint in strays if name not in sets]
     if not sets:
-        what = in_one_line(problems, names=len(found) > 1) if problems else "no pictures found"
+        what = in_one_line(problems, names=len(found) > 1) if problems else "no images found"
         raise UserError(f"{folder}: {what}; expected front, back, left, right, top and bottom as <view>.png or "
                         "<id>_<view>.png (or .jpg, .jpeg)")
     return sets, problems
 
 
 def find_objects(obj_dir, images_dir):
-    """Pair meshes with their six pictures, by name alone.
+    """Pair meshes with their six images, by name alone.
 
     Args:
         obj_dir: folder of <id>/<anything>.obj.
@@ -134,13 +134,13 @@ def find_objects(obj_dir, images_dir):
         UserError: a folder is absent, or no object is complete.
     """
     obj_dir, images_dir = Path(obj_dir), Path(images_dir)
-    for path, what in ((obj_dir, "meshes"), (images_dir, "pictures")):
+    for path, what in ((obj_dir, "meshes"), (images_dir, "images")):
         if not path.is_dir():
             raise UserError(f"{path}: no such folder of {what}; {_layout(obj_dir, images_dir)}")
-    groups, strays = match_pictures(images_dir)
+    groups, strays = match_images(images_dir)
     nameless = groups.pop("", {})
     problems = [Problem(object_id, "unknown view name", hint) for object_id, hint in strays]
-    problems += [Problem("", "picture without id", f"{path.name}: expected <id>_{path.name}")
+    problems += [Problem("", "image without id", f"{path.name}: expected <id>_{path.name}")
                  for paths in nameless.values() for path in paths]
     objects, folders = [], sorted(path for path in obj_dir.iterdir() if _is_visible_folder(path))
     problems += [Problem(path.stem, "mesh without folder", f"{path.name}: move it to {path.stem}/{path.name}")
@@ -151,11 +151,11 @@ def find_objects(obj_dir, images_dir):
         if views:
             wrong += view_problems(folder.name, views)
         else:
-            wrong.append(Problem(folder.name, "mesh without pictures", f"expected {folder.name}_front.png, ..."))
+            wrong.append(Problem(folder.name, "mesh without images", f"expected {folder.name}_front.png, ..."))
         problems += wrong
         if not wrong:
             objects.append(ObjectFiles(folder.name, mesh, {view: views[view][0] for view in VIEW_NAMES}))
-    problems += [Problem(name, "pictures without mesh", f"expected {obj_dir / name}/{name}.obj") for name in groups]
+    problems += [Problem(name, "images without mesh", f"expected {obj_dir / name}/{name}.obj") for name in groups]
     if not objects:
         raise _nothing_complete(obj_dir, images_dir, problems)
     return objects, sorted(problems, key=lambda problem: problem.id)
@@ -202,7 +202,7 @@ def _nothing_complete(obj_dir, images_dir, problems):
 
 
 def resolve_data(cfg, quiet=False):
-    """Folders of meshes and pictures: the user's, or the shipped sample if nothing was named and none are there."""
+    """Folders of meshes and images: the user's, or the shipped sample if nothing was named and none are there."""
     untouched = cfg.obj_dir == Config.obj_dir and cfg.images_dir == Config.images_dir
     named = {"obj_dir", "images_dir"} & set(cfg.explicit)
     obj_dir, images_dir = Path(cfg.obj_dir), Path(cfg.images_dir)
@@ -261,7 +261,7 @@ def _report(cached, problems):
             print(f"warning: {warning}")
     framed = [entry for entry in cached.values() if entry.note.startswith(FRAMED)]
     if framed:
-        print(f"warning: {len(framed)} objects have pictures that do not fill the frame; "
+        print(f"warning: {len(framed)} objects have images that do not fill the frame; "
               f"for {framed[0].id} {framed[0].note}")
     unlike = [entry.id for entry in cached.values() if UNLIKE in entry.note]
     if unlike:
@@ -271,7 +271,7 @@ def _report(cached, problems):
 
 
 def cache_object(files, cache_dir, num_surface_samples, image_size, index=None):
-    """Sample an object's surface and resize its pictures into two cache files, unless they are there already.
+    """Sample an object's surface and resize its images into two cache files, unless they are there already.
 
     File names hold a hash of the content of all source files and of the settings, so a changed texture or size
     makes new ones. The same hash seeds the sampling: equal input gives equal samples.
@@ -280,27 +280,27 @@ def cache_object(files, cache_dir, num_surface_samples, image_size, index=None):
         files: ObjectFiles.
         cache_dir: folder.
         num_surface_samples: points K on the surface.
-        image_size: picture edge in pixels, rounded up by `picture_size`.
+        image_size: image edge in pixels, rounded up by `image_size`.
         index: dict from utils.io.file_index.read_index, by which files that have not changed are known without being
             read; it is added to.
     Returns:
         CachedObject.
     Raises:
-        UnusableObject: the mesh or a picture cannot be used.
+        UnusableObject: the mesh or an image cannot be used.
         UserError: the cache cannot be written.
     """
     size, pictures = picture_size(image_size), [files.images[view] for view in VIEW_NAMES]
     index = {} if index is None else index
     try:
-        mesh_key = remembered_key(index, files.mesh, lambda: mesh_dependencies(files.mesh))
-        pictures_key = remembered_key(index, pictures[0], lambda: pictures)
+        mesh_key = cached_hash(index, files.mesh, lambda: mesh_dependencies(files.mesh))
+        images_key = cached_hash(index, pictures[0], lambda: pictures)
     except OSError as error:
         raise UnusableObject(f"{error.filename}: cannot be read ({error.strerror})") from None
     except UserError as error:
         raise UnusableObject(str(error)) from None
-    # Mesh samples and pictures apart: another picture size does not sample the mesh again.
-    surface_key = content_key([], mesh_key, SURFACE_VERSION, num_surface_samples)
-    views_key = content_key([], pictures_key, VIEWS_VERSION, size, VIEW_NAMES)
+    # Mesh samples and images apart: another image size does not sample the mesh again.
+    surface_key = content_hash([], mesh_key, SURFACE_VERSION, num_surface_samples)
+    views_key = content_hash([], images_key, VIEWS_VERSION, size, VIEW_NAMES)
     surface = Path(cache_dir) / f"{files.id[:100]}-surface-{surface_key}.bin"
     views = Path(cache_dir) / f"{files.id[:100]}-views-{views_key}.npz"
     try:
@@ -324,7 +324,7 @@ def load_cached(entry, pictures=True, check=True):
 
     Args:
         entry: CachedObject.
-        pictures: False leaves images and masks out.
+        images: False leaves images and masks out.
         check: compare the surface with its checksum too, not with its size alone; that takes four times as long.
     Returns:
         dict of arrays: points, normals, colors (K, 3) float32; images (6, S, S, 3) and masks (6, S, S) uint8.
@@ -355,16 +355,16 @@ def _read_arrays(entry, pictures, check):
 
 
 def _store_surface(path, mesh_path, count, key):
-    """Sample a mesh into one (3, K, 3) float32 array: points, normals, colours; returns the mesh's warnings.
+    """Sample a mesh into one (3, K, 3) float32 array: points, normals, colors; returns the mesh's warnings.
 
     Bare numbers are read in a sixth of the time of an archive; what to check them by lies beside them.
     """
     mesh, warnings = read_mesh(mesh_path)
-    mesh.vertices = normalise(mesh.vertices, mesh.faces)
+    mesh.vertices = normalize(mesh.vertices, mesh.faces)
     surface = np.stack(sample_surface(mesh, count, np.random.default_rng(int(key, 16)))).astype(np.float32)
-    with replacing(path.with_suffix(".json")) as temporary:
+    with atomic_write(path.with_suffix(".json")) as temporary:
         temporary.write_text(json.dumps({"crc32": zlib.crc32(surface), "warnings": list(warnings)}))
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         surface.tofile(temporary)
     return warnings
 
@@ -378,16 +378,16 @@ def _surface_record(path):
 
 
 def _store_views(path, files, size):
-    """Read six pictures into a cache file; returns what there is to say of them, or ""."""
+    """Read six images into a cache file; returns what there is to say of them, or ""."""
     views, note = read_framed_views(files.images, size, files.id)
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         np.savez(temporary, images=np.round(views.images * 255).astype(np.uint8),
                  masks=np.round(views.masks * 255).astype(np.uint8), note=np.array(note or ""))
     return note or ""
 
 
 def _read_note(path):
-    """The note in a cached file of pictures, or None where the file is absent or cut short."""
+    """The note in a cached file of images, or None where the file is absent or cut short."""
     try:
         with np.load(path) as arrays:
             return str(arrays["note"])
@@ -440,12 +440,12 @@ class SixViewDataset:
     An item is asked for by its index, or by (index, variant): variant 0 is the object as it is, any other number
     the augmentation of that number, the same whenever it is asked for. It is a dict: id str; variant int; images
     (6, 3, S, S) float32 in [0, 1] over white and masks (6, S, S) float32, both in VIEW_NAMES order; points, normals
-    and colors (K, 3) float32 of the true surface in the normalised frame.
+    and colors (K, 3) float32 of the true surface in the normalized frame.
 
     Args:
         cached: list of CachedObject, all of one image size and sample count.
         turns: augmentations include quarter turns.
-        pictures: False leaves images and masks out, for runs that have their features already.
+        images: False leaves images and masks out, for runs that have their features already.
     """
 
     def __init__(self, cached, turns=False, pictures=True):
@@ -474,18 +474,18 @@ class SixViewDataset:
         """(id, variant) of the item that `key`, (index, variant), asks for."""
         return self.cached[key[0]].id, key[1]
 
-    def pictures_key(self, key):
-        """str that names the pictures of item `key`, (index, variant), by their content."""
+    def images_key(self, key):
+        """str that names the images of item `key`, (index, variant), by their content."""
         entry, variant = self.cached[key[0]], key[1]
         # How far a stretched object is scaled depends on its surface samples too.
         change = (AUGMENT_VERSION, variant, self.turns, entry.surface.name) if variant else ()
-        return f"{entry.id[:100]}-{variant}-{content_key([], entry.views.name, *change)}"
+        return f"{entry.id[:100]}-{variant}-{content_hash([], entry.views.name, *change)}"
 
 
 class FieldDataset:
     """Objects as the field model reads them; a map-style dataset.
 
-    An item is asked for by its index or by (index, variant), as in SixViewDataset. Variant 0 has the given pictures;
+    An item is asked for by its index or by (index, variant), as in SixViewDataset. Variant 0 has the given images;
     any other is the mesh turned, or joined with others, or in its place a generated solid, drawn by the project's own
     renderer. Each is made when it is first asked for (about a second) and kept in the cache. An item is a dict: id str;
     variant int; and as tensors the arrays of utils.training_data.field_samples.field_arrays.
@@ -507,12 +507,12 @@ class FieldDataset:
         entry, rng = self.cached[index], variant_rng(self.cached[index].id, variant)
         kind = rng.choice(("turned", "joined", "solid"), p=VARIANT_SHARES) if variant else "given"
         parts = [entry] + [self.cached[other] for other in rng.choice(len(self.cached), 2)[:2 * (kind == "joined")]]
-        name = content_key([], FIELD_VERSION, kind, entry.views.name, *(part.surface.name for part in parts))
+        name = content_hash([], FIELD_VERSION, kind, entry.views.name, *(part.surface.name for part in parts))
         path = entry.cache_dir / f"{entry.id[:100]}-field-{variant}-{name}.npz"
         arrays = _read_field(path)
         if arrays is None:
             arrays = make_field_item([part.files for part in parts], kind, rng)
-            with replacing(path) as temporary:
+            with atomic_write(path) as temporary:
                 np.savez(temporary, **arrays)
         return {name: torch.from_numpy(array) for name, array in arrays.items()} | {"id": entry.id, "variant": variant}
 
@@ -522,7 +522,7 @@ def make_field_item(files, kind, rng):
 
     Args:
         files: list of ObjectFiles: the object, and those it is joined with.
-        kind: "given": the object and its pictures; "turned", "joined": its mesh drawn anew; "solid": a generated one.
+        kind: "given": the object and its images; "turned", "joined": its mesh drawn anew; "solid": a generated one.
         rng: np.random.Generator.
     Returns:
         dict of arrays from utils.training_data.field_samples.field_arrays.
@@ -531,14 +531,14 @@ def make_field_item(files, kind, rng):
     """
     if kind == "solid":
         solids = [synthetic_shape(rng) for _ in range(rng.choice((1, 2, 3), p=(0.7, 0.2, 0.1)))]
-        return drawn_arrays(joined(solids, rng) if len(solids) > 1 else solids[0], rng)
+        return render_field_arrays(composite(solids, rng) if len(solids) > 1 else solids[0], rng)
     meshes = [read_mesh(each.mesh)[0] for each in files]
     for mesh in meshes:
-        mesh.vertices = normalise(mesh.vertices, mesh.faces)
+        mesh.vertices = normalize(mesh.vertices, mesh.faces)
     if kind == "given":
         views, _ = read_framed_views(files[0].images, 2 * MAP_SIZE, files[0].id)
         return field_arrays(meshes[0], views.images, views.masks, rng)
-    return drawn_arrays(turned(meshes[0], rng) if kind == "turned" else joined(meshes[:rng.integers(2, 4)], rng), rng)
+    return render_field_arrays(random_rotation(meshes[0], rng) if kind == "turned" else composite(meshes[:rng.integers(2, 4)], rng), rng)
 
 
 def _read_field(path):

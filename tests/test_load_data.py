@@ -27,7 +27,7 @@ from load_data import (
     split_objects,
 )
 from tests.views.test_six_views import RED, WHITE, draw_box, write_views
-from utils.mesh.mesh import GREY
+from utils.mesh.mesh import GRAY
 
 ROOT = Path(__file__).parents[1]
 BOX_OBJ = "".join(f"v {x} {y} {z}\n" for x in (-0.5, 0.5) for y in (-0.25, 0.25) for z in (-1, 1)) + (
@@ -71,7 +71,7 @@ def test_incomplete_view_sets_are_reported_and_the_others_kept(tmp_path):
 
 
 def test_a_folder_without_a_complete_set_raises(tmp_path):
-    with pytest.raises(UserError, match="no pictures found"):
+    with pytest.raises(UserError, match="no images found"):
         find_view_sets(tmp_path)
     write_views(tmp_path, skip=("top", "left"))
     with pytest.raises(UserError, match="missing view left, top"):
@@ -81,10 +81,10 @@ def test_a_folder_without_a_complete_set_raises(tmp_path):
 
 
 def test_every_mapping_problem_is_reported_at_once(tmp_path):
-    for name in ("good", "shoe_00012", "no_pictures", "two_objs", "missing", "doubled", "misspelt", "empty", "glb"):
+    for name in ("good", "shoe_00012", "no_images", "two_objs", "missing", "doubled", "misspelt", "empty", "glb"):
         write_object(tmp_path, name)
     images, meshes = tmp_path / "input_images", tmp_path / "OBJs"
-    for path in images.glob("no_pictures_*"):
+    for path in images.glob("no_images_*"):
         path.unlink()
     (meshes / "two_objs" / "second.obj").write_text(BOX_OBJ)
     (images / "missing_top.png").unlink()
@@ -102,10 +102,10 @@ def test_every_mapping_problem_is_reported_at_once(tmp_path):
     assert objects[1].images["back"].name == "shoe_00012_back.png"
     found = {(p.id, p.what) for p in problems}
     assert found == {
-        ("no_pictures", "mesh without pictures"), ("two_objs", "two meshes"), ("missing", "missing view"),
+        ("no_images", "mesh without images"), ("two_objs", "two meshes"), ("missing", "missing view"),
         ("doubled", "two files for a view"), ("misspelt", "missing view"), ("misspelt", "unknown view name"),
-        ("empty", "empty folder"), ("glb", "no OBJ file"), ("no_mesh", "pictures without mesh"),
-        ("loose", "mesh without folder"), ("", "picture without id")}
+        ("empty", "empty folder"), ("glb", "no OBJ file"), ("no_mesh", "images without mesh"),
+        ("loose", "mesh without folder"), ("", "image without id")}
     table = format_problems(problems).splitlines()
     assert len(table) == 1 + len(problems)
     assert len({line.index(p.what) for line, p in zip(table[1:], problems)}) == 1  # columns are aligned
@@ -131,7 +131,7 @@ def cached_box(root, obj=BOX_OBJ, count=4000, image_size=28, name="box"):
     return cache_object(files, root / "cache", count, image_size)
 
 
-def test_cached_samples_lie_on_the_normalised_box_with_its_normals(tmp_path):
+def test_cached_samples_lie_on_the_normalized_box_with_its_normals(tmp_path):
     arrays = load_cached(cached_box(tmp_path))
     points, normals = arrays["points"], arrays["normals"]
     half = np.array([0.5, 0.25, 1.0])  # its longest edge is 2 already
@@ -144,7 +144,7 @@ def test_cached_samples_lie_on_the_normalised_box_with_its_normals(tmp_path):
     assert arrays["masks"].shape == (6, 28, 28)
 
 
-def test_normalising_scales_and_centres_before_sampling(tmp_path):
+def test_normalizing_scales_and_centers_before_sampling(tmp_path):
     moved = "".join(" ".join(["v"] + [str(10 + 5 * float(x)) for x in line.split()[1:]]) + "\n"
                     if line[0] == "v" else line + "\n" for line in BOX_OBJ.splitlines())
     points = load_cached(cached_box(tmp_path, moved))["points"]
@@ -201,13 +201,13 @@ COLORED = {
                       [[0, 0, 1], [0, 1, 0]]),
     "two parts": ("mtllib m.mtl\no a\n" + QUAD + "usemtl blue\nf 1 2 3 4\no b\n" + QUAD.replace("0\n", "1\n")
                   + "usemtl green\nf 5 6 7 8\n", [[0, 0, 1], [0, 1, 0]]),
-    "vertex colours": (QUAD.replace("\n", " 1 0 0\n") + "f 1 2 3 4\n", [[1, 0, 0]]),
-    "no colour": (QUAD + "f 1 2 3 4\n", [[GREY] * 3]),
+    "vertex colors": (QUAD.replace("\n", " 1 0 0\n") + "f 1 2 3 4\n", [[1, 0, 0]]),
+    "no color": (QUAD + "f 1 2 3 4\n", [[GRAY] * 3]),
 }
 
 
 @pytest.mark.parametrize("case", COLORED)
-def test_colours_of_every_kind_reach_the_cache(tmp_path, case):
+def test_colors_of_every_kind_reach_the_cache(tmp_path, case):
     obj, expected = COLORED[case]
     write_object(tmp_path, "x", obj)
     (tmp_path / "OBJs" / "x" / "m.mtl").write_text("newmtl blue\nKd 0 0 1\nnewmtl green\nKd 0 1 0\n")
@@ -217,7 +217,7 @@ def test_colours_of_every_kind_reach_the_cache(tmp_path, case):
     assert np.allclose(np.unique(colors.round(2), axis=0), sorted(expected), atol=0.01)
 
 
-SHAPES = {  # area, in the normalised frame, of the part with z < 0 relative to all
+SHAPES = {  # area, in the normalized frame, of the part with z < 0 relative to all
     "quad and pentagon": ("v 0 0 0\nv 2 0 0\nv 2 1 0\nv 0 1 0\nv 0 0 1\nv 2 0 1\nv 2 1 1\nv 1 1 1\nv 0 1 1\n"
                           "f 1 2 3 4\nf 5 6 7 8 9\n", 0.5),
     "negative indices": ("v 0 0 0\nv 2 0 0\nv 2 1 0\nf -3 -2 -1\nv 0 0 1\nv 2 0 1\nv 2 1 1\nv 0 1 1\n"
@@ -233,7 +233,7 @@ def test_polygons_and_relative_indices_keep_their_area(tmp_path, case):
 
 
 def test_prepare_reports_unusable_files_with_all_other_problems_and_goes_on(tmp_path, capsys):
-    for name in ("good", "no_faces", "nan", "bad_picture", "missing"):
+    for name in ("good", "no_faces", "nan", "bad_image", "missing"):
         write_object(tmp_path, name)
     write_object(tmp_path, "no_mtl", "mtllib lost.mtl\n" + BOX_OBJ)
     write_object(tmp_path, "no_texture", "mtllib here.mtl\n" + BOX_OBJ)
@@ -241,14 +241,14 @@ def test_prepare_reports_unusable_files_with_all_other_problems_and_goes_on(tmp_
     (meshes / "no_texture" / "here.mtl").write_text("newmtl a\nmap_Kd lost.png\n")
     (meshes / "no_faces" / "no_faces.obj").write_text("v 0 0 0\nv 1 0 0\n")
     (meshes / "nan" / "nan.obj").write_text(BOX_OBJ.replace("v -0.5 -0.25 -1\n", "v nan 0 0\n"))
-    (images / "bad_picture_top.png").write_bytes(b"")
+    (images / "bad_image_top.png").write_bytes(b"")
     (images / "missing_back.png").unlink()
     objects, cached = prepare_objects(config_for(tmp_path))
     text = capsys.readouterr().out
     assert [files.id for files in objects] == sorted(cached) == ["good", "no_mtl", "no_texture"]
     assert "3 objects complete, 4 left out" in text
     for name, part in [("no_faces", "has no faces"), ("nan", "not finite"), ("missing", "back"),
-                       ("bad_picture", "bad_picture_top.png: the top")]:
+                       ("bad_image", "bad_image_top.png: the top")]:
         assert any(line.startswith(name) and part in line for line in text.splitlines()), name
     assert "no_mtl.obj: its material file lost.mtl is missing" in text and "its texture lost.png is missing" in text
     prepare_objects(config_for(tmp_path))
@@ -269,7 +269,7 @@ def test_prepare_raises_when_nothing_is_usable_or_the_cache_cannot_be_written(tm
         prepare_objects(cfg, quiet=True)
 
 
-def test_pictures_of_training_are_framed_like_those_of_inference(tmp_path, capsys):
+def test_images_of_training_are_framed_like_those_of_inference(tmp_path, capsys):
     write_object(tmp_path, "own", size=200, scale=45, shift=(20, -15))
     _, cached = prepare_objects(config_for(tmp_path, image_size=42))
     assert "do not fill the frame" in capsys.readouterr().out
@@ -280,9 +280,9 @@ def test_pictures_of_training_are_framed_like_those_of_inference(tmp_path, capsy
 def test_objects_whose_opposite_views_differ_are_counted_and_still_used(tmp_path, capsys):
     write_object(tmp_path, "good")
     write_object(tmp_path, "odd")
-    picture = Image.new("RGB", (88, 88), WHITE)
-    ImageDraw.Draw(picture).ellipse([24, 34, 63, 53], fill=RED)  # as wide and high as the box
-    picture.save(tmp_path / "input_images" / "odd_front.png")
+    image = Image.new("RGB", (88, 88), WHITE)
+    ImageDraw.Draw(image).ellipse([24, 34, 63, 53], fill=RED)  # as wide and high as the box
+    image.save(tmp_path / "input_images" / "odd_front.png")
     for _ in range(2):  # read, then from the cache
         assert len(prepare_objects(config_for(tmp_path, image_size=84))[0]) == 2
         text = capsys.readouterr().out
@@ -414,13 +414,13 @@ def test_a_variant_is_the_same_whenever_it_is_asked_for_and_differs_from_the_oth
     assert "images" not in bare and "masks" not in bare and torch.equal(bare["points"], first["points"])
 
 
-def test_pictures_key_follows_the_pictures_the_size_and_the_variant(tmp_path):
+def test_images_key_follows_the_images_the_size_and_the_variant(tmp_path):
     write_object(tmp_path, "a")
 
     def keys(turns=False, **settings):
         _, cached = prepare_objects(config_for(tmp_path, **settings), quiet=True)
         dataset = SixViewDataset(cached.values(), turns)
-        return [dataset.pictures_key((0, variant)) for variant in (0, 1, 2)]
+        return [dataset.images_key((0, variant)) for variant in (0, 1, 2)]
 
     first = keys(image_size=28)
     assert len(set(first)) == 3 and keys(image_size=28) == first
@@ -429,8 +429,8 @@ def test_pictures_key_follows_the_pictures_the_size_and_the_variant(tmp_path):
     assert turned[0] == first[0] and turned[1] != first[1], "an object as it is knows no turns"
     from PIL import ImageOps
 
-    picture = tmp_path / "input_images" / "a_front.png"
-    ImageOps.posterize(Image.open(picture).convert("RGB"), 2).save(picture)
+    image = tmp_path / "input_images" / "a_front.png"
+    ImageOps.posterize(Image.open(image).convert("RGB"), 2).save(image)
     assert not set(first) & set(keys(image_size=28))
 
 
@@ -445,7 +445,7 @@ def test_prepared_loader_passes_the_epoch_on(tmp_path):
         assert [int(i) for batch in prepared for i in batch] == list(expected)
 
 
-def test_picture_size_is_rounded_up_to_whole_patches():
+def test_image_size_is_rounded_up_to_whole_patches():
     assert [picture_size(size) for size in (14, 15, 112, 224, 512, 518)] == [14, 28, 112, 224, 518, 518]
 
 
@@ -478,7 +478,7 @@ def test_real_objects_are_complete(real_objects):
     assert len(objects) == 181 and problems == []
 
 
-def test_a_second_start_reads_no_mesh_and_no_picture_but_notices_a_changed_texture(tmp_path, monkeypatch):
+def test_a_second_start_reads_no_mesh_and_no_image_but_notices_a_changed_texture(tmp_path, monkeypatch):
     from utils.io import file_index
 
     write_object(tmp_path, "box")
@@ -495,7 +495,7 @@ def test_a_second_start_reads_no_mesh_and_no_picture_but_notices_a_changed_textu
         raise AssertionError("a source file was read again")
     with monkeypatch.context() as patch:
         patch.setattr(load_data, "mesh_dependencies", refuse)
-        patch.setattr(file_index, "content_key", refuse)
+        patch.setattr(file_index, "content_hash", refuse)
         assert prepare_objects(config_for(tmp_path), quiet=True)[1]["box"] == first
     Image.new("RGB", (4, 4), "blue").save(texture)
     assert prepare_objects(config_for(tmp_path), quiet=True)[1]["box"].surface != first.surface

@@ -8,7 +8,7 @@ from PIL import Image
 
 from config import VIEW_NAMES
 from load_data import find_objects
-from utils.rename_to_IDs import find_view, name_pictures, read_pictures
+from utils.rename_to_IDs import find_view, name_images, read_images
 
 ROOT = Path(__file__).parents[1]
 OBJ = "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n"
@@ -43,10 +43,10 @@ def draw(path):
 def test_objects_are_named_by_what_is_left_or_by_their_folder(tmp_path, names, ids):
     for name in names:
         draw(tmp_path / name)
-    pictures, unclear = read_pictures(tmp_path)
-    named = name_pictures(pictures, tmp_path)
+    pictures, unclear = read_images(tmp_path)
+    named = name_images(pictures, tmp_path)
     assert unclear == {} and {object_id for object_id, _ in named} == ids
-    assert len({(object_id, picture.view) for object_id, picture in named}) == len(names)
+    assert len({(object_id, image.view) for object_id, image in named}) == len(names)
 
 
 def run(*arguments):
@@ -56,10 +56,10 @@ def run(*arguments):
 
 @pytest.fixture
 def loose(tmp_path):
-    """Two objects' loose pictures and meshes, one mesh with a material and a texture."""
+    """Two objects' loose images and meshes, one mesh with a material and a texture."""
     for view in VIEW_NAMES:
-        draw(tmp_path / "pictures" / f"Boot {view.upper()} view.png")
-        draw(tmp_path / "pictures" / "flat" / f"{view}.jpeg")
+        draw(tmp_path / "images" / f"Boot {view.upper()} view.png")
+        draw(tmp_path / "images" / "flat" / f"{view}.jpeg")
     meshes = tmp_path / "meshes"
     (meshes / "flat").mkdir(parents=True)
     (meshes / "boot.obj").write_text("mtllib boot.mtl\n" + OBJ)
@@ -74,7 +74,7 @@ def files_below(folder):
 
 
 def options(root):
-    return "--images", root / "pictures", "--meshes", root / "meshes", "--output", root / "data"
+    return "--images", root / "images", "--meshes", root / "meshes", "--output", root / "data"
 
 
 def test_dry_run_shows_the_plan_and_touches_nothing(loose):
@@ -101,21 +101,21 @@ def test_move_removes_the_originals_even_where_two_meshes_share_a_texture(loose)
     (loose / "meshes" / "sandal.obj").write_text("mtllib boot.mtl\n" + OBJ)
     done = run(*options(loose), "--move")
     assert done.returncode == 0, done.stderr
-    assert not files_below(loose / "pictures") and not files_below(loose / "meshes")
+    assert not files_below(loose / "images") and not files_below(loose / "meshes")
     for name in ("Boot", "sandal"):
         assert (loose / "data" / "OBJs" / name / "maps" / "leather.png").is_file()
 
 
 def test_nothing_is_overwritten_and_a_second_run_says_so(loose):
     run(*options(loose))
-    draw(loose / "pictures" / "flat" / "back.jpeg")
+    draw(loose / "images" / "flat" / "back.jpeg")
     (loose / "meshes" / "flat" / "model.obj").write_text(OBJ + OBJ)
     before = files_below(loose / "data")
     done = run(*options(loose))
     assert files_below(loose / "data") == before
     assert done.returncode == 2 and "none of the files" in done.stderr and "Traceback" not in done.stderr
     assert done.stdout.count("is there already") == 14
-    draw(loose / "pictures" / "new front.png")
+    draw(loose / "images" / "new front.png")
     done = run(*options(loose))
     assert done.returncode == 0 and "1 files copied, 14 left alone" in done.stdout
     assert (loose / "data" / "input_images" / "new_front.png").is_file()
@@ -123,21 +123,21 @@ def test_nothing_is_overwritten_and_a_second_run_says_so(loose):
 
 def test_the_plan_names_objects_that_will_be_incomplete_and_what_they_lack(loose):
     for name in ("Boot LEFT view.png", "Boot TOP view.png"):
-        (loose / "pictures" / name).unlink()
+        (loose / "images" / name).unlink()
     (loose / "meshes" / "flat" / "model.obj").unlink()
     (loose / "meshes" / "lonely.obj").write_text(OBJ)
     lines = run(*options(loose), "--dry_run").stdout.splitlines()
     assert [line for line in lines if line.startswith("warning: ")] == [
-        "warning: Boot will be incomplete: no picture for left, top",
+        "warning: Boot will be incomplete: no image for left, top",
         "warning: flat will be incomplete: no mesh",
-        "warning: lonely will be incomplete: no picture for front, back, left, right, top, bottom"]
+        "warning: lonely will be incomplete: no image for front, back, left, right, top, bottom"]
 
 
 def test_what_is_in_the_layout_already_counts_towards_complete_objects(loose):
     (loose / "data" / "input_images").mkdir(parents=True)
-    (loose / "pictures" / "Boot TOP view.png").rename(loose / "data" / "input_images" / "Boot_top.png")
+    (loose / "images" / "Boot TOP view.png").rename(loose / "data" / "input_images" / "Boot_top.png")
     assert "incomplete" not in run(*options(loose), "--dry_run").stdout
-    done = run("--images", loose / "pictures", "--output", loose / "data", "--dry_run")
+    done = run("--images", loose / "images", "--output", loose / "data", "--dry_run")
     assert "incomplete" not in done.stdout  # no meshes were asked for
 
 
@@ -150,7 +150,7 @@ def test_two_objects_that_name_one_mtl_are_a_warning(loose):
 
 def test_what_is_unclear_or_would_collide_is_left_alone_and_named(loose):
     for name in ("boot_front.jpg", "mystery.png", "boot_front_left.png", "flat_top.webp"):
-        draw(loose / "pictures" / name)
+        draw(loose / "images" / name)
     (loose / "meshes" / "chair.stl").write_text("")
     (loose / "meshes" / "flat.obj").write_text(OBJ)
     (loose / "meshes" / "far.obj").write_text("mtllib ../far.mtl\n" + OBJ)

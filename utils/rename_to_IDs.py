@@ -1,26 +1,26 @@
-"""Bring loose pictures and OBJ meshes into the data layout: the plan first, then copies; nothing is overwritten.
+"""Bring loose images and OBJ meshes into the data layout: the plan first, then copies; nothing is overwritten.
 
-    python -m utils.rename_to_IDs --images loose_pictures --meshes loose_meshes --output data --dry_run
+    python -m utils.rename_to_IDs --images loose_images --meshes loose_meshes --output data --dry_run
 
 View words (front, rear, left side, from above, ...) are found in file and folder names in any case; what is left of
-the name is the object's id. A folder that holds one object's pictures may name the object instead.
+the name is the object's id. A folder that holds one object's images may name the object instead.
 """
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from config import IMAGE_EXTENSIONS, VIEW_NAMES, OptionParser, UserError, run_script
-from utils.io.files import replacing
+from utils.io.files import atomic_write
 from utils.mesh.mesh_io import MESH_EXTENSIONS, mesh_dependencies
-from utils.prepare_dataset import GENERIC_NAMES, clean_id, id_of_mesh, pictures_of
+from utils.prepare_dataset import GENERIC_NAMES, clean_id, id_of_mesh, images_of
 from utils.views.names import find_view, name_key
 
-GENERIC_FOLDERS = GENERIC_NAMES | {"images", "image", "pictures", "photos", "views", "renders", "input_images", "objs"}
+GENERIC_FOLDERS = GENERIC_NAMES | {"images", "image", "images", "photos", "views", "renders", "input_images", "objs"}
 
 
 @dataclass
-class Picture:
-    """A picture whose view is known: rest is its name without the view; home the folder its object lies in."""
+class Image:
+    """An image whose view is known: rest is its name without the view; home the folder its object lies in."""
 
     path: Path
     view: str
@@ -28,8 +28,8 @@ class Picture:
     home: Path
 
 
-def read_pictures(root):
-    """Pictures below `root` whose view is clear, and {path: reason} for the others."""
+def read_images(root):
+    """Images below `root` whose view is clear, and {path: reason} for the others."""
     pictures, unclear = [], {}
     for path in _files(root, IMAGE_EXTENSIONS):
         view, rest = find_view(path.stem)
@@ -39,43 +39,43 @@ def read_pictures(root):
             home, rest = (home.parent, rest) if view and not folder_rest else (home, rest)
             view = view if not folder_rest else ""
         if view:
-            pictures.append(Picture(path, view, rest, home))
+            pictures.append(Image(path, view, rest, home))
         else:
             unclear[path] = "two views in its name" if view is None else "no view in its name"
     return pictures, unclear
 
 
-def name_pictures(pictures, root, known_ids=()):
-    """Give every picture its object's id, spelled as in `known_ids` if it is there: list of (id, Picture)."""
+def name_images(pictures, root, known_ids=()):
+    """Give every image its object's id, spelled as in `known_ids` if it is there: list of (id, Image)."""
     by_home, places = {}, {}
-    for picture in pictures:
-        by_home.setdefault(picture.home, []).append(picture)
-    named = []  # (id by name, id by folder, Picture)
+    for image in pictures:
+        by_home.setdefault(image.home, []).append(image)
+    named = []  # (id by name, id by folder, Image)
     for home, group in by_home.items():
         folder = clean_id(_telling_folder(home, root))
         views, rests = [p.view for p in group], {name_key(p.rest) for p in group}
         one_object = home != root and len(set(views)) == len(views)
-        for picture in group:
+        for image in group:
             # Numbers that differ from view to view (0001_front, 0002_back) name the shot, not the object.
-            use_rest = picture.rest and not (one_object and (len(rests) > 1 or picture.rest.isdigit()))
-            name = clean_id(picture.rest) if use_rest else folder
-            named.append((name, folder if one_object else name, picture))
-            places.setdefault((name_key(name), picture.view), set()).add(home)
+            use_rest = image.rest and not (one_object and (len(rests) > 1 or image.rest.isdigit()))
+            name = clean_id(image.rest) if use_rest else folder
+            named.append((name, folder if one_object else name, image))
+            places.setdefault((name_key(name), image.view), set()).add(home)
     # a/shoe_front and b/shoe_front are two objects, a and b.
     shared = {name for (name, _), homes in places.items() if len(homes) > 1}
     spelling = {name_key(name): name for name in known_ids}
-    return [(spelling.setdefault(name_key(name), name), picture) for name, picture in
-            ((by_folder if name_key(by_name) in shared else by_name, picture) for by_name, by_folder, picture in named)]
+    return [(spelling.setdefault(name_key(name), name), image) for name, image in
+            ((by_folder if name_key(by_name) in shared else by_name, image) for by_name, by_folder, image in named)]
 
 
-def plan_pictures(named, output):
-    """Where pictures go: [(source, target)], and {path: reason} for those that cannot."""
+def plan_images(named, output):
+    """Where images go: [(source, target)], and {path: reason} for those that cannot."""
     folder, wanted = Path(output) / "input_images", {}
-    for object_id, picture in named:
-        wanted.setdefault((object_id, picture.view), []).append(picture.path)
+    for object_id, image in named:
+        wanted.setdefault((object_id, image.view), []).append(image.path)
     moves, refused = [], {}
     for (object_id, view), paths in sorted(wanted.items()):
-        there = pictures_of(folder, object_id).get(view)
+        there = images_of(folder, object_id).get(view)
         for path in paths:
             if len(paths) > 1:
                 others = ", ".join(str(other) for other in paths if other != path)
@@ -87,14 +87,14 @@ def plan_pictures(named, output):
     return moves, refused
 
 
-def plan_meshes(root, picture_ids, output):
+def plan_meshes(root, image_ids, output):
     """Where OBJ files go with their MTL and textures: [(source, target)], and {path: reason} for those that cannot."""
-    known, wanted, refused = {name_key(name): name for name in picture_ids}, {}, {}
+    known, wanted, refused = {name_key(name): name for name in image_ids}, {}, {}
     for path in _files(root, MESH_EXTENSIONS):
         if path.suffix.lower() != ".obj":
             refused[path] = "not an OBJ: python -m utils.prepare_dataset converts it"
             continue
-        # An id that pictures have is the best guess, be it the file's name or a folder's.
+        # An id that images have is the best guess, be it the file's name or a folder's.
         names = [path.stem] + [folder.name for folder in path.parents if folder == root or root in folder.parents]
         match = [known[name_key(name)] for name in names if name_key(name) in known]
         wanted.setdefault(match[0] if match else id_of_mesh(path, root), []).append(path)
@@ -127,7 +127,7 @@ def lacking_after(moves, output, images, meshes):
     Args:
         moves: list of (source, target).
         output: folder of the data layout.
-        images, meshes: bool, whether pictures and meshes are being brought in (else their absence is no news).
+        images, meshes: bool, whether images and meshes are being brought in (else their absence is no news).
     Returns:
         {id: str}, sorted; objects that lack nothing are absent.
     """
@@ -135,15 +135,15 @@ def lacking_after(moves, output, images, meshes):
     for _, target in moves:
         if target.parent == output / "input_images":
             object_id, _, view = target.stem.rpartition("_")
-            views.setdefault(object_id, set(pictures_of(output / "input_images", object_id))).add(view)
+            views.setdefault(object_id, set(images_of(output / "input_images", object_id))).add(view)
         elif target.suffix.lower() == ".obj":
             with_mesh.add(target.parent.name)
     lacking = {}
     for object_id in sorted(views.keys() | with_mesh):
-        shown = views.get(object_id) or set(pictures_of(output / "input_images", object_id))
+        shown = views.get(object_id) or set(images_of(output / "input_images", object_id))
         missing = [view for view in VIEW_NAMES if view not in shown]
         if missing and (shown or images):
-            lacking[object_id] = f"no picture for {', '.join(missing)}"
+            lacking[object_id] = f"no image for {', '.join(missing)}"
         if meshes and object_id not in with_mesh and not _has_mesh(output / "OBJs" / object_id):
             lacking[object_id] = ", and ".join(filter(None, [lacking.get(object_id), "no mesh"]))
     return lacking
@@ -161,7 +161,7 @@ def shared_materials(moves):
 def main(argv):
     """Show the plan, then copy or move."""
     parser = OptionParser(prog="python -m utils.rename_to_IDs", description=__doc__.split("\n\n")[0])
-    parser.add_argument("--images", help="folder of loose pictures, searched with its sub-folders")
+    parser.add_argument("--images", help="folder of loose images, searched with its sub-folders")
     parser.add_argument("--meshes", help="folder of loose OBJ files, searched with its sub-folders")
     parser.add_argument("--output", default="data", help="folder of the data layout (default data)")
     parser.add_argument("--dry_run", action="store_true", help="show the plan only")
@@ -178,16 +178,16 @@ def main(argv):
 
     moves, left, ids = [], {}, _ids_there(options.output)
     if options.images:
-        pictures, unclear = read_pictures(Path(options.images))
-        named = name_pictures(pictures, Path(options.images), ids)
+        pictures, unclear = read_images(Path(options.images))
+        named = name_images(pictures, Path(options.images), ids)
         ids += [object_id for object_id, _ in named]
-        moves, refused = plan_pictures(named, options.output)
+        moves, refused = plan_images(named, options.output)
         left |= unclear | refused
     if options.meshes:
         more, refused = plan_meshes(Path(options.meshes), ids, options.output)
         moves, left = moves + more, left | refused
     if not moves and not left:
-        raise UserError(f"no pictures ({', '.join(IMAGE_EXTENSIONS)}) and no OBJ files found")
+        raise UserError(f"no images ({', '.join(IMAGE_EXTENSIONS)}) and no OBJ files found")
     width = max(len(str(source)) for source in [source for source, _ in moves] + list(left))
     for source, target in moves:
         print(f"{str(source):<{width}}  ->  {target}")
@@ -214,7 +214,7 @@ def _carry_out(moves, remove):
         if target.exists():
             raise UserError(f"{target}: appeared meanwhile, not overwritten")
         try:
-            with replacing(target) as temporary:
+            with atomic_write(target) as temporary:
                 shutil.copyfile(source, temporary)
         except OSError as error:
             raise UserError(f"{source}: cannot be copied to {target} ({error.strerror})") from None
@@ -238,7 +238,7 @@ def _telling_folder(folder, root):
 
 
 def _ids_there(output):
-    """Ids that have pictures in the layout already, sorted."""
+    """Ids that have images in the layout already, sorted."""
     names = {path.stem.rpartition("_")[0] for path in (Path(output) / "input_images").glob("*_*")}
     return sorted(names - {""})
 

@@ -18,8 +18,8 @@ from utils.views.masks import (
 )
 
 
-def picture_of(mask, background=255, color=(40, 60, 80), noise=0.0):
-    """(H, W, 3) uint8: one colour where the mask is, before a plain background with noise of that deviation."""
+def image_of(mask, background=255, color=(40, 60, 80), noise=0.0):
+    """(H, W, 3) uint8: one color where the mask is, before a plain background with noise of that deviation."""
     picture = np.where(mask[..., None], np.float64(color), background)
     picture += np.random.default_rng(0).normal(0, noise, picture.shape) if noise else 0
     return np.round(picture).clip(0, 255).astype(np.uint8)
@@ -35,20 +35,20 @@ def square(size=60, low=15, high=45):
 
 
 @pytest.mark.parametrize("background, noise", [(255, 0), (200, 3), (120, 8)])
-def test_a_plain_background_is_recognised_as_such_and_its_noise_is_not_the_object(background, noise):
-    found = mask_from_border(picture_of(square(), background, noise=noise))
+def test_a_plain_background_is_recognized_as_such_and_its_noise_is_not_the_object(background, noise):
+    found = mask_from_border(image_of(square(), background, noise=noise))
     assert found.plain > 0.97
     assert (found.mask & square()).sum() / (found.mask | square()).sum() > 0.95
 
 
 @pytest.mark.parametrize("drop", [20, 40])
 def test_light_that_falls_off_is_still_plain(drop):
-    picture = picture_of(square(), 220).astype(np.float64) - drop * np.linspace(0, 1, 60)[:, None, None]
+    picture = image_of(square(), 220).astype(np.float64) - drop * np.linspace(0, 1, 60)[:, None, None]
     assert mask_from_border(picture.clip(0, 255).astype(np.uint8)).plain >= 0.95
 
 
 def test_wall_above_table_and_noise_of_all_colors_are_not_plain():
-    picture = picture_of(square(), 230)
+    picture = image_of(square(), 230)
     picture[36:][~square()[36:]] = (120, 80, 40)
     assert mask_from_border(picture).plain < PLAIN_SHARE
     assert mask_from_border(np.random.default_rng(0).integers(0, 255, (60, 60, 3), np.uint8)).plain < PLAIN_SHARE
@@ -61,25 +61,25 @@ def ring(hole=(20, 30, 18, 24), size=60):
 
 
 def test_holes_are_listed_but_filled_until_the_opposite_view_agrees():
-    front = mask_from_border(picture_of(ring()))
+    front = mask_from_border(image_of(ring()))
     assert (front.mask == square()).all() and ((front.holes > 0) == (square() & ~ring())).all()
-    back = mask_from_border(picture_of(np.fliplr(ring())))
+    back = mask_from_border(image_of(np.fliplr(ring())))
     assert (open_holes(front, back, 1) == ring()).all()
-    assert (open_holes(front, mask_from_border(picture_of(ring())), 1) == square()).all()  # not mirrored
-    bottom = mask_from_border(picture_of(np.flipud(ring())))
+    assert (open_holes(front, mask_from_border(image_of(ring())), 1) == square()).all()  # not mirrored
+    bottom = mask_from_border(image_of(np.flipud(ring())))
     assert (open_holes(front, bottom, 0) == ring()).all()
     assert (open_holes(front, holes_of(np.fliplr(ring()) * np.uint8(255)), 1) == ring()).all()
 
 
 def test_an_opposite_view_of_another_scale_and_place_opens_the_same_holes():
-    front = mask_from_border(picture_of(ring()))
+    front = mask_from_border(image_of(ring()))
     large = np.kron(np.fliplr(ring()), np.ones((3, 3), bool))
-    back = mask_from_border(picture_of(np.pad(large, ((40, 10), (5, 25)))))
+    back = mask_from_border(image_of(np.pad(large, ((40, 10), (5, 25)))))
     assert (open_holes(front, back, 1) == ring()).all()
 
 
 def test_paint_of_nearly_the_backgrounds_color_is_no_hole():
-    picture = picture_of(ring())
+    picture = image_of(ring())
     picture[square() & ~ring()] = 248  # within what counts as background beside the object, not in it
     assert not mask_from_border(picture).holes.any()
 
@@ -87,7 +87,7 @@ def test_paint_of_nearly_the_backgrounds_color_is_no_hole():
 @pytest.mark.slow
 def test_holes_of_real_objects_open_and_no_other_object_is_the_worse_for_it(real_objects):
     """Against the alpha of the project's own renders; the last two have no holes."""
-    from utils.mesh.mesh import normalise
+    from utils.mesh.mesh import normalize
     from utils.mesh.mesh_io import read_mesh
     from utils.rendering.cameras import OPPOSITE_VIEWS
     from utils.rendering.rasterizer import over_white, render_views
@@ -95,7 +95,7 @@ def test_holes_of_real_objects_open_and_no_other_object_is_the_worse_for_it(real
     for name, gain in (("025_mug", 0.05), ("037_scissors", 0.2), ("050_medium_clamp", 0.12), ("retail_ChairB_01", 0.4),
                        ("036_wood_block", 0), ("017_orange", 0)):
         mesh, _ = read_mesh(next((real_objects / "OBJs" / name).glob("*.obj")))
-        mesh.vertices = normalise(mesh.vertices, mesh.faces)
+        mesh.vertices = normalize(mesh.vertices, mesh.faces)
         views = render_views(mesh, 256)
         found = {view: mask_from_border(over_white(views[view])) for view in VIEW_NAMES}
         best = 0
@@ -116,7 +116,7 @@ def test_a_mask_of_equal_proportions_is_resized_and_any_other_is_refused_by_view
     assert fit_mask(mask, (30, 30), "m.png", "left") is mask
     large = fit_mask(mask, (60, 60), "m.png", "left")
     assert large.shape == (60, 60) and large.mean() == pytest.approx(mask.mean(), rel=0.02)
-    with pytest.raises(UserError, match="m.png: the mask of the left view is 30 x 30 pixels, its picture 40 x 30"):
+    with pytest.raises(UserError, match="m.png: the mask of the left view is 30 x 30 pixels, its image 40 x 30"):
         fit_mask(mask, (30, 40), "m.png", "left")
     with pytest.raises(UserError, match="m.png: the mask of the left view is empty"):
         fit_mask(mask // 4, (30, 30), "m.png", "left")
@@ -129,7 +129,7 @@ def stand_in(monkeypatch, **functions):
     monkeypatch.setitem(sys.modules, "rembg", types.SimpleNamespace(**functions))
 
 
-def test_rembg_is_asked_for_masks_with_one_session_for_all_pictures(monkeypatch):
+def test_rembg_is_asked_for_masks_with_one_session_for_all_images(monkeypatch):
     asked = []
 
     def remove(image, session, only_mask):
@@ -138,7 +138,7 @@ def test_rembg_is_asked_for_masks_with_one_session_for_all_pictures(monkeypatch)
 
     stand_in(monkeypatch, new_session=lambda: object(), remove=remove)
     mask_of = background_remover()
-    picture = picture_of(square())
+    picture = image_of(square())
     for _ in range(2):
         assert (mask_of(picture) == picture[..., 0]).all()
     assert asked[0] == ("RGB", asked[1][1], True) and len(asked) == 2

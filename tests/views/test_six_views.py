@@ -1,4 +1,4 @@
-"""Reading six pictures and masks, and framing them, on files drawn by hand."""
+"""Reading six images and masks, and framing them, on files drawn by hand."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from utils.views.six_views import (
     find_masks,
     frame_views,
     is_framed,
-    match_pictures,
+    match_images,
     read_framed_views,
     read_six_views,
 )
@@ -70,8 +70,8 @@ def test_exif_turn_is_applied(tmp_path):
     assert mask.any(axis=0).sum() > 3 * mask.any(axis=1).sum()  # lies flat: 2 wide, 0.5 high
 
 
-def test_exif_turn_is_applied_to_masks_by_the_picture_they_belong_to(tmp_path):
-    """A mask is made on the upright picture: 60 x 88 upright from a file of 88 x 60 that says it lies on its side."""
+def test_exif_turn_is_applied_to_masks_by_the_image_they_belong_to(tmp_path):
+    """A mask is made on the upright image: 60 x 88 upright from a file of 88 x 60 that says it lies on its side."""
     write_views(tmp_path, skip=("left",), extension=".jpg", background=(90, 90, 90), color=(95, 95, 95))
     upright = Image.new("RGB", (60, 88), (90, 90, 90))
     exif = Image.Exif()
@@ -113,7 +113,7 @@ def test_half_transparent_pixels_are_mixed_with_white(tmp_path):
 
 
 @pytest.mark.parametrize("depth", [8, 16])
-def test_greyscale_pictures_are_scaled_not_clipped(tmp_path, depth):
+def test_greyscale_images_are_scaled_not_clipped(tmp_path, depth):
     write_views(tmp_path)
     grey = np.full((88, 88), 255, np.uint8)
     grey[30:60, 30:60] = 100
@@ -124,7 +124,7 @@ def test_greyscale_pictures_are_scaled_not_clipped(tmp_path, depth):
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "CMYK", "I;16"])
-def test_a_dark_object_on_white_is_seen_in_every_mode_of_picture(tmp_path, mode):
+def test_a_dark_object_on_white_is_seen_in_every_mode_of_image(tmp_path, mode):
     write_views(tmp_path, color=(0, 0, 0))
     picture = draw_box("top", color=(0, 0, 0))
     if mode == "I;16":
@@ -136,7 +136,7 @@ def test_a_dark_object_on_white_is_seen_in_every_mode_of_picture(tmp_path, mode)
     assert read_six_views(tmp_path).masks[4].sum() == pytest.approx(40 * 80, rel=0.03)
 
 
-def test_a_huge_picture_is_read_small_and_one_beyond_reason_is_named(tmp_path, monkeypatch, recwarn):
+def test_a_huge_image_is_read_small_and_one_beyond_reason_is_named(tmp_path, monkeypatch, recwarn):
     write_views(tmp_path, skip=("front",))
     draw_box("front", size=2200, scale=1000).save(tmp_path / "front.jpg", quality=95)  # 4.8 megapixels
     assert read_six_views(tmp_path, 88).masks[0].sum() == pytest.approx(40 * 20, rel=0.05)
@@ -144,7 +144,7 @@ def test_a_huge_picture_is_read_small_and_one_beyond_reason_is_named(tmp_path, m
     read_six_views(tmp_path, 88)
     assert not recwarn.list
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2_000_000)
-    with pytest.raises(UserError, match="front.jpg: the front picture has more than 4 megapixels; make it smaller"):
+    with pytest.raises(UserError, match="front.jpg: the front image has more than 4 megapixels; make it smaller"):
         read_six_views(tmp_path, 88)
 
 
@@ -226,7 +226,7 @@ def write_masks(folder, prefix="", **drawing):
 
 
 @pytest.mark.parametrize("size", [88, 176, 44])
-def test_own_masks_replace_the_estimate_and_are_resized_to_their_pictures(tmp_path, size):
+def test_own_masks_replace_the_estimate_and_are_resized_to_their_images(tmp_path, size):
     write_views(tmp_path, background=RED)  # nothing to be seen without a mask
     masks = write_masks(tmp_path / "masks", size=size, scale=40 * size / 88)
     views, note = read_framed_views(tmp_path, 88, masks=masks)
@@ -234,7 +234,7 @@ def test_own_masks_replace_the_estimate_and_are_resized_to_their_pictures(tmp_pa
     assert np.allclose(views.images[0, 44, 44], np.array(RED) / 255, atol=0.01) and (views.images[:, 0] == 1).all()
 
 
-def test_a_mask_with_alpha_is_read_by_its_alpha_and_wins_over_that_of_the_picture(tmp_path):
+def test_a_mask_with_alpha_is_read_by_its_alpha_and_wins_over_that_of_the_image(tmp_path):
     write_views(tmp_path, alpha=True)
     masks = write_masks(tmp_path / "masks")
     draw_box("top", scale=20, color=(0, 0, 0), alpha=True).save(masks["top"])
@@ -245,12 +245,12 @@ def test_masks_that_do_not_fit_are_named_by_view(tmp_path):
     write_views(tmp_path)
     masks = write_masks(tmp_path / "masks")
     Image.new("L", (88, 60), 255).save(masks["back"])
-    with pytest.raises(UserError, match="back.png: the mask of the back view is 88 x 60 pixels, its picture 88 x 88"):
+    with pytest.raises(UserError, match="back.png: the mask of the back view is 88 x 60 pixels, its image 88 x 88"):
         read_six_views(tmp_path, masks=masks)
     Image.new("L", (88, 88), 0).save(masks["back"])
     with pytest.raises(UserError, match="back.png: the mask of the back view is empty"):
         read_six_views(tmp_path, masks=masks)
-    masks["back"].write_text("no picture")
+    masks["back"].write_text("no image")
     with pytest.raises(UserError, match="back.png: the mask of the back view cannot be read"):
         read_six_views(tmp_path, masks=masks)
 
@@ -276,7 +276,7 @@ def test_masks_are_found_by_id_by_folder_or_by_view_alone(tmp_path):
         find_masks(tmp_path / "nowhere", "boot", alone=True)
 
 
-def test_background_is_removed_only_from_pictures_without_alpha(tmp_path):
+def test_background_is_removed_only_from_images_without_alpha(tmp_path):
     write_views(tmp_path, skip=("top",))
     draw_box("top", alpha=True).save(tmp_path / "top.png")
 
@@ -289,7 +289,7 @@ def test_background_is_removed_only_from_pictures_without_alpha(tmp_path):
         read_six_views(tmp_path, remove_background=lambda rgb: np.zeros(rgb.shape[:2], np.uint8))
 
 
-def test_other_aspect_ratios_are_padded_to_a_centred_square(tmp_path):
+def test_other_aspect_ratios_are_padded_to_a_centerd_square(tmp_path):
     write_views(tmp_path)
     draw_box("front").crop((0, 24, 88, 64)).save(tmp_path / "front.png")  # 88 x 40
     views = read_six_views(tmp_path)
@@ -306,7 +306,7 @@ def test_sizes_differ_and_the_largest_is_kept(tmp_path):
     assert views.masks[0].sum() == pytest.approx(views.masks[1].sum(), rel=0.05)
 
 
-def test_resizing_does_not_bleed_hidden_colours_into_the_outline(tmp_path):
+def test_resizing_does_not_bleed_hidden_colors_into_the_outline(tmp_path):
     # Transparent pixels are green; a resize that is not premultiplied would give the red box a green rim.
     write_views(tmp_path, alpha=True, background=(0, 255, 0))
     views = read_six_views(tmp_path, 27)
@@ -322,7 +322,7 @@ BROKEN = {
     "too small": (lambda d: Image.new("RGB", (1, 1)).save(d / "top.png"), ["top.png", "too small (1 x 1 pixels)"]),
     "empty file": (lambda d: (d / "left.png").write_bytes(b""), ["left.png", "left", "cannot be read"]),
     "truncated": (lambda d: cut_in_half(d / "left.png"), ["left.png", "left", "cannot be read"]),
-    "not a picture": (lambda d: (d / "right.png").write_text("hello"), ["right.png", "right", "cannot be read"]),
+    "not an image": (lambda d: (d / "right.png").write_text("hello"), ["right.png", "right", "cannot be read"]),
     "all background": (lambda d: Image.new("RGB", (9, 9), WHITE).save(d / "top.png"), ["top.png", "top", "empty"]),
     "transparent": (lambda d: Image.new("RGBA", (9, 9)).save(d / "bottom.png"), ["bottom.png", "transparent"]),
 }
@@ -348,9 +348,9 @@ def test_wrong_calls_raise_and_name_what_is_wrong(tmp_path):
     with pytest.raises(UserError, match="nowhere: no such folder"):
         read_six_views(tmp_path / "nowhere")
     files = {view: tmp_path / f"{view}.png" for view in VIEW_NAMES}
-    with pytest.raises(UserError, match="front.png: the front picture cannot be read .*No such file"):
+    with pytest.raises(UserError, match="front.png: the front image cannot be read .*No such file"):
         read_six_views(files)
-    with pytest.raises(UserError, match="no picture for the top view of shoe"):
+    with pytest.raises(UserError, match="no image for the top view of shoe"):
         read_six_views({view: path for view, path in files.items() if view != "top"}, object_id="shoe")
     with pytest.raises(UserError, match="'frnt' .did you mean front"):
         read_six_views(files | {"frnt": "x.png"})
@@ -369,7 +369,7 @@ def test_upper_case_names_and_one_prefixed_object_are_accepted(tmp_path):
 # ---- Framing
 
 
-def test_framed_pictures_are_returned_unchanged(tmp_path):
+def test_framed_images_are_returned_unchanged(tmp_path):
     views = read_six_views(write_views(tmp_path))
     same, note = frame_views(views)
     assert same is views and note is None
@@ -377,7 +377,7 @@ def test_framed_pictures_are_returned_unchanged(tmp_path):
     assert note is None and (direct.images == read_six_views(tmp_path, 42).images).all()
 
 
-def test_pictures_of_any_scale_and_place_are_brought_into_the_frame(tmp_path):
+def test_images_of_any_scale_and_place_are_brought_into_the_frame(tmp_path):
     truth = read_six_views(write_views(tmp_path / "framed"), 84)
     (tmp_path / "own").mkdir()
     for i, view in enumerate(VIEW_NAMES):
@@ -393,8 +393,8 @@ def test_pictures_of_any_scale_and_place_are_brought_into_the_frame(tmp_path):
     assert note is None and again is views
 
 
-def test_cutting_reaches_beyond_the_picture_with_white(tmp_path):
-    write_views(tmp_path, size=88, scale=43)  # nearly fills its picture, so the frame is larger than the picture
+def test_cutting_reaches_beyond_the_image_with_white(tmp_path):
+    write_views(tmp_path, size=88, scale=43)  # nearly fills its image, so the frame is larger than the image
     views, note = read_framed_views(tmp_path, 88)
     assert note.startswith(FRAMED) and is_framed(views)
     assert (views.images[:, 0] > 0.99).all() and (views.masks[:, 0] == 0).all()
@@ -409,7 +409,7 @@ def test_exchanged_views_of_a_shoe_are_noted_with_their_names_and_others_are_not
     assert note.startswith(FRAMED) and f"; {UNLIKE}: " in note
     assert "front and back do not mirror" in note and "left and right do not mirror" in note
     assert "top and bottom do not mirror" not in note and "front and left look exchanged" in note
-    # A mirrored picture still fits the box.
+    # A mirrored image still fits the box.
     Image.open(files["right"]).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(tmp_path / "right.png")
     note = read_framed_views(files | {"right": tmp_path / "right.png"}, 112)[1]
     assert note.startswith(UNLIKE + ": left and right do not mirror each other: they differ in ")
@@ -417,8 +417,8 @@ def test_exchanged_views_of_a_shoe_are_noted_with_their_names_and_others_are_not
 
 
 @pytest.mark.slow
-def test_pictures_of_real_objects_are_framed_and_mirror_each_other(real_objects):
-    groups, strays = match_pictures(real_objects / "input_images")
+def test_images_of_real_objects_are_framed_and_mirror_each_other(real_objects):
+    groups, strays = match_images(real_objects / "input_images")
     assert strays == []
     for name in sorted(groups)[::6]:
         assert read_framed_views({view: paths[0] for view, paths in groups[name].items()}, 112, name)[1] is None, name

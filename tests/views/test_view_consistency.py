@@ -11,11 +11,11 @@ from utils.rendering.rasterizer import over_white, render_views
 from utils.training_data.synthetic_shoes import make_shoe
 from utils.views.six_views import SixViews, frame_views, is_framed
 from utils.views.view_consistency import (
-    REMEDIES,
+    VIEW_HYPOTHESES,
     UNLIKE,
-    agreement_note,
+    consistency_note,
     common_scale,
-    likely_mistake,
+    diagnose_view_swap,
     mask_boxes,
     silhouette_disagreement,
     unequal_edges,
@@ -74,7 +74,7 @@ def test_an_edge_that_two_views_measure_differently_is_reported_with_both_length
     assert (edge, longest) == ("height", "right") and shortest in ("front", "back", "left")
     assert (most, least) == pytest.approx((0.6, 0.5), abs=0.011)
     # Of 60 rows 50 are common and two more within a pixel.
-    note = agreement_note(np.ones((6, 220, 220, 3), np.float32), box_masks(right=(2, 0.6)))
+    note = consistency_note(np.ones((6, 220, 220, 3), np.float32), box_masks(right=(2, 0.6)))
     assert note.startswith(UNLIKE) and "the object's height is 0.60 in the right view and 0.50 in the" in note
     assert "left and right do not mirror each other: they differ in 13 % of their area (they cover" in note
 
@@ -95,12 +95,12 @@ def test_six_scales_and_one_box_are_recovered_from_twelve_measures():
 def shoe_views(seed, size=112):
     views = render_views(textured_mesh(*make_shoe(seed)[:5]), size)
     rgba = np.stack([views[view] for view in VIEW_NAMES])
-    images = np.stack([over_white(picture) for picture in rgba]).astype(np.float32) / 255
+    images = np.stack([over_white(image) for image in rgba]).astype(np.float32) / 255
     return SixViews(f"shoe_{seed}", images, rgba[..., 3].astype(np.float32) / 255, [])
 
 
 def mistaken(views, mistake):
-    """Views as their owner would hand them in by mistake: {view: (view whose picture it got, quarter turns)}."""
+    """Views as their owner would hand them in by mistake: {view: (view whose image it got, quarter turns)}."""
     images, masks = views.images.copy(), views.masks.copy()
     for view, (source, turns) in mistake.items():
         i, j = VIEW_NAMES.index(view), VIEW_NAMES.index(source)
@@ -121,16 +121,16 @@ def exchange(one, other):
     ({"top": ("top", 2)}, "top looks turned (half a turn")])
 def test_a_mistake_with_a_shoes_views_is_named(mistake, words):
     wrong = mistaken(shoe_views(2), mistake)
-    said, named, mended = likely_mistake(wrong.images, wrong.masks)
+    said, named, mended = diagnose_view_swap(wrong.images, wrong.masks)
     assert words in said and mended < named / 1.4
-    note = agreement_note(wrong.images, wrong.masks)
+    note = consistency_note(wrong.images, wrong.masks)
     assert note.startswith(UNLIKE) and f"{words}" in note and f"{named:.3f}" in note and f"{mended:.3f}" in note
 
 
 def test_good_views_give_no_note():
     for seed in range(4):
         views = shoe_views(seed)
-        assert agreement_note(views.images, views.masks) is None
+        assert consistency_note(views.images, views.masks) is None
 
 
 def test_lighting_that_differs_from_view_to_view_gives_no_note():
@@ -138,14 +138,14 @@ def test_lighting_that_differs_from_view_to_view_gives_no_note():
     share = views.masks[..., None]
     light = rng.uniform(0.75, 1.1, (6, 1, 1, 1)) * rng.uniform(0.95, 1.05, (6, 1, 1, 3))
     images = ((views.images - 1 + share) * light + 1 - share).clip(0, 1).astype(np.float32)
-    assert agreement_note(images, views.masks) is None
+    assert consistency_note(images, views.masks) is None
 
 
 def test_a_ball_of_one_color_hides_every_mistake():
     row = np.arange(88) - 43.5
     masks = np.tile((row[:, None] ** 2 + row ** 2 <= 1600).astype(np.float32), (6, 1, 1))
     images = np.where(masks[..., None] > 0, np.float32([0.8, 0.1, 0.1]), 1).astype(np.float32)
-    assert likely_mistake(images, masks) is None
+    assert diagnose_view_swap(images, masks) is None
 
 
 def test_outlines_alone_betray_a_turned_top_that_fits_the_box():
@@ -158,10 +158,10 @@ def test_outlines_alone_betray_a_turned_top_that_fits_the_box():
     masks = np.stack([front, front[:, ::-1], left, left[:, ::-1], top, top[::-1]])
     masks = np.pad(masks, ((0, 0), (2, 2), (2, 2))).astype(np.float32)
     images = np.where(masks[..., None] > 0, np.float32([0.5] * 3), 1)
-    assert likely_mistake(images, masks) is None
+    assert diagnose_view_swap(images, masks) is None
     wrong = masks.copy()
     wrong[4:] = np.rot90(masks[4:], 2, axes=(1, 2))  # top and bottom: they still mirror each other
-    said, named, mended = likely_mistake(np.where(wrong[..., None] > 0, np.float32([0.5] * 3), 1), wrong)
+    said, named, mended = diagnose_view_swap(np.where(wrong[..., None] > 0, np.float32([0.5] * 3), 1), wrong)
     # A body as simple as this one leaves open which: exchanged sides would explain the same outlines.
     assert ", or " in said and named > 0.05 and mended < 0.01
 
@@ -169,7 +169,7 @@ def test_outlines_alone_betray_a_turned_top_that_fits_the_box():
 def test_each_remedy_undoes_its_own_mistake():
     """The words name what mends: applied to a set that has the mistake, they give the true set back."""
     views = shoe_views(0, 28)
-    for remedy in REMEDIES.values():
+    for remedy in VIEW_HYPOTHESES.values():
         mistake = {view: (source, -turns % 4) for view, (source, turns) in remedy.items()}
         masks = views.masks.copy()
         for change in (mistake, remedy):
@@ -182,18 +182,18 @@ def test_each_remedy_undoes_its_own_mistake():
 def test_the_search_takes_a_fifth_of_a_second_at_most():
     views = shoe_views(1, 224)
     started = time.process_time()
-    likely_mistake(views.images, views.masks)
+    diagnose_view_swap(views.images, views.masks)
     assert time.process_time() - started < 0.2
 
 
 @pytest.mark.slow
 def test_of_real_objects_few_give_a_note_and_few_mistakes_of_side_and_top_give_none(real_objects):
     """Measured on all 181: 1 % and 96 %."""
-    from utils.views.six_views import match_pictures, read_framed_views
+    from utils.views.six_views import match_images, read_framed_views
 
-    groups = match_pictures(real_objects / "input_images")[0]
+    groups = match_images(real_objects / "input_images")[0]
     sets = [read_framed_views({view: paths[0] for view, paths in groups[name].items()}, 112, name)
             for name in sorted(groups)[::6]]
     assert sum(note is not None for _, note in sets) <= 1
     wrong = [mistaken(views, exchange("left", "top")) for views, _ in sets]
-    assert sum(agreement_note(views.images, views.masks) is not None for views in wrong) > 0.8 * len(sets)
+    assert sum(consistency_note(views.images, views.masks) is not None for views in wrong) > 0.8 * len(sets)

@@ -27,7 +27,7 @@ def open_image(path: Path, what: str, size: int | None = None) -> tuple[np.ndarr
 
     Args:
         path: the file; its content decides the format, not its name.
-        what: for messages, like "front picture".
+        what: for messages, like "front image".
         size: pixels an edge that are needed; larger files are reduced to at most that or LARGEST_EDGE. None keeps all.
     Returns:
         rgb: (H, W, 3) uint8 sRGB, upright; alpha: (H, W) uint8, or None if it has none that says anything.

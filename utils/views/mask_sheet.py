@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 
 from config import VIEW_NAMES
-from utils.io.files import replacing
+from utils.io.files import atomic_write
 from utils.views.segmentation import RELIABLE
 
 TILE_EDGE = 360  # px of each view on the sheet
@@ -28,7 +28,7 @@ def write_mask_sheet(path: Path, images: list, masks: list, confidences: list) -
 
     tiles = [_tile(*view) for view in zip(VIEW_NAMES, images, masks, confidences)]
     sheet = np.concatenate([np.concatenate(tiles[i:i + 3], axis=1) for i in range(0, len(tiles), 3)], axis=0)
-    with replacing(Path(path)) as temporary:
+    with atomic_write(Path(path)) as temporary:
         Image.fromarray(sheet).save(temporary)
 
 

@@ -1,4 +1,4 @@
-"""Which pixels of a picture show the object, where the picture does not say: from its border, a mask file, or rembg."""
+"""Which pixels of an image show the object, where the image does not say: from its border, a mask file, or rembg."""
 from dataclasses import dataclass
 
 import numpy as np
@@ -6,16 +6,16 @@ import numpy as np
 from config import UserError
 from utils.views.view_consistency import common_scale, mask_boxes
 
-PLAIN_SHARE = 0.85  # of the border's pixels must have its colour, else the background is not plain
-SAME_COLOR = 4  # of 255: how far a hole's median colour may be from the border's, beside the border's own spread
+PLAIN_SHARE = 0.85  # of the border's pixels must have its color, else the background is not plain
+SAME_COLOR = 4  # of 255: how far a hole's median color may be from the border's, beside the border's own spread
 SMALLEST_HOLE = 0.0005  # share of the object's area
 SEEN_THROUGH = 0.8  # share of a hole that must be open in the opposite view too
 MIXING_REACH = 4  # pixels from an outline to the nearest pixel that is all object
-LEAST_CONTRAST = 25  # of 255: colour difference from the background below which mixing cannot be told
+LEAST_CONTRAST = 25  # of 255: color difference from the background below which mixing cannot be told
 COVERED_BORDER = 0.9  # share of an image's border in a mask from which it looks inverted
 BOX_TOLERANCE = 0.01  # by which edges of six views may differ and still be those of one box
 NO_BOX = 0.03  # from which they are not
-ASPECT_TOLERANCE = 0.02  # by which a mask's width / height may differ from its picture's
+ASPECT_TOLERANCE = 0.02  # by which a mask's width / height may differ from its image's
 
 
 @dataclass
@@ -23,9 +23,9 @@ class BorderMask:
     """The object in front of a plain background.
 
     mask: (H, W) bool, the object with all holes filled.
-    holes: (H, W) int32, numbers the regions inside the object that have exactly the background's colour; 0 elsewhere.
-    plain: float in [0, 1], share of the border that has the background's colour.
-    color: (3,) int16, the background's colour; None for a given mask.
+    holes: (H, W) int32, numbers the regions inside the object that have exactly the background's color; 0 elsewhere.
+    plain: float in [0, 1], share of the border that has the background's color.
+    color: (3,) int16, the background's color; None for a given mask.
     """
 
     mask: np.ndarray
@@ -35,9 +35,9 @@ class BorderMask:
 
 
 def mask_from_border(rgb):
-    """The object in a picture with a plain background.
+    """The object in an image with a plain background.
 
-    Background is what has the border's median colour and is connected to the border, so white parts inside the
+    Background is what has the border's median color and is connected to the border, so white parts inside the
     object stay. Regions inside that look like background are listed as possible holes: `open_holes` decides.
 
     Args:
@@ -70,7 +70,7 @@ def mask_from_border(rgb):
 
 
 def _holes_like(color, tolerance, rgb, labels, smallest):
-    """`labels` without the regions that are small, or whose median colour is not that of the background."""
+    """`labels` without the regions that are small, or whose median color is not that of the background."""
     from scipy import ndimage
 
     sizes = np.bincount(labels.ravel())
@@ -91,7 +91,7 @@ def open_holes(view, other, axis, reach=None):
     Args:
         view: BorderMask.
         other: BorderMask of the opposite view, of any size and scale.
-        axis: of an (H, W) picture along which the two are mirrored.
+        axis: of an (H, W) image along which the two are mirrored.
         reach: how far, as a share of the object's longer edge, a hole may be from its mirror image, as perspective and
             tilt move it; None for exact views, whose pixels are rounded at most.
     Returns:
@@ -117,18 +117,18 @@ def open_holes(view, other, axis, reach=None):
 
 
 def soft_edges(rgb, mask, background):
-    """Coverage of the pixels along an outline, which mix object and background, and their colour without the latter.
+    """Coverage of the pixels along an outline, which mix object and background, and their color without the latter.
 
-    A mixed pixel lies on the line between the background's colour and that of the nearest pixel well inside the object:
+    A mixed pixel lies on the line between the background's color and that of the nearest pixel well inside the object:
     its place on it is its coverage (the compositing equation, Porter and Duff 1984). A hard mask takes all of them for
     the object, which makes it wider by most of a pixel at each side.
 
     Args:
         rgb: (H, W, 3) uint8.
         mask: (H, W) bool, holds every pixel that the object touches.
-        background: (3,) colour of the background.
+        background: (3,) color of the background.
     Returns:
-        rgb: (H, W, 3) uint8, mixed pixels in the object's colour; mask: (H, W) uint8.
+        rgb: (H, W, 3) uint8, mixed pixels in the object's color; mask: (H, W) uint8.
     """
     from scipy import ndimage
 
@@ -163,11 +163,11 @@ def holes_of(mask):
 
 
 def fit_mask(mask, size, path, view):
-    """A mask file's values at the size of its picture: equal proportions, resized smoothly if need be.
+    """A mask file's values at the size of its image: equal proportions, resized smoothly if need be.
 
     Args:
         mask: (H, W) uint8, bright on the object.
-        size: (height, width) of the picture, turned upright.
+        size: (height, width) of the image, turned upright.
         path, view: for messages.
     Returns:
         (height, width) uint8.
@@ -178,7 +178,7 @@ def fit_mask(mask, size, path, view):
 
     height, width = size
     if abs(mask.shape[1] / mask.shape[0] * height / width - 1) > ASPECT_TOLERANCE:
-        raise UserError(f"{path}: the mask of the {view} view is {mask.shape[1]} x {mask.shape[0]} pixels, its picture "
+        raise UserError(f"{path}: the mask of the {view} view is {mask.shape[1]} x {mask.shape[0]} pixels, its image "
                         f"{width} x {height} (turned upright): make both of one shape")
     if mask.max() < 128:
         raise UserError(f"{path}: the mask of the {view} view is empty: the object must be white (or opaque)")
@@ -215,7 +215,7 @@ def background_remover():
     """Load rembg, an optional package, with its model.
 
     Returns:
-        function: (H, W, 3) uint8 picture -> (H, W) uint8 mask.
+        function: (H, W, 3) uint8 image -> (H, W) uint8 mask.
     Raises:
         UserError: it is not installed, or its model cannot be loaded; the line says what to do.
     """

@@ -20,9 +20,9 @@ VIEW_WORDS = {
     "btm": "bottom",
 }
 # Words around a view word that belong to it ("left side view", "from above"), not to the object's name.
-FILLERS = {"view", "views", "side", "from", "img", "image", "photo", "pic", "picture", "render", "shot"}
+FILLERS = {"view", "views", "side", "from", "img", "image", "photo", "pic", "image", "render", "shot"}
 # What cameras and messengers call a file: a few letters that name the device, then nothing but numbers.
-SHOT_NAME = re.compile(r"(img|image|dsc|dscn|dscf|pxl|mvimg|dji|gopr|p|photo|pic|picture|scan|whatsapp|wa|edited|copy)*"
+SHOT_NAME = re.compile(r"(img|image|dsc|dscn|dscf|pxl|mvimg|dji|gopr|p|photo|pic|image|scan|whatsapp|wa|edited|copy)*"
                        r"(\d+(img|wa|ms|px)*)*", re.IGNORECASE)
 STRAYS_SHOWN = 2  # file names in one message: enough to see what is meant
 

@@ -1,4 +1,4 @@
-"""Six pictures of one object, from files to framed arrays: the one way into the project for pictures.
+"""Six images of one object, from files to framed arrays: the one way into the project for images.
 
 Views are matched by the names of their files, turned upright, masked, laid over white, made square, and (by
 `read_framed_views`) brought into the project's frame. Training and inference both read through here.
@@ -42,17 +42,17 @@ from utils.views.segmentation import (
     segment,
     surely_object,
 )
-from utils.views.view_consistency import UNLIKE, VIEW_AXES, agreement_note, common_scale, mask_boxes  # noqa: F401 (UNLIKE)
+from utils.views.view_consistency import UNLIKE, VIEW_AXES, consistency_note, common_scale, mask_boxes  # noqa: F401 (UNLIKE)
 
-match_pictures = match_images  # its former name
+match_images = match_images  # its former name
 BACKGROUNDS = ("auto", "model", "border")  # how objects are found in images without transparency
-FRAME_TOLERANCE = 0.02  # share of a picture's edge by which a box may miss the frame and still count as framed
-FRAMED = "pictures were cut to the object"  # how notes begin to say so
+FRAME_TOLERANCE = 0.02  # share of an image's edge by which a box may miss the frame and still count as framed
+FRAMED = "images were cut to the object"  # how notes begin to say so
 
 
 @dataclass
 class SixViews:
-    """Six square pictures of one object, in VIEW_NAMES order.
+    """Six square images of one object, in VIEW_NAMES order.
 
     id: str, the object's name.
     images: (6, H, H, 3) float32 sRGB in [0, 1], over white.
@@ -77,17 +77,17 @@ class SixViews:
 
 
 def read_six_views(folder_or_files, size=None, object_id=None, masks=None, remove_background=None, background="auto"):
-    """Read the six pictures of one object, upright, masked, over white and square.
+    """Read the six images of one object, upright, masked, over white and square.
 
-    A picture's mask is the file given in `masks`, else its alpha where it has any, else what `remove_background` says,
-    else by `background`: `border` takes all but what is connected to the border and has its colour, and holes seen from
+    An image's mask is the file given in `masks`, else its alpha where it has any, else what `remove_background` says,
+    else by `background`: `border` takes all but what is connected to the border and has its color, and holes seen from
     both sides; `model` asks a network (utils/views/segmentation.py); `auto` is `border` for plain renders, else `model`
     where it is installed.
-    A picture that is not square is padded with white at both sides.
+    An image that is not square is padded with white at both sides.
 
     Args:
         folder_or_files: a folder with front.png, back.png, ... (or <id>_front.png, ...), or {view name: path}.
-        size: edge of the pictures in pixels; None keeps the largest edge among the six.
+        size: edge of the images in pixels; None keeps the largest edge among the six.
         object_id: which object, in a folder that holds several; also the name given to the result.
         masks: {view name: path} of mask files, bright or opaque on the object; see `find_masks`.
         remove_background: function from utils.views.masks.background_remover.
@@ -95,7 +95,7 @@ def read_six_views(folder_or_files, size=None, object_id=None, masks=None, remov
     Returns:
         SixViews.
     Raises:
-        UserError: the folder is absent; a view is missing, doubled or wrongly named; a picture or mask cannot be read,
+        UserError: the folder is absent; a view is missing, doubled or wrongly named; an image or mask cannot be read,
             shows nothing, or does not fit the other. It names the file and the view.
     """
     name, paths = _find_one_object(folder_or_files, object_id)
@@ -141,7 +141,7 @@ def _read_squares(paths, size, masks, remove_background, background="auto"):
         raise UserError(f"--background {background}: choose {', '.join(BACKGROUNDS)}")
     views, notes = [], []
     for view, path in zip(VIEW_NAMES, paths):
-        rgb, alpha = open_image(path, f"{view} picture", size)
+        rgb, alpha = open_image(path, f"{view} image", size)
         if masks:
             alpha = _read_mask(masks[view], view, rgb.shape[:2])
         elif alpha is None and remove_background:
@@ -149,7 +149,7 @@ def _read_squares(paths, size, masks, remove_background, background="auto"):
             if alpha.max() < 128:
                 raise UserError(f"{path}: --remove_background finds no object in the {view} view; use --mask_dir")
         elif alpha is not None and not alpha.any():
-            raise UserError(f"{path}: the {view} view is empty: the picture is fully transparent")
+            raise UserError(f"{path}: the {view} view is empty: the image is fully transparent")
         views.append(_View(rgb, alpha, half_field=half_field(path)))
     given = [view.mask is not None for view in views]
     if all(given):
@@ -231,7 +231,7 @@ def _restored(images, found, levels):
 
 
 def _cut_out(view, views, found, levels):
-    """Picture and (H, W) uint8 mask of an object in front of its background, holes open and edges soft."""
+    """Image and (H, W) uint8 mask of an object in front of its background, holes open and edges soft."""
     other, axis = next((two if one == view else one, axis) for one, two, axis in OPPOSITE_VIEWS if view in (one, two))
     opposite = found[other] if other in found else holes_of(views[VIEW_NAMES.index(other)].mask)
     rgb, mask = views[VIEW_NAMES.index(view)].rgb, open_holes(found[view], opposite, axis,
@@ -258,15 +258,15 @@ def _square_over_white(view):
 
 
 def _read_mask(path, view, size):
-    """A mask file at its picture's size (height, width): its alpha if it has any, else its brightness."""
+    """A mask file at its image's size (height, width): its alpha if it has any, else its brightness."""
     rgb, alpha = open_image(path, f"mask of the {view} view")
     return fit_mask(rgb.max(axis=2) if alpha is None else alpha, size, path, view)
 
 
 def _resize(picture, edge):
-    """Antialiased resize of a square (E, E) or (E, E, 3) uint8 picture.
+    """Antialiased resize of a square (E, E) or (E, E, 3) uint8 image.
 
-    Colours are already over white, which equals resizing them premultiplied by alpha: nothing bleeds at outlines.
+    Colors are already over white, which equals resizing them premultiplied by alpha: nothing bleeds at outlines.
     """
     from PIL import Image
 
@@ -283,7 +283,7 @@ def _check_files(files, object_id):
         raise UserError(f"unknown view {unknown[0]!r}{of}{did_you_mean(unknown[0])}; expected {', '.join(VIEW_NAMES)}")
     missing = [view for view in VIEW_NAMES if view not in files]
     if missing:
-        raise UserError(f"no picture for {views_in_words(missing)}{of}")
+        raise UserError(f"no image for {views_in_words(missing)}{of}")
     return files
 
 
@@ -294,7 +294,7 @@ def _files_of_one_object(folder, object_id):
     if chosen is None and object_id is None and len(groups) == 1:
         chosen = next(iter(groups))
     if chosen is None and object_id is None and len(groups) > 1:
-        raise UserError(f"{folder}: holds pictures of several objects ({', '.join(sorted(groups))}); name one")
+        raise UserError(f"{folder}: holds images of several objects ({', '.join(sorted(groups))}); name one")
     name = object_id or chosen or folder.resolve().name
     problems = view_problems(name, groups.get(chosen, {}))
     if problems:
@@ -307,18 +307,18 @@ def _files_of_one_object(folder, object_id):
 
 
 def read_framed_views(folder_or_files, size, object_id=None, masks=None, remove_background=None, background="auto"):
-    """`read_six_views` and `frame_views` in one: pictures of `size` pixels that fill the project's frame.
+    """`read_six_views` and `frame_views` in one: images of `size` pixels that fill the project's frame.
 
-    Pictures that have to be cropped are cut out of larger ones, so that a small object stays sharp. Pictures that are
+    Images that have to be cropped are cut out of larger ones, so that a small object stays sharp. Images that are
     framed already come out as `read_six_views(folder_or_files, size)` gives them.
 
     Args:
         folder_or_files, object_id, masks, remove_background, background: see read_six_views.
-        size: edge of the pictures in pixels.
+        size: edge of the images in pixels.
     Returns:
         views: SixViews.
         note: str saying what was done (it begins with FRAMED), what does not fit together (UNLIKE) and whose background
-            is not plain; None for pictures that were framed already and are in order.
+            is not plain; None for images that were framed already and are in order.
     Raises:
         UserError: see read_six_views.
     """
@@ -330,11 +330,11 @@ def read_framed_views(folder_or_files, size, object_id=None, masks=None, remove_
         larger = _stack(name, paths, squares, max(1024, 2 * size))
         if not is_framed(larger):  # thin tips may fade at `size`, and with them the box
             views, note = frame_views(larger, size)
-    return views, "; ".join(filter(None, [note, agreement_note(views.images, views.masks), busy])) or None
+    return views, "; ".join(filter(None, [note, consistency_note(views.images, views.masks), busy])) or None
 
 
 def is_framed(views):
-    """Whether every view shows the object's box centred and its longest edge spans 2 / 2.2 of the picture."""
+    """Whether every view shows the object's box centerd and its longest edge spans 2 / 2.2 of the image."""
     size = views.masks.shape[1]
     centers, extents = mask_boxes(views.masks)
     edges = np.array([np.median(extents[VIEW_AXES == axis]) for axis in range(3)])
@@ -344,13 +344,13 @@ def is_framed(views):
 
 
 def frame_views(views, size=None):
-    """Bring a user's own pictures into the frame: box centred, one common scale, longest edge 2 of 2.2.
+    """Bring a user's own images into the frame: box centerd, one common scale, longest edge 2 of 2.2.
 
-    Each picture has a scale of its own, which follows from the boxes of the six masks (`common_scale`).
+    Each image has a scale of its own, which follows from the boxes of the six masks (`common_scale`).
 
     Args:
         views: SixViews.
-        size: edge of the pictures to return; None keeps that of `views`.
+        size: edge of the images to return; None keeps that of `views`.
     Returns:
         views: SixViews, the same object if it was framed already.
         note: one sentence saying what was done, or None.
@@ -359,14 +359,14 @@ def frame_views(views, size=None):
         return (views if size in (None, views.masks.shape[1]) else _cut_views(views, None, size)), None
     centers, extents = mask_boxes(views.masks)
     scales, edges, _ = common_scale(extents)
-    half = VIEW_EXTENT * scales[:, None]  # pixels from a window's centre to its side
+    half = VIEW_EXTENT * scales[:, None]  # pixels from a window's center to its side
     windows = np.concatenate([centers - half, centers + half], axis=1)
     note = f"{FRAMED} and brought to one scale (its box measures {' x '.join(f'{edge:.2f}' for edge in edges)})"
     return _cut_views(views, windows, size or views.masks.shape[1]), note
 
 
 def _cut_views(views, windows, size):
-    """Antialiased cut of a window (left, top, right, bottom) in pixels out of every picture; None: all of it."""
+    """Antialiased cut of a window (left, top, right, bottom) in pixels out of every image; None: all of it."""
     from PIL import Image
 
     edge = views.masks.shape[1]
@@ -383,7 +383,7 @@ def _cut_views(views, windows, size):
     sure = views.edge_confidence
     if sure is not None:
         sure = np.stack([cut(one, window, 1) for one, window in zip(sure, windows)])
-    spans = (windows[:, 2] - windows[:, 0]) / edge  # of what a picture showed, by its window: so much of its field
+    spans = (windows[:, 2] - windows[:, 0]) / edge  # of what an image showed, by its window: so much of its field
     fields = tuple(field and field * span for field, span in zip(views.half_fields, spans))
     return replace(views, images=np.stack(images), masks=np.stack(masks), edge_confidence=sure, half_fields=fields)
 

@@ -1,6 +1,6 @@
 """Whether six views can be of one object: boxes, mirrored outlines, and the likely mistakes that would explain them.
 
-Nothing here rejects pictures; it finds what to tell their owner.
+Nothing here rejects images; it finds what to tell their owner.
 """
 import itertools
 
@@ -13,16 +13,16 @@ TOLERANCE = 0.03  # share by which outlines and box edges may differ without a n
 UNLIKE = "the six views do not fit together"  # how notes begin to say so
 GRID = 64  # cells per edge of the box in which views are compared
 RIM = 12  # cells that count as the rim of an outline
-COLOR_WEIGHT = 0.5  # of a difference of colours in [0, 1], against a share of an outline
+COLOR_WEIGHT = 0.5  # of a difference of colors in [0, 1], against a share of an outline
 CLEARLY = (0.012, 1.4)  # a mistake is named if it explains the views better by this much, and this many times as well
 EDGE_NAMES = ("width", "height", "depth")  # of the object's box along x, y, z
 
-# For each view the object's axis (0 x, 1 y, 2 z) that runs along the picture's width and height.
+# For each view the object's axis (0 x, 1 y, 2 z) that runs along the image's width and height.
 VIEW_AXES = np.array([[int(np.abs(VIEW_BASES[view][row]).argmax()) for row in (0, 1)] for view in VIEW_NAMES])
 
 
-def _remedies():
-    """{words: {view: (the view whose picture it should take, quarter turns counter-clockwise)}}."""
+def _view_hypotheses():
+    """{words: {view: (the view whose image it should take, quarter turns counter-clockwise)}}."""
     pairs = [pair[:2] for pair in OPPOSITE_VIEWS]
     pairs += [pair for pair in itertools.combinations(VIEW_NAMES, 2) if pair not in pairs]
     remedies = {f"{one} and {other} look exchanged": {one: (other, 0), other: (one, 0)} for one, other in pairs}
@@ -35,14 +35,14 @@ def _remedies():
     return remedies
 
 
-REMEDIES = _remedies()
+VIEW_HYPOTHESES = _view_hypotheses()
 
 
 # ---- Boxes ----------------------------------------------------------------------------------------------------
 
 
 def mask_boxes(masks):
-    """Centre (6, 2) and extent (6, 2) in pixels, column then row, of what each mask (6, H, W) covers."""
+    """Center (6, 2) and extent (6, 2) in pixels, column then row, of what each mask (6, H, W) covers."""
     centers, extents = np.zeros((6, 2)), np.zeros((6, 2))
     for i, mask in enumerate(masks):
         for k in (0, 1):
@@ -59,7 +59,7 @@ def mask_boxes(masks):
 def common_scale(extents):
     """The one box that twelve measures in six scales fit best.
 
-    Each picture has a scale of its own (pixels per unit). The six masks give each edge of the object's box four
+    Each image has a scale of its own (pixels per unit). The six masks give each edge of the object's box four
     times, so six scales and three edges follow by least squares on the logarithms of the twelve extents.
 
     Args:
@@ -118,7 +118,7 @@ def silhouette_disagreement(masks):
         masks: (6, H, H) float in [0, 1], in the project's frame.
     Returns:
         {(view, opposite view): (share of their common area, 0 to 1, that belongs to one of them alone,
-        share of its picture that the view covers, the same of the opposite view)}.
+        share of its image that the view covers, the same of the opposite view)}.
     """
     from scipy import ndimage
 
@@ -136,24 +136,24 @@ def silhouette_disagreement(masks):
 # ---- Likely mistakes ------------------------------------------------------------------------------------------
 
 
-def likely_mistake(images, masks):
-    """The mistake of naming or turning views that explains the pictures clearly better than taking them as named.
+def diagnose_view_swap(images, masks):
+    """The mistake of naming or turning views that explains the images clearly better than taking them as named.
 
     Outlines alone leave much open: those of a shoe with left and right exchanged could be of a shoe too. Where two
-    faces of the box meet, though, both views show the same edge of the object, in the same colours.
+    faces of the box meet, though, both views show the same edge of the object, in the same colors.
 
     Args:
         images: (6, H, H, 3) float32 in [0, 1], over white.
         masks: (6, H, H) float32 in [0, 1].
     Returns:
-        None, or (words, misfit as named, misfit with the mistake mended); `_misfit` says what they measure, and the
+        None, or (words, misfit as named, misfit with the mistake mended); `_inconsistency` says what they measure, and the
         words hold up to three mistakes that explain the views equally well.
     """
     centers, extents = mask_boxes(masks)
-    cells = [_on_its_box(*view) for view in zip(images, masks, centers, extents)]
-    known = {}  # rims of a picture in a role: most remedies share most of them
-    named = _misfit(cells, extents, {}, known)
-    misfits = {words: _misfit(cells, extents, remedy, known) for words, remedy in REMEDIES.items()}
+    cells = [_box_crops(*view) for view in zip(images, masks, centers, extents)]
+    known = {}  # rims of an image in a role: most remedies share most of them
+    named = _inconsistency(cells, extents, {}, known)
+    misfits = {words: _inconsistency(cells, extents, remedy, known) for words, remedy in VIEW_HYPOTHESES.items()}
     ranked = sorted(misfits, key=misfits.get)
     best = misfits[ranked[0]]
     if named - best < CLEARLY[0] or named < CLEARLY[1] * best:
@@ -162,8 +162,8 @@ def likely_mistake(images, masks):
     return ", or ".join(equal), named, best
 
 
-def _on_its_box(image, mask, center, extent):
-    """What lies in a mask's box, stretched over GRID x GRID cells: (GRID, GRID, 4), colour and coverage in [0, 1]."""
+def _box_crops(image, mask, center, extent):
+    """What lies in a mask's box, stretched over GRID x GRID cells: (GRID, GRID, 4), color and coverage in [0, 1]."""
     from PIL import Image
 
     low, high = (center - extent / 2).clip(0), (center + extent / 2).clip(max=mask.shape[0])
@@ -174,11 +174,11 @@ def _on_its_box(image, mask, center, extent):
     return layers
 
 
-def _misfit(cells, extents, remedy, known):
+def _inconsistency(cells, extents, remedy, known):
     """How badly six views explain each other after a remedy, 0 for perfectly.
 
     The sum of three means: the share of a silhouette that the hull of all six does not cover; the mismatch of
-    `common_scale`; and, weighted, the difference of colours along the edges where two views meet.
+    `common_scale`; and, weighted, the difference of colors along the edges where two views meet.
     """
     taken = {view: remedy.get(view, (view, 0)) for view in VIEW_NAMES}
     sources = [(VIEW_NAMES.index(source), turns) for source, turns in taken.values()]
@@ -215,14 +215,14 @@ _MEETING = [(i, _FACES[i], j, _FACES[j]) for i in range(6) for j in range(i + 1,
 
 
 def _outline_and_rims(cells, role):
-    """One view's outline along growing x, y, z, and the colours along its four rims.
+    """One view's outline along growing x, y, z, and the colors along its four rims.
 
     Args:
-        cells: (GRID, GRID, 4) from `_on_its_box`.
+        cells: (GRID, GRID, 4) from `_box_crops`.
         role: index of the view as which it is taken.
     Returns:
         outline: (GRID, GRID) bool, [x, y], [z, y] or [x, z].
-        rims: {(axis, end): (colours (GRID, 3) along the other axis, (GRID,) bool where there are any)}.
+        rims: {(axis, end): (colors (GRID, 3) along the other axis, (GRID,) bool where there are any)}.
     """
     right, up = VIEW_BASES[VIEW_NAMES[role]][:2]
     cells = np.swapaxes(cells, 0, 1)[:: 1 if right.sum() > 0 else -1, :: -1 if up.sum() > 0 else 1]
@@ -241,7 +241,7 @@ def _outline_and_rims(cells, role):
 # ---- In words -------------------------------------------------------------------------------------------------
 
 
-def agreement_note(images, masks):
+def consistency_note(images, masks):
     """What does not fit together in six views, for their owner.
 
     Args:
@@ -250,11 +250,11 @@ def agreement_note(images, masks):
         str that begins with UNLIKE, or None.
     """
     clauses = [f"{view} and {other} do not mirror each other: they differ in {100 * alone:.0f} % of their area (they "
-               f"cover {100 * one:.1f} and {100 * two:.1f} % of their pictures)"
+               f"cover {100 * one:.1f} and {100 * two:.1f} % of their images)"
                for (view, other), (alone, one, two) in silhouette_disagreement(masks).items() if alone > TOLERANCE]
     clauses += [f"the object's {edge} is {most:.2f} in the {longest} view and {least:.2f} in the {shortest} view"
                 for edge, longest, most, shortest, least in unequal_edges(masks)]
-    mistake = likely_mistake(images, masks)
+    mistake = diagnose_view_swap(images, masks)
     if mistake:
         words, named, mended = mistake
         clauses.append(f"{words}: the views' misfit is {named:.3f} as they are and {mended:.3f} with that mended")
