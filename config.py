@@ -15,7 +15,7 @@ from typing import Any
 
 # The six orthographic views, by name and in this order everywhere (utils/rendering/cameras.py has their cameras).
 VIEW_NAMES = ("front", "back", "left", "right", "top", "bottom")
-IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg")
+IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".heic", ".heif")
 PATCH_SIZE = 14  # pixels; DINOv2's patch edge, so image sizes are rounded up to a multiple of it
 SCRATCH_ENCODER = "scratch"  # encoder_name of the small DINOv2 that starts from random weights
 SAMPLE_DIR = "data/sample"  # shipped shoes: what untouched defaults train on

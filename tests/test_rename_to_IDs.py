@@ -161,7 +161,7 @@ def test_what_is_unclear_or_would_collide_is_left_alone_and_named(loose):
     assert "would be the front view of" in lines["boot_front.jpg"] and "Boot FRONT view.png" in lines["boot_front.jpg"]
     assert "boot_front.jpg" in lines["Boot FRONT view.png"]
     assert lines["mystery.png"] == "no view in its name" and lines["boot_front_left.png"] == "two views in its name"
-    assert "PNG or JPEG" in lines["flat_top.webp"] and "prepare_dataset" in lines["chair.stl"]
+    assert "would be the top view of flat" in lines["flat_top.webp"] and "prepare_dataset" in lines["chair.stl"]
     assert "would be the mesh of flat" in lines["flat.obj"] and "outside its folder" in lines["far.obj"]
 
 

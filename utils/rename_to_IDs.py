@@ -5,7 +5,6 @@
 View words (front, rear, left side, from above, ...) are found in file and folder names in any case; what is left of
 the name is the object's id. A folder that holds one object's images may name the object instead.
 """
-import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,21 +13,9 @@ from config import IMAGE_EXTENSIONS, VIEW_NAMES, OptionParser, UserError, run_sc
 from utils.io.files import atomic_write
 from utils.mesh.mesh_io import MESH_EXTENSIONS, mesh_dependencies
 from utils.prepare_dataset import GENERIC_NAMES, clean_id, id_of_mesh, images_of
+from utils.views.names import find_view, name_key
 
-VIEW_WORDS = {
-    "front": "front", "frontal": "front", "frontside": "front",
-    "back": "back", "rear": "back", "behind": "back", "backside": "back",
-    "left": "left", "leftside": "left", "lft": "left",
-    "right": "right", "rightside": "right", "rgt": "right",
-    "top": "top", "above": "top", "overhead": "top", "topdown": "top",
-    "bottom": "bottom", "below": "bottom", "under": "bottom", "underneath": "bottom", "underside": "bottom",
-    "btm": "bottom",
-}
-# Words around a view word that belong to it ("left side view", "from above"), not to the object's name.
-FILLERS = {"view", "views", "side", "from", "img", "image", "photo", "pic", "picture", "render", "shot"}
-GENERIC_FOLDERS = GENERIC_NAMES | {"pictures", "picture", "image", "images", "photos", "views", "renders", "objs",
-                                   "input_images"}
-OTHER_IMAGES = (".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic")
+GENERIC_FOLDERS = GENERIC_NAMES | {"pictures", "picture", "image", "images", "photos", "views", "renders", "input_images", "objs"}
 
 
 @dataclass
@@ -41,49 +28,12 @@ class NamedImage:
     home: Path
 
 
-def find_view(text):
-    """Find the view word in a name.
-
-    Args:
-        text: file name without its extension, or a folder's name.
-    Returns:
-        view: one of config.VIEW_NAMES, "" if there is none, or None if two words compete.
-        rest: the name without the view and the words that go with it.
-    """
-    words = list(re.finditer(r"[^\s_.,+()\[\]-]+", text))
-    names = [word.group().lower() for word in words]
-    hits = [i for i, name in enumerate(names) if name in VIEW_WORDS]
-    if not hits:  # ShoeFront, shoe12front; only at the end, for BackPack is no view
-        tail = re.search(r"(?<=[a-z0-9])(Front|Back|Rear|Left|Right|Top|Bottom)$"
-                         r"|(?<=\d)(front|back|rear|left|right|top|bottom)$", text)
-        return (VIEW_WORDS[tail.group().lower()], text[: tail.start()]) if tail else ("", text)
-    content = [i for i, name in enumerate(names) if name not in FILLERS]
-    # left_shoe_front is a front view, and so is front_of_left_shoe; front_left could be either.
-    pick = hits[-1] if len(hits) == 1 or hits[-1] == content[-1] else hits[0] if hits[0] == content[0] else None
-    if pick is None:
-        return None, text
-    place = content.index(pick)
-    for beside in content[max(0, place - 1):place] + content[place + 1:place + 2]:
-        if beside in hits and VIEW_WORDS[names[beside]] != VIEW_WORDS[names[pick]]:
-            return None, text
-    first = last = pick
-    while first > 0 and names[first - 1] in FILLERS:
-        first -= 1
-    while last + 1 < len(names) and names[last + 1] in FILLERS:
-        last += 1
-    before, after = text[: words[first].start()].rstrip(" _.,+-"), text[words[last].end():].lstrip(" _.,+-")
-    return VIEW_WORDS[names[pick]], "_".join(part for part in (before, after) if part.strip(" _.,+()[]-"))
-
-
 def read_images(root):
     """Images below `root` whose view is clear, and {path: reason} for the others."""
     pictures, unclear = [], {}
-    for path in _files(root, IMAGE_EXTENSIONS + OTHER_IMAGES):
+    for path in _files(root, IMAGE_EXTENSIONS):
         view, rest = find_view(path.stem)
         home = path.parent
-        if path.suffix.lower() in OTHER_IMAGES:
-            unclear[path] = "save it as PNG or JPEG first"
-            continue
         if view == "" and home != root:  # front/shoe1.jpg: the folder is the view
             view, folder_rest = find_view(home.name)
             home, rest = (home.parent, rest) if view and not folder_rest else (home, rest)
@@ -103,19 +53,19 @@ def name_images(pictures, root, known_ids=()):
     named = []  # (id by name, id by folder, NamedImage)
     for home, group in by_home.items():
         folder = clean_id(_telling_folder(home, root))
-        views, rests = [p.view for p in group], {_key(p.rest) for p in group}
+        views, rests = [p.view for p in group], {name_key(p.rest) for p in group}
         one_object = home != root and len(set(views)) == len(views)
         for image in group:
             # Numbers that differ from view to view (0001_front, 0002_back) name the shot, not the object.
             use_rest = image.rest and not (one_object and (len(rests) > 1 or image.rest.isdigit()))
             name = clean_id(image.rest) if use_rest else folder
             named.append((name, folder if one_object else name, image))
-            places.setdefault((_key(name), image.view), set()).add(home)
+            places.setdefault((name_key(name), image.view), set()).add(home)
     # a/shoe_front and b/shoe_front are two objects, a and b.
     shared = {name for (name, _), homes in places.items() if len(homes) > 1}
-    spelling = {_key(name): name for name in known_ids}
-    return [(spelling.setdefault(_key(name), name), image) for name, image in
-            ((by_folder if _key(by_name) in shared else by_name, image) for by_name, by_folder, image in named)]
+    spelling = {name_key(name): name for name in known_ids}
+    return [(spelling.setdefault(name_key(name), name), image) for name, image in
+            ((by_folder if name_key(by_name) in shared else by_name, image) for by_name, by_folder, image in named)]
 
 
 def plan_images(named, output):
@@ -139,14 +89,14 @@ def plan_images(named, output):
 
 def plan_meshes(root, image_ids, output):
     """Where OBJ files go with their MTL and textures: [(source, target)], and {path: reason} for those that cannot."""
-    known, wanted, refused = {_key(name): name for name in image_ids}, {}, {}
+    known, wanted, refused = {name_key(name): name for name in image_ids}, {}, {}
     for path in _files(root, MESH_EXTENSIONS):
         if path.suffix.lower() != ".obj":
             refused[path] = "not an OBJ: python -m utils.prepare_dataset converts it"
             continue
         # An id that images have is the best guess, be it the file's name or a folder's.
         names = [path.stem] + [folder.name for folder in path.parents if folder == root or root in folder.parents]
-        match = [known[_key(name)] for name in names if _key(name) in known]
+        match = [known[name_key(name)] for name in names if name_key(name) in known]
         wanted.setdefault(match[0] if match else id_of_mesh(path, root), []).append(path)
     moves = []
     for object_id, paths in sorted(wanted.items()):
@@ -295,11 +245,6 @@ def _ids_there(output):
 
 def _has_mesh(folder):
     return any(path.suffix.lower() == ".obj" for path in folder.glob("*"))
-
-
-def _key(text):
-    """What two spellings of one id have in common: Nike Air, nike-air and nike_air are the same object."""
-    return re.sub(r"[\W_]+", "_", text).strip("_").casefold()
 
 
 def _same(path, other):

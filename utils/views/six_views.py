@@ -3,19 +3,49 @@
 Views are matched by the names of their files, turned upright, masked, laid over white, made square, and (by
 `read_framed_views`) brought into the project's frame. Training and inference both read through here.
 """
-import difflib
-import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from config import IMAGE_EXTENSIONS, VIEW_NAMES, UserError
+from config import VIEW_NAMES, UserError
 from utils.rendering.cameras import OPPOSITE_VIEWS, VIEW_EXTENT
-from utils.views.masks import PLAIN_SHARE, fit_mask, holes_of, mask_from_border, open_holes, soft_edges
+from utils.views.decoding import half_field, open_image
+from utils.views.masks import (
+    PLAIN_SHARE,
+    covers_border,
+    fills_its_images,
+    fit_mask,
+    holes_of,
+    mask_from_border,
+    open_holes,
+    soft_edges,
+)
+from utils.views.names import (  # noqa: F401 (offered here too)
+    Problem,
+    did_you_mean,
+    in_one_line,
+    match_images,
+    view_problems,
+    views_in_words,
+)
+from utils.views.segmentation import (
+    HOLE_REACH,
+    RELIABLE,
+    Silhouette,
+    check_each_other,
+    coverage,
+    edge_confidence,
+    is_plain,
+    model_problem,
+    restore_overlooked,
+    segment,
+    surely_object,
+)
 from utils.views.view_consistency import UNLIKE, VIEW_AXES, common_scale, consistency_note, mask_boxes  # noqa: F401 (UNLIKE)
 
-OTHER_IMAGES = (".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic")  # images that are named, but not accepted
+match_images = match_images  # its former name
+BACKGROUNDS = ("auto", "model", "border")  # how objects are found in images without transparency
 FRAME_TOLERANCE = 0.02  # share of an image's edge by which a box may miss the frame and still count as framed
 FRAMED = "images were cut to the object"  # how notes begin to say so
 
@@ -28,34 +58,31 @@ class SixViews:
     images: (6, H, H, 3) float32 sRGB in [0, 1], over white.
     masks: (6, H, H) float32 in [0, 1], 1 on the object.
     paths: list of six Path.
+    edge_confidence: (6, H, H) float32 in [0, 1], how sure the nearest edge pixel of the silhouette is; None where all
+        masks were given (mask files, transparency) or are of plain renders: they are sure.
+    confidence: (6,) float in [0, 1], mean of the above over each silhouette's edge; 1 for a view whose mask is sure.
+    half_fields: six float or None, tangent of half the field of view that an image spans, from EXIF.
     """
 
     id: str
     images: np.ndarray
     masks: np.ndarray
     paths: list
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One reason why an object is left out, or a file not understood; id is "" where no object can be named."""
-
-    id: str
-    what: str
-    detail: str
-
-    def __str__(self):
-        return (f"{self.id}: " if self.id else "") + f"{self.what} {self.detail}"
+    edge_confidence: np.ndarray | None = None
+    confidence: np.ndarray | None = None
+    half_fields: tuple = (None,) * 6
 
 
 # ---- Reading six views ----------------------------------------------------------------------------------------
 
 
-def read_six_views(folder_or_files, size=None, object_id=None, masks=None, remove_background=None):
+def read_six_views(folder_or_files, size=None, object_id=None, masks=None, remove_background=None, background="auto"):
     """Read the six images of one object, upright, masked, over white and square.
 
     An image's mask is the file given in `masks`, else its alpha where it has any, else what `remove_background` says,
-    else all but what is connected to the border and has its color, and holes seen from both sides.
+    else by `background`: `border` takes all but what is connected to the border and has its color, and holes seen from
+    both sides; `model` asks a network (utils/views/segmentation.py); `auto` is `border` for plain renders, else `model`
+    where it is installed.
     An image that is not square is padded with white at both sides.
 
     Args:
@@ -64,6 +91,7 @@ def read_six_views(folder_or_files, size=None, object_id=None, masks=None, remov
         object_id: which object, in a folder that holds several; also the name given to the result.
         masks: {view name: path} of mask files, bright or opaque on the object; see `find_masks`.
         remove_background: function from utils.views.masks.background_remover.
+        background: auto, model or border.
     Returns:
         SixViews.
     Raises:
@@ -71,8 +99,8 @@ def read_six_views(folder_or_files, size=None, object_id=None, masks=None, remov
             shows nothing, or does not fit the other. It names the file and the view.
     """
     name, paths = _find_one_object(folder_or_files, object_id)
-    squares, _ = _read_squares(paths, size, masks, remove_background)
-    return _stack(name, paths, squares, size or max(mask.shape[0] for _, mask in squares))
+    squares, _ = _read_squares(paths, size, masks, remove_background, background)
+    return _stack(name, paths, squares, size or max(square.mask.shape[0] for square in squares))
 
 
 def _find_one_object(folder_or_files, object_id):
@@ -84,106 +112,155 @@ def _find_one_object(folder_or_files, object_id):
     return name, [Path(files[view]) for view in VIEW_NAMES]
 
 
+@dataclass
+class _View:
+    """One view on its way: rgb (H, W, 3) uint8, mask (H, W) uint8, sure (H, W) float32 and its mean, or None and 1."""
+
+    rgb: np.ndarray
+    mask: np.ndarray
+    sure: np.ndarray | None = None
+    confidence: float = 1.0
+    half_field: float | None = None
+
+
 def _stack(name, paths, squares, edge):
-    """SixViews of `edge` pixels from six pairs of square uint8 image and mask."""
-    images = np.stack([_resize(picture, edge) for picture, _ in squares])
-    masks = np.stack([_resize(mask, edge) for _, mask in squares])
-    return SixViews(name, images.astype(np.float32) / 255, masks.astype(np.float32) / 255, paths)
+    """SixViews of `edge` pixels from six square _View."""
+    images = np.stack([_resize(square.rgb, edge) for square in squares])
+    masks = np.stack([_resize(square.mask, edge) for square in squares])
+    sure = None
+    if any(square.sure is not None for square in squares):
+        sure = np.stack([np.ones((edge, edge), np.float32) if square.sure is None
+                         else _resize(square.sure, edge).clip(0, 1) for square in squares])
+    return SixViews(name, images.astype(np.float32) / 255, masks.astype(np.float32) / 255, paths, sure,
+                    np.array([square.confidence for square in squares]), tuple(square.half_field for square in squares))
 
 
-def _read_squares(paths, size, masks, remove_background):
-    """Six pairs of (E, E, 3) uint8 image over white and (E, E) uint8 mask, E its longer edge; and a note or None."""
-    pictures, found, busy = [], {}, []
+def _read_squares(paths, size, masks, remove_background, background="auto"):
+    """Six square _View over white, E x E where E is the longer edge of each, and a note or None."""
+    if background not in BACKGROUNDS:
+        raise UserError(f"--background {background}: choose {', '.join(BACKGROUNDS)}")
+    views, notes = [], []
     for view, path in zip(VIEW_NAMES, paths):
-        rgb, alpha = _open_image(path, f"{view} image", size)
+        rgb, alpha = open_image(path, f"{view} image", size)
         if masks:
             alpha = _read_mask(masks[view], view, rgb.shape[:2])
         elif alpha is None and remove_background:
             alpha = remove_background(rgb)
             if alpha.max() < 128:
                 raise UserError(f"{path}: --remove_background finds no object in the {view} view; use --mask_dir")
-        elif alpha is None:
-            found[view] = mask_from_border(rgb)
-            if not found[view].mask.any():
-                raise UserError(f"{path}: the {view} view is empty: nothing differs from the background at its border; "
-                                "use a plain background of another color, or a PNG with a transparent one")
-            busy += [view] * (found[view].plain < PLAIN_SHARE)
-        elif not alpha.any():
+        elif alpha is not None and not alpha.any():
             raise UserError(f"{path}: the {view} view is empty: the image is fully transparent")
-        pictures.append((rgb, alpha))
-    squares = [_square_over_white(*((rgb, alpha) if alpha is not None else _cut_out(view, rgb, found, pictures)))
-               for view, (rgb, alpha) in zip(VIEW_NAMES, pictures)]
-    return squares, _busy_note(busy)
+        views.append(_View(rgb, alpha, half_field=half_field(path)))
+    given = [view.mask is not None for view in views]
+    if all(given):
+        notes.append(_mend_inverted(views, paths, masks))
+    else:
+        notes.append(_find_objects(views, paths, given, background))
+    return [_square_over_white(view) for view in views], "; ".join(filter(None, notes)) or None
 
 
-def _cut_out(view, rgb, found, pictures):
-    """Image and (H, W) uint8 mask of an object in front of a plain background, holes open and edges soft."""
+def _mend_inverted(views, paths, masks):
+    """Turn given masks that are white around the object, and say so; refuse those that leave nothing out."""
+    covering = [covers_border(view.mask) for view in views]
+    if not all(covering):
+        return None
+    what = "masks" if masks else "transparency of the images"
+    place = next(iter(masks.values())) if masks else paths[0]
+    if any(view.mask.min() >= 128 for view in views):
+        raise UserError(f"{place}: the {what} leave{'' if masks else 's'} no background in any view; "
+                        "only the object must be white (or opaque)")
+    for view in views:
+        view.mask = 255 - view.mask
+    return f"the {what} showed the background in all six views, and were inverted"
+
+
+def _find_objects(views, paths, given, background):
+    """Fill in the masks of views that have none, by border or network; returns a note or None."""
+    wanted = [i for i, known in enumerate(given) if not known]
+    note = None
+    if background == "auto":
+        background = "border"
+        if not all(is_plain(views[i].rgb) for i in wanted):
+            problem = model_problem()
+            background = "border" if problem else "model"
+            note = problem and f"masks are from border colors, for {problem} (see --background)"
+    by_model = background == "model"
+    found, levels, busy = {}, {}, []
+    for i in wanted:
+        view = VIEW_NAMES[i]
+        if by_model:
+            found[view], levels[view] = segment(views[i].rgb)
+        else:
+            found[view] = mask_from_border(views[i].rgb)
+            busy += [view] * (found[view].plain < PLAIN_SHARE)
+        if not found[view].mask.any():
+            raise UserError(f"{paths[i]}: the {view} view is empty: no object is seen in front of the background; "
+                            "use a plain background of another color, or --mask_dir")
+    if by_model:
+        found, levels = _restored({view: views[VIEW_NAMES.index(view)].rgb for view in found}, found, levels)
+    filled = not by_model and len(wanted) == 6 and fills_its_images([found[view].mask for view in VIEW_NAMES])
+    if filled:
+        for view in views:
+            view.mask = np.full(view.rgb.shape[:2], 255, np.uint8)
+        return "no background is left around the object: all of each image was taken for it"
+    cut = {VIEW_NAMES[i]: _cut_out(VIEW_NAMES[i], views, found, levels) for i in wanted}
+    sure = {}
+    if by_model or busy:  # a plain render's silhouettes are sure
+        sure = check_each_other({view: Silhouette(alpha, *edge_confidence(views[VIEW_NAMES.index(view)].rgb, alpha,
+                                                                         levels.get(view)))
+                                 for view, (_, alpha) in cut.items()})
+    for view, (rgb, alpha) in cut.items():
+        one = views[VIEW_NAMES.index(view)]
+        one.rgb, one.mask = rgb, alpha
+        if view in sure:
+            one.sure, one.confidence = sure[view].edge_confidence, sure[view].confidence
+    doubtful = [view for view in sure if sure[view].confidence < RELIABLE and view not in busy]
+    return "; ".join(filter(None, [note, _busy_note(busy), doubtful and (
+        f"the silhouette of {views_in_words(doubtful)} is doubtful: compare the masks image, or use --mask_dir")])) or None
+
+
+def _restored(images, found, levels):
+    """`found` and `levels` with the parts that opposite views show of the object: see `restore_overlooked`."""
+    sees = {view: surely_object(images[view], found[view], levels[view]) for view in found}
+    pairs = [(view, other, axis) for one, two, axis in OPPOSITE_VIEWS for view, other in ((one, two), (two, one))
+             if one in found and two in found]
+    better = {view: restore_overlooked(images[view], found[view], levels[view], found[other], sees[other], axis)
+              for view, other, axis in pairs}
+    return ({view: better[view][0] if view in better else found[view] for view in found},
+            {view: better[view][1] if view in better else levels[view] for view in found})
+
+
+def _cut_out(view, views, found, levels):
+    """Image and (H, W) uint8 mask of an object in front of its background, holes open and edges soft."""
     other, axis = next((two if one == view else one, axis) for one, two, axis in OPPOSITE_VIEWS if view in (one, two))
-    opposite = found[other] if other in found else holes_of(pictures[VIEW_NAMES.index(other)][1])
-    return soft_edges(rgb, open_holes(found[view], opposite, axis), found[view].color)
+    opposite = found[other] if other in found else holes_of(views[VIEW_NAMES.index(other)].mask)
+    rgb, mask = views[VIEW_NAMES.index(view)].rgb, open_holes(found[view], opposite, axis,
+                                                                     HOLE_REACH if view in levels else None)
+    return coverage(rgb, mask, levels[view]) if view in levels else soft_edges(rgb, mask, found[view].color)
 
 
 def _busy_note(views):
-    if not views:
-        return None
-    return (f"the background of {_views_in_words(views)} is not plain at the border (or the object is cut off), so its "
-            "outline is a guess: use --remove_background (needs the package rembg) or your own masks (--mask_dir)")
+    return (f"the background of {views_in_words(views)} is not plain (or the object is cut off), so its silhouette is a "
+            "guess: use --background model or --mask_dir") if views else None
 
 
-def _square_over_white(rgb, mask):
-    """An image over white and its mask, padded at both sides to a square."""
-    share = mask[..., None].astype(np.float32) / 255
-    over_white = np.round(rgb * share + 255 * (1 - share)).astype(np.uint8)
-    height, width = mask.shape
+def _square_over_white(view):
+    """A _View over white, padded at both sides to a square."""
+    share = view.mask[..., None].astype(np.float32) / 255
+    over_white = np.round(view.rgb * share + 255 * (1 - share)).astype(np.uint8)
+    height, width = view.mask.shape
     edge = max(height, width)
     top, left = (edge - height) // 2, (edge - width) // 2
     around = ((top, edge - height - top), (left, edge - width - left))
-    return np.pad(over_white, around + ((0, 0),), constant_values=255), np.pad(mask, around)
+    return replace(view, rgb=np.pad(over_white, around + ((0, 0),), constant_values=255),
+                   mask=np.pad(view.mask, around),
+                   sure=None if view.sure is None else np.pad(view.sure, around, mode="edge"))
 
 
 def _read_mask(path, view, size):
     """A mask file at its image's size (height, width): its alpha if it has any, else its brightness."""
-    rgb, alpha = _open_image(path, f"mask of the {view} view", None)
+    rgb, alpha = open_image(path, f"mask of the {view} view")
     return fit_mask(rgb.max(axis=2) if alpha is None else alpha, size, path, view)
-
-
-def _open_image(path, what, size):
-    """Decode an image: (H, W, 3) uint8 sRGB, and (H, W) uint8 alpha or None if it has none that says anything."""
-    from PIL import Image
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # it refuses above twice as many pixels
-            pixels = _decode(path, size)
-    except Image.DecompressionBombError:
-        raise UserError(f"{path}: the {what} has more than {2 * Image.MAX_IMAGE_PIXELS // 10**6} megapixels; "
-                        "make it smaller (2000 pixels an edge are plenty)") from None
-    except Exception as error:  # Pillow's decoders raise whatever their parsing meets
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else reason
-        raise UserError(f"{path}: the {what} cannot be read ({reason}); save it again as PNG or JPEG") from None
-    # Many tools write an alpha that is opaque everywhere: it says nothing about the object.
-    says_something = pixels.shape[2] == 4 and pixels[..., 3].min() < 128
-    return pixels[..., :3], pixels[..., 3] if says_something else None
-
-
-def _decode(path, size):
-    """An image file turned upright: (H, W, 3 or 4) uint8, of at most 2048 or `size` pixels an edge; None: any."""
-    from PIL import Image, ImageOps
-
-    most = None if size is None else (max(2048, size),) * 2  # 12 megapixels would take seconds and a gigabyte
-    with Image.open(path) as image:
-        if most:
-            image.draft(image.mode, most)  # JPEG: decoded at 1/2, 1/4 or 1/8
-        image = ImageOps.exif_transpose(image)
-        if image.mode.startswith("I"):  # 16-bit grayscale, which Pillow would clip rather than scale
-            gray = np.asarray(image, np.float32) / 65535
-            image = Image.fromarray(np.round(gray.clip(0, 1) * 255).astype(np.uint8))
-        alpha = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
-        image = image.convert("RGBA" if alpha else "RGB")
-        if most:
-            image.thumbnail(most)
-        return np.asarray(image)
 
 
 def _resize(picture, edge):
@@ -203,10 +280,10 @@ def _check_files(files, object_id):
     of = f" of {object_id}" if object_id else ""
     unknown = [view for view in files if view not in VIEW_NAMES]
     if unknown:
-        raise UserError(f"unknown view {unknown[0]!r}{of}{_did_you_mean(unknown[0])}; expected {', '.join(VIEW_NAMES)}")
+        raise UserError(f"unknown view {unknown[0]!r}{of}{did_you_mean(unknown[0])}; expected {', '.join(VIEW_NAMES)}")
     missing = [view for view in VIEW_NAMES if view not in files]
     if missing:
-        raise UserError(f"no image for {_views_in_words(missing)}{of}")
+        raise UserError(f"no image for {views_in_words(missing)}{of}")
     return files
 
 
@@ -222,22 +299,21 @@ def _files_of_one_object(folder, object_id):
     problems = view_problems(name, groups.get(chosen, {}))
     if problems:
         problems += [Problem(name, "unknown view name", hint) for _, hint in strays]
-        raise UserError(f"{folder}: {in_one_line(problems)}; expected {', '.join(v + '.png' for v in VIEW_NAMES)} "
-                        "(or .jpg, .jpeg)")
+        raise UserError(f"{folder}: {in_one_line(problems)}; expected {', '.join(VIEW_NAMES)} in the names")
     return name, {view: paths[0] for view, paths in groups[chosen].items()}
 
 
 # ---- Framing --------------------------------------------------------------------------------------------------
 
 
-def read_framed_views(folder_or_files, size, object_id=None, masks=None, remove_background=None):
+def read_framed_views(folder_or_files, size, object_id=None, masks=None, remove_background=None, background="auto"):
     """`read_six_views` and `frame_views` in one: images of `size` pixels that fill the project's frame.
 
     Images that have to be cropped are cut out of larger ones, so that a small object stays sharp. Images that are
     framed already come out as `read_six_views(folder_or_files, size)` gives them.
 
     Args:
-        folder_or_files, object_id, masks, remove_background: see read_six_views.
+        folder_or_files, object_id, masks, remove_background, background: see read_six_views.
         size: edge of the images in pixels.
     Returns:
         views: SixViews.
@@ -247,7 +323,7 @@ def read_framed_views(folder_or_files, size, object_id=None, masks=None, remove_
         UserError: see read_six_views.
     """
     name, paths = _find_one_object(folder_or_files, object_id)
-    squares, busy = _read_squares(paths, size, masks, remove_background)
+    squares, busy = _read_squares(paths, size, masks, remove_background, background)
     views = _stack(name, paths, squares, size)
     note = None
     if not is_framed(views):
@@ -304,36 +380,15 @@ def _cut_views(views, windows, size):
     images = [np.stack([cut(image[..., c], window, 1) for c in range(3)], axis=-1)
               for image, window in zip(views.images, windows)]
     masks = [cut(mask, window, 0) for mask, window in zip(views.masks, windows)]
-    return SixViews(views.id, np.stack(images), np.stack(masks), views.paths)
+    sure = views.edge_confidence
+    if sure is not None:
+        sure = np.stack([cut(one, window, 1) for one, window in zip(sure, windows)])
+    spans = (windows[:, 2] - windows[:, 0]) / edge  # of what an image showed, by its window: so much of its field
+    fields = tuple(field and field * span for field, span in zip(views.half_fields, spans))
+    return replace(views, images=np.stack(images), masks=np.stack(masks), edge_confidence=sure, half_fields=fields)
 
 
 # ---- Names of files -------------------------------------------------------------------------------------------
-
-
-def match_images(folder):
-    """Sort a folder's images by name.
-
-    Returns:
-        groups: {id: {view name: [Path, ...]}}; id is "" for plain front.png.
-        strays: list of (id, hint) for images whose name or format is not accepted.
-    """
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder" if not folder.exists() else f"{folder}: is not a folder")
-    groups, strays = {}, []
-    for path in sorted(folder.iterdir()):
-        extension = path.suffix.lower()
-        if path.name.startswith(".") or extension not in IMAGE_EXTENSIONS + OTHER_IMAGES or not path.is_file():
-            continue
-        object_id, _, word = path.stem.rpartition("_")  # ids may hold underscores themselves
-        view = word.lower()
-        if extension in OTHER_IMAGES:
-            strays.append((object_id, f"{path.name}: save it as PNG or JPEG"))
-        elif view in VIEW_NAMES:
-            groups.setdefault(object_id, {}).setdefault(view, []).append(path)
-        else:
-            hint = _did_you_mean(view, path.stem[: len(path.stem) - len(word)], path.suffix)
-            strays.append((object_id, path.name + (hint or f" (views are {', '.join(VIEW_NAMES)})")))
-    return groups, strays
 
 
 def find_masks(folder, object_id, alone):
@@ -354,32 +409,10 @@ def find_masks(folder, object_id, alone):
     files = groups.get(object_id) or below.get("") or below.get(object_id) or (groups.get("", {}) if alone else {})
     missing = [view for view in VIEW_NAMES if view not in files]
     if missing:
-        raise UserError(f"{folder}: no mask for {_views_in_words(missing)} of {object_id} (expected "
+        raise UserError(f"{folder}: no mask for {views_in_words(missing)} of {object_id} (expected "
                         f"{object_id}_{missing[0]}.png{f' or {missing[0]}.png' if alone else ''}, and the like)")
     doubled = [view for view in VIEW_NAMES if len(files[view]) > 1]
     if doubled:
         raise UserError(f"{folder}: two masks for the {doubled[0]} view of {object_id}: "
                         f"{', '.join(path.name for path in files[doubled[0]])} (keep one)")
     return {view: files[view][0] for view in VIEW_NAMES}
-
-
-def view_problems(name, views):
-    """Missing and doubled views of one object: views is {view name: [Path, ...]}."""
-    missing = [view for view in VIEW_NAMES if view not in views]
-    problems = [Problem(name, "missing view", ", ".join(missing))] if missing else []
-    return problems + [Problem(name, "two files for a view", f"{view}: {', '.join(p.name for p in paths)} (keep one)")
-                       for view, paths in sorted(views.items()) if len(paths) > 1]
-
-
-def _did_you_mean(word, before="", after=""):
-    close = difflib.get_close_matches(word.lower(), VIEW_NAMES, 1, 0.6)
-    return f" (did you mean {before}{close[0]}{after}?)" if close else ""
-
-
-def _views_in_words(views):
-    return f"the {views[0]} view" if len(views) == 1 else f"the views {', '.join(views)}"
-
-
-def in_one_line(problems, names=False, most=6):
-    shown = [str(p) if names else f"{p.what} {p.detail}" for p in problems[:most]]
-    return "; ".join(shown) + (f"; and {len(problems) - most} more" if len(problems) > most else "")
