@@ -6,10 +6,11 @@ Only the standard library is imported here, so `--help` and a mistyped option an
 """
 import argparse
 import dataclasses
-import re
+import math
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Callable, Sequence
 
 # The six orthographic views, by name and in this order everywhere (utils/rendering/cameras.py has their cameras).
 VIEW_NAMES = ("front", "back", "left", "right", "top", "bottom")
@@ -25,90 +26,122 @@ class UserError(Exception):
     """Something the user can mend: shown as one line, exit code 2, no traceback."""
 
 
+# The scripts that read a Config, in groups: what an option names is what it changes (see `refuse_unused`).
+SCRIPTS = {"geometry": "train_geometry.py", "field": "train_field.py", "texture": "train_texture.py",
+           "load_data": "load_data.py"}
+GEOMETRY, FIELD, TEXTURE = ("geometry",), ("field",), ("texture",)
+STAGE1, CLASSIC, TRAINING = ("geometry", "field"), ("geometry", "texture"), ("geometry", "field", "texture")
+DATA = TRAINING + ("load_data",)
+
+
+def option(default: Any, scripts: tuple, text: str) -> Any:
+    """A field of Config that is a command-line option: its default, the scripts that use it, and its `--help`."""
+    return field(default=default, metadata={"scripts": scripts, "help": text})
+
+
 @dataclass
 class Config:
     """Defaults for a first real training: DINOv2-base, 4096 points. Every field is also `--field value`."""
 
     # Where things are (paths; relative ones start at the current folder)
-    obj_dir: str = "data/OBJs"  # <obj_dir>/<id>/<anything>.obj; none of your own there: data/sample is used
-    images_dir: str = "data/input_images"  # <images_dir>/<id>_<view>.{png,jpg,jpeg}
-    cache_dir: str = "data/cache"  # sampled surfaces and resized images; safe to delete
-    checkpoint_dir: str = "checkpoints"  # geometry_best.pth, geometry_last.pth and the same for texture
-    log_dir: str = "logs"  # one JSON line per epoch, and TensorBoard events if it is installed
+    obj_dir: str = option("data/OBJs", DATA,
+                          "<obj_dir>/<id>/<anything>.obj; several with commas; without any: data/sample is used")
+    images_dir: str = option("data/input_images", DATA, "<images_dir>/<id>_<view>.{png,jpg,jpeg}; one for each obj_dir")
+    cache_dir: str = option("data/cache", DATA, "what is made from meshes and images once; safe to delete")
+    checkpoint_dir: str = option("checkpoints", TRAINING,
+                                 "geometry_best.pth, geometry_last.pth and the same for texture")
+    log_dir: str = option("logs", TRAINING, "one JSON line per log_every steps and per epoch, TensorBoard events")
 
     # Data
-    image_size: int = 224  # pixels; images are resized to this (rounded up to a multiple of 14)
-    num_surface_samples: int = 16384  # points cached per object, by area: the true surface
-    validation_fraction: float = 0.15  # share of objects held out of training (at least one)
-    num_folds: int = 0  # 0: hold out validation_fraction; k: hold out one of k equal parts instead
-    fold: int = 0  # which of the num_folds parts is held out, counted from 0
-    training_share: float = 1.0  # share of the objects not held out that is trained on, for learning curves
-    augmentations: int = 0  # changed copies of each training object; a frozen encoder's features of all are cached
-    augment_turns: bool = False  # copies are also turned by quarter turns: for objects whose front means nothing
-    num_workers: int = 0  # loader processes; 0 reads in the training process
-    seed: int = 0  # split, initial weights, shuffling, sampling
+    image_size: int = option(224, CLASSIC + ("load_data",),
+                             "pixels; images are resized to this (rounded up to a multiple of 14)")
+    num_surface_samples: int = option(16384, CLASSIC + ("load_data",),
+                                      "points cached per object, by area: the true surface")
+    validation_fraction: float = option(0.15, TRAINING, "share of objects held out of training (at least one)")
+    num_folds: int = option(0, TRAINING, "0: hold out validation_fraction; k: hold out one of k equal parts instead")
+    fold: int = option(0, TRAINING, "which of the num_folds parts is held out, counted from 0")
+    split_file: str = option("", TRAINING, "lines `<id> train|validation|test` instead of a split by id; others are "
+                             "trained on, test objects are left alone")
+    training_share: float = option(1.0, TRAINING,
+                                   "share of the objects not held out that is trained on, for learning curves")
+    augmentations: int = option(0, CLASSIC,
+                                "changed copies of each training object; a frozen encoder's features of all are cached")
+    augment_turns: bool = option(False, CLASSIC,
+                                 "copies are also turned by quarter turns: for objects whose front means nothing")
+    num_workers: int = option(0, TRAINING, "loader processes; 0 reads in the training process")
+    seed: int = option(0, TRAINING, "split, initial weights, shuffling, sampling")
 
     # Run
-    device: str = "auto"  # auto = cuda, then mps, then cpu; a named device that is absent is an error
-    mixed_precision: str = "no"  # no | bf16; the losses stay float32
-    resume: bool = False  # continue from the stage's *_last.pth
-    initial_weights: str = ""  # checkpoint of the same sizes to begin with, such as a shipped one; stage 1
+    device: str = option("auto", TRAINING, "auto = cuda, then mps, then cpu; a named device that is absent is an error")
+    mixed_precision: str = option("no", TRAINING, "no | bf16; the losses stay float32")
+    resume: bool = option(False, TRAINING, "continue from the stage's *_last.pth")
+    initial_weights: str = option("", STAGE1,
+                                  "checkpoint of the same sizes to begin with, such as a shipped one")
 
     # Image encoder
-    encoder_name: str = "facebook/dinov2-base"  # hub name | local folder | a geometry .pth | scratch
-    freeze_image_encoder: bool = False  # True: encoder in eval mode, no gradient, not stored in checkpoints
-    gradient_checkpointing: bool = False  # recompute activations in backward: less memory, about 1.3x the time
-    encoder_width: int = 256  # features per token of the `scratch` encoder
-    encoder_layers: int = 4  # transformer blocks of the `scratch` encoder
-    encoder_heads: int = 4  # attention heads of the `scratch` encoder
-    encoder_learning_rate_scale: float = 0.1  # encoder's rate / the rest's; near 1 its features collapse to one value
-    aggregate_dim: int = 768  # width of the one feature vector that six views become
+    encoder_name: str = option("facebook/dinov2-base", CLASSIC, "hub name | local folder | a geometry .pth | scratch")
+    freeze_image_encoder: bool = option(False, CLASSIC,
+                                        "True: encoder in eval mode, no gradient, not stored in checkpoints")
+    gradient_checkpointing: bool = option(False, CLASSIC,
+                                          "recompute activations in backward: less memory, about 1.3x the time")
+    encoder_width: int = option(256, CLASSIC, "features per token of the `scratch` encoder")
+    encoder_layers: int = option(4, CLASSIC, "transformer blocks of the `scratch` encoder")
+    encoder_heads: int = option(4, CLASSIC, "attention heads of the `scratch` encoder")
+    encoder_learning_rate_scale: float = option(0.1, CLASSIC,
+                                                "encoder's rate / the rest's; near 1 all features become one value")
+    aggregate_dim: int = option(768, GEOMETRY, "width of the one feature vector that six views become")
 
     # Geometry (stage 1)
-    geometry_decoder: str = "points"  # points: one vector to a closed mesh | field: six named views to occupancy
-    num_points: int = 4096  # vertices of the predicted mesh; 2048 or 1024 save memory, 8192 for quality
-    decoder_hidden: tuple = (1024, 2048, 2048)  # hidden widths of the point decoder
-    num_loss_samples: int = 4096  # points per object and step, on the true and on the predicted surface
-    batch_size_stage1: int = 1  # objects per step and process
-    num_epochs_stage1: int = 50  # passes over the training objects
-    learning_rate_stage1: float = 5e-5  # peak; linear warm-up, then cosine
-    lambda_chamfer: float = 1.0  # squared distances, both directions
-    lambda_coverage: float = 0.02  # distance of the worst-covered 5 % of the true surface
-    lambda_laplacian: float = 1.0  # vertices pulled to the mean of their neighbors: fewer spikes
-    lambda_edge: float = 0.003  # spread of edge lengths: fewer slivers
-    lambda_normal: float = 0.02  # bending between neighboring faces
+    geometry_decoder: str = option("points", GEOMETRY,
+                                   "points: one vector to a closed mesh (field: see train_field.py)")
+    num_points: int = option(4096, GEOMETRY,
+                             "vertices of the predicted mesh; 2048 or 1024 save memory, 8192 for quality")
+    decoder_hidden: tuple = option((1024, 2048, 2048), GEOMETRY, "hidden widths of the point decoder")
+    num_loss_samples: int = option(4096, CLASSIC,
+                                   "points per object and step, on the true and on the predicted surface")
+    batch_size_stage1: int = option(1, STAGE1, "objects per step and process")
+    num_epochs_stage1: int = option(50, STAGE1, "passes over the training objects")
+    learning_rate_stage1: float = option(5e-5, GEOMETRY, "peak; linear warm-up, then cosine")
+    lambda_chamfer: float = option(1.0, GEOMETRY, "squared distances, both directions")
+    lambda_coverage: float = option(0.02, GEOMETRY, "distance of the worst-covered 5 % of the true surface")
+    lambda_laplacian: float = option(1.0, GEOMETRY, "vertices pulled to the mean of their neighbors: fewer spikes")
+    lambda_edge: float = option(0.003, GEOMETRY, "spread of edge lengths: fewer slivers")
+    lambda_normal: float = option(0.02, GEOMETRY, "bending between neighboring faces")
 
-    # Field (stage 1 with --geometry_decoder field)
-    field_grid: int = 24  # cells per edge of the volume that sees the object as a whole; 0 leaves it out
-    field_widths: tuple = (32, 64, 128, 192)  # channels per level of the volume's U-Net, multiples of 8
-    field_pictures: bool = False  # a small U-Net over each image adds features to what is measured
-    field_tokens: bool = False  # patch tokens of a frozen encoder_name, encoded once and cached, join what is measured
-    field_color: bool = True  # False: silhouettes alone, whatever the images show
-    field_target: str = "occupancy"  # occupancy | distance: what the network learns to tell of a point
-    field_points: int = 4096  # points of space per object and step
-    field_variants: int = 3  # each training object drawn anew, turned or among others; made in the first epochs
-    field_stretch: float = 0.25  # standard deviation of the logarithm by which objects are stretched along each axis
-    learning_rate_field: float = 1e-3  # peak, in place of learning_rate_stage1
+    # Field (train_field.py)
+    field_grid: int = option(24, FIELD, "cells per edge of the volume that sees the object as a whole; 0 leaves it out")
+    field_widths: tuple = option((32, 64, 128, 192), FIELD, "channels per level of the volume's U-Net, multiples of 8")
+    field_color: bool = option(True, FIELD, "False: silhouettes alone, whatever the images show")
+    field_points: int = option(4096, FIELD, "points of space per object and step")
+    field_variants: int = option(3, FIELD,
+                                 "each training object drawn anew, turned or among others; made in the first epochs")
+    field_stretch: float = option(0.25, FIELD,
+                                  "standard deviation of the logarithm by which objects are stretched along each axis")
+    field_generated: int = option(0, FIELD, "generated objects trained on beside the real ones, the same in every epoch")
+    learning_rate_field: float = option(1e-3, FIELD, "peak; linear warm-up, then cosine")
 
     # Texture (stage 2)
-    geometry_checkpoint: str = ""  # empty: checkpoints/geometry_best.pth if you trained one, else the shipped one
-    texture_hidden: int = 256  # width of the color MLP
-    texture_layers: int = 4  # its hidden layers
-    texture_frequencies: int = 6  # octaves of the sine encoding of a position
-    batch_size_stage2: int = 1  # objects per step and process
-    num_epochs_stage2: int = 30  # passes over the training objects
-    learning_rate_stage2: float = 1e-4  # peak; linear warm-up, then cosine
-    lambda_l1l2: float = 1.0  # |difference| + squared difference of sRGB in [0, 1]
-    lambda_perceptual: float = 0.1  # distance of DINOv2 features of drawn and true views
-    lambda_smooth: float = 0.02  # color difference along mesh edges
+    geometry_checkpoint: str = option("", TEXTURE,
+                                      "empty: checkpoints/geometry_best.pth if you trained one, else the shipped one")
+    texture_hidden: int = option(256, TEXTURE, "width of the color MLP")
+    texture_layers: int = option(4, TEXTURE, "its hidden layers")
+    texture_frequencies: int = option(6, TEXTURE, "octaves of the sine encoding of a position")
+    batch_size_stage2: int = option(1, TEXTURE, "objects per step and process")
+    num_epochs_stage2: int = option(30, TEXTURE, "passes over the training objects")
+    learning_rate_stage2: float = option(1e-4, TEXTURE, "peak; linear warm-up, then cosine")
+    lambda_l1l2: float = option(1.0, TEXTURE, "|difference| + squared difference of sRGB in [0, 1]")
+    lambda_perceptual: float = option(0.1, TEXTURE, "distance of DINOv2 features of drawn and true views")
+    lambda_smooth: float = option(0.02, TEXTURE, "color difference along mesh edges")
 
     # Optimization (both stages)
-    weight_decay: float = 0.01  # AdamW, on matrices only
-    warmup_fraction: float = 0.05  # share of all steps spent warming up
-    average_weights: float = 0.0  # share of their running mean kept per step, which is judged and kept as best; stage 1
-    gradient_clip: float = 1.0  # largest gradient norm
-    gradient_accumulation_steps: int = 1  # batches added up before a step
-    validate_every: int = 5  # epochs between validations (the last epoch is always validated)
+    weight_decay: float = option(0.01, TRAINING, "AdamW, on matrices only")
+    warmup_fraction: float = option(0.05, TRAINING, "share of all steps spent warming up")
+    average_weights: float = option(0.0, STAGE1,
+                                    "decay of the weights' running mean, which is what is validated and kept as best")
+    gradient_clip: float = option(1.0, TRAINING, "largest gradient norm")
+    gradient_accumulation_steps: int = option(1, TRAINING, "batches added up before a step")
+    log_every: int = option(50, TRAINING, "optimizer steps between lines of the log within an epoch; 0: none")
+    validate_every: int = option(5, TRAINING, "epochs between validations (the last epoch is always validated)")
 
     # Names of the fields the user set by hand: these never fall back to shipped data or weights.
     explicit: frozenset = field(default_factory=frozenset, repr=False, compare=False)
@@ -186,6 +219,8 @@ LIMITS = {
     "field_points": (1, 72_000),
     "field_stretch": (0.0, 1.0),
     "field_variants": (0, 1000),
+    "field_generated": (0, 10_000_000),
+    "log_every": (0, None),
     "batch_size_stage1": (1, None),
     "batch_size_stage2": (1, None),
     "num_epochs_stage1": (1, None),
@@ -201,96 +236,146 @@ LIMITS = {
 }
 
 
-def check_config(cfg):
+# Options that take one of a few words.
+CHOICES = {"geometry_decoder": ("points", "field"), "mixed_precision": ("no", "bf16")}
+
+# What cannot work together: each is true for a Config that is to be refused, with the message for it.
+COMBINATIONS: list[tuple[Callable, Callable]] = [
+    (lambda cfg: not cfg.decoder_hidden or min(cfg.decoder_hidden) < 1,
+     lambda cfg: f"--decoder_hidden {cfg.decoder_hidden}: expected whole numbers above 0, like 1024,2048"),
+    (lambda cfg: cfg.num_folds == 1,
+     lambda cfg: "--num_folds 1: one part leaves nothing to train on; choose 2 or more, or 0"),
+    (lambda cfg: cfg.fold >= max(cfg.num_folds, 1),
+     lambda cfg: f"--fold {cfg.fold}: must be below --num_folds {cfg.num_folds}"),
+    (lambda cfg: cfg.split_file and cfg.num_folds,
+     lambda cfg: "--num_folds: --split_file says what is held out; leave one of the two out"),
+    (lambda cfg: cfg.split_file and "validation_fraction" in cfg.explicit,
+     lambda cfg: "--validation_fraction: --split_file says what is held out; leave one of the two out"),
+    (lambda cfg: len(folders(cfg.obj_dir)) != len(folders(cfg.images_dir)),
+     lambda cfg: f"--images_dir {cfg.images_dir}: names {len(folders(cfg.images_dir))} folders, --obj_dir "
+                 f"{len(folders(cfg.obj_dir))}; give one for each, in the same order"),
+    (lambda cfg: not cfg.field_widths or any(width < 8 or width % 8 for width in cfg.field_widths),
+     lambda cfg: f"--field_widths {cfg.field_widths}: expected multiples of 8, like 24,48,96"),
+    (lambda cfg: cfg.field_grid % 2 ** (len(cfg.field_widths) - 1),
+     lambda cfg: f"--field_grid {cfg.field_grid}: must be a multiple of {2 ** (len(cfg.field_widths) - 1)}, as "
+                 f"--field_widths has {len(cfg.field_widths)} levels"),
+    (lambda cfg: cfg.resume and cfg.initial_weights,
+     lambda cfg: "--initial_weights: a resumed run goes on with its own; leave one of the two out"),
+    (lambda cfg: cfg.encoder_width % cfg.encoder_heads,
+     lambda cfg: f"--encoder_width {cfg.encoder_width}: must be a multiple of --encoder_heads {cfg.encoder_heads}"),
+]
+
+
+def folders(names: str) -> list[Path]:
+    """The folders that `obj_dir` or `images_dir` names, separated by commas."""
+    return [Path(name.strip()) for name in names.split(",")]
+
+
+def check_config(cfg: "Config") -> "Config":
     """Refuse values that cannot work, naming the option.
 
     Args:
-        cfg: a Config.
+        cfg: a Config; whole numbers given for fractions become float.
     Returns:
         the same Config.
     Raises:
-        UserError: a value has the wrong type, is out of range, or is none of the choices.
+        UserError: a value has the wrong type, is out of range, is none of the choices, or does not go with another.
     """
     for item in option_fields(type(cfg)):
-        value, kind = getattr(cfg, item.name), type(item.default)
-        if kind is float and type(value) is int:
-            value = float(value)
-            setattr(cfg, item.name, value)
-        if type(value) is not kind:
-            raise UserError(f"--{item.name} {value!r}: expected {_kind_name(kind)}")
-        low, high = LIMITS.get(item.name, (None, None))
-        if item.name.startswith(("lambda_", "learning_rate_", "gradient_clip", "encoder_learning_rate")):
-            low = 0.0
-        if kind in (int, float):
-            if value != value or value in (float("inf"), float("-inf")):
-                raise UserError(f"--{item.name} {value}: must be a finite number")
-            if low is not None and value < low:
-                raise UserError(f"--{item.name} {value}: must be at least {low}")
-            if high is not None and value > high:
-                raise UserError(f"--{item.name} {value}: must be at most {high}")
-    if not cfg.decoder_hidden or any(type(width) is not int or width < 1 for width in cfg.decoder_hidden):
-        raise UserError(f"--decoder_hidden {cfg.decoder_hidden}: expected whole numbers above 0, like 1024,2048")
-    if cfg.num_folds == 1:
-        raise UserError("--num_folds 1: one part leaves nothing to train on; choose 2 or more, or 0")
-    if cfg.fold >= max(cfg.num_folds, 1):
-        raise UserError(f"--fold {cfg.fold}: must be below --num_folds {cfg.num_folds}")
-    if not cfg.field_widths or any(width < 8 or width % 8 for width in cfg.field_widths):
-        raise UserError(f"--field_widths {cfg.field_widths}: expected multiples of 8, like 24,48,96")
-    for name, choices in (("geometry_decoder", ("points", "field")), ("field_target", ("occupancy", "distance"))):
+        setattr(cfg, item.name, _checked_value(item.name, getattr(cfg, item.name), type(item.default)))
+    for name, choices in CHOICES.items():
         if getattr(cfg, name) not in choices:
             raise UserError(f"--{name} {getattr(cfg, name)}: choose {' or '.join(choices)}")
-    if cfg.field_grid % 2 ** (len(cfg.field_widths) - 1):
-        raise UserError(f"--field_grid {cfg.field_grid}: must be a multiple of {2 ** (len(cfg.field_widths) - 1)}, as "
-                        f"--field_widths has {len(cfg.field_widths)} levels")
-    if cfg.resume and cfg.initial_weights:
-        raise UserError("--initial_weights: a resumed run goes on with its own; leave one of the two out")
-    if cfg.field_tokens and not cfg.field_color:
-        raise UserError("--field_tokens true: tokens tell what images show, which --field_color false hides")
-    if cfg.mixed_precision not in ("no", "bf16"):
-        raise UserError(f"--mixed_precision {cfg.mixed_precision}: choose no or bf16")
-    if cfg.encoder_width % cfg.encoder_heads:
-        raise UserError(f"--encoder_width {cfg.encoder_width}: must be a multiple of --encoder_heads {cfg.encoder_heads}")
+    for is_wrong, message in COMBINATIONS:
+        if is_wrong(cfg):
+            raise UserError(message(cfg))
     return cfg
 
 
-def option_fields(config_class=Config):
+def _checked_value(name, value, kind):
+    """`value` as `kind`; UserError if it is of another type or out of range."""
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind or kind is tuple and any(type(part) is not int for part in value):
+        raise UserError(f"--{name} {value!r}: expected {_kind_name(kind)}")
+    if kind not in (int, float):
+        return value
+    if not math.isfinite(value):
+        raise UserError(f"--{name} {value}: must be a finite number")
+    low, high = LIMITS.get(name, (None, None))
+    if name.startswith(("lambda_", "learning_rate_", "gradient_clip", "encoder_learning_rate")):
+        low = 0.0
+    if low is not None and value < low:
+        raise UserError(f"--{name} {value}: must be at least {low}")
+    if high is not None and value > high:
+        raise UserError(f"--{name} {value}: must be at most {high}")
+    return value
+
+
+def refuse_unused(cfg: "Config", script: str) -> None:
+    """Raise UserError for the first option the user set by hand that a script does not use.
+
+    Args:
+        cfg: Config; its `explicit` names the options.
+        script: a key of SCRIPTS.
+    """
+    for item in option_fields():
+        users = item.metadata["scripts"]
+        if item.name in cfg.explicit and script not in users:
+            raise UserError(f"--{item.name}: {SCRIPTS[script]} does not use it, it is for "
+                            f"{' and '.join(SCRIPTS[user] for user in users)}")
+
+
+def options_of(script: str, cfg: "Config") -> list[str]:
+    """The options set by hand that a script uses, as its command line: for programs that run several scripts."""
+    words = []
+    for item in option_fields():
+        if item.name in cfg.explicit and script in item.metadata["scripts"]:
+            value = getattr(cfg, item.name)
+            words += [f"--{item.name}", ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
+    return words
+
+
+def option_fields(config_class: type = Config) -> list[dataclasses.Field]:
     """The dataclass fields that are command-line options: all but the record of which were named."""
     return [item for item in dataclasses.fields(config_class) if item.name != "explicit"]
 
 
-def config_as_dict(cfg):
+def config_as_dict(cfg: Config) -> dict:
     """The options of `cfg` as plain types (str, int, float, bool, list), for checkpoints and logs."""
     plain = {item.name: getattr(cfg, item.name) for item in option_fields(type(cfg))}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
 
 
-def parse_config(argv, description):
+def parse_config(argv: Sequence[str], description: str, script: str | None = None) -> Config:
     """Turn `--preset NAME` and `--field value` options into a checked config.
 
     Args:
         argv: list of str, without the program's name.
         description: str, shown by `--help`.
+        script: a key of SCRIPTS, whose options alone are offered and accepted; None: all are.
     Returns:
         a Config (or the preset's subclass) whose `explicit` holds the names given in `argv`.
     Raises:
-        UserError: an option is unknown, mistyped or out of range.
+        UserError: an option is unknown, mistyped, out of range, or of no use to the script.
     """
     parser = OptionParser(description=description)
     parser.add_argument("--preset", choices=PRESETS, default="default", help="starting values for all options below")
-    # `--help` shows the comment beside each field of Config: one text, in one place.
-    source = Path(__file__).read_text(encoding="utf-8")
-    comments = dict(re.findall(r"^    (\w+): \w+ = .*?  # (.*)$", source.split("class FastTraining")[0], re.MULTILINE))
     for item in option_fields():
         shown = ",".join(map(str, item.default)) if isinstance(item.default, tuple) else item.default
+        unused = script and script not in item.metadata["scripts"]
         flag = {"nargs": "?", "const": "true"} if isinstance(item.default, bool) else {}
         parser.add_argument(f"--{item.name}", metavar=type(item.default).__name__, default=None,
-                            help=f"{comments[item.name]} (default {shown})".replace("%", "%%"), **flag)
+                            help=argparse.SUPPRESS if unused else
+                            f"{item.metadata['help']} (default {shown})".replace("%", "%%"), **flag)
     options = vars(parser.parse_args(argv))
     cfg = PRESETS[options.pop("preset")]()
     named = {name: text for name, text in options.items() if text is not None}
     for name, text in named.items():
         setattr(cfg, name, _parse_value(name, text, type(getattr(cfg, name))))
     cfg.explicit = frozenset(named)
+    if script:
+        refuse_unused(cfg, script)
     return check_config(cfg)
 
 
@@ -320,7 +405,7 @@ class OptionParser(argparse.ArgumentParser):
         raise UserError(f"{message} (see --help)")
 
 
-def run_script(main):
+def run_script(main: Callable[[list[str]], Any]) -> None:
     """Run `main(argv)` for a script: a UserError becomes one line on stderr and exit code 2."""
     try:
         main(sys.argv[1:])

@@ -84,12 +84,11 @@ def reconstructor(paths, device, options):
     Raises:
         UserError: a checkpoint is missing or wrong (here), or an image is (from the function).
     """
-    from inference import image_reader, load_reconstructor
-    from utils.mesh.mesh import textured_mesh
+    from inference import Reconstructor, ViewReader
 
-    run = load_reconstructor(paths[0], paths[1] if len(paths) > 1 else None, device, texture_size=TEXTURE_SIZE,
-                             grid=options.grid, num_faces=options.faces, cache_dir=options.cache_dir)
-    return lambda files, object_id: textured_mesh(*run(image_reader(files, object_id)))
+    model = Reconstructor(paths[0], paths[1] if len(paths) > 1 else None, str(device), texture_size=TEXTURE_SIZE,
+                          grid=options.grid, faces=options.faces, cache_dir=options.cache_dir)
+    return lambda files, object_id: model.reconstruct_from(ViewReader(files, object_id)).as_mesh()
 
 
 def checkpoint_paths(name, texture_checkpoint=None):
@@ -97,7 +96,7 @@ def checkpoint_paths(name, texture_checkpoint=None):
     from inference import choose_geometry, default_checkpoint
     from utils.io.checkpoint import load_checkpoint
 
-    geometry = Path(choose_geometry(None if name == "model" else name) if name in LEARNED else name)
+    geometry = Path(choose_geometry("field" if name == "model" else name) if name in LEARNED else name)
     if load_checkpoint(geometry, ("geometry", "field"))["kind"] == "field":
         return [geometry]
     beside = None if name in LEARNED else geometry.with_name("texture_best.pth")

@@ -6,18 +6,28 @@
 Writes <output>/<id>/<id>.obj with its .mtl and .png (or <id>.glb), and <id>_preview.png: the six inputs above six
 views of the result, and two oblique ones.
 """
+from __future__ import annotations
+
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from config import EXAMPLES_DIR, PRETRAINED_DIR, OptionParser, UserError, run_script
+
+if TYPE_CHECKING:  # `--help` and a mistyped option answer at once, so what is heavy is imported where it is used
+    from utils.mesh.textured_mesh import TexturedMesh
+    from utils.views.six_views import SixViews
 
 ROOT = Path(__file__).parent
 PREVIEW_SIZE = 256  # pixels per image of the preview; what the field reads too, so images are read once
 GRID, FACES = 128, 20000  # of a field's mesh, unless asked otherwise
+TEXTURE_SIZE = 1024  # texels per edge, unless asked otherwise
+STEPS = ("network", "silhouettes", "handles", "photo_consistency")  # of the field's method, which may be left out to measure them
 SMOOTHING = 0.7  # grid steps; standard deviation of the Gaussian over a field
+HANDLE_TOLERANCE = 0.02  # normalized units; handles of a field that are gone this far below its surface are closed
 KINDS = {"points": "geometry", "field": "field"}  # of the checkpoints of the two decoders
 LARGEST_IMAGE = 1024  # pixels; colors are taken from images of at most this size
 FIELD_SIZES = (PREVIEW_SIZE, None)  # of the images that a field reads: for its shape, and for its colors
@@ -60,107 +70,157 @@ def parse_options(argv):
     return options
 
 
-class TexturedShape(NamedTuple):
-    """A mesh as it is written.
-
-    vertices (N, 3) float in the normalized frame; faces (F, 3) int; uvs (T, 2) float32 in [0, 1]; face_uvs (F, 3) int,
-    indices into uvs; image (H, W, 3) uint8.
-    """
-
-    vertices: object
-    faces: object
-    uvs: object
-    face_uvs: object
-    texture: object
-
-
-def load_reconstructor(geometry_checkpoint, texture_checkpoint, device, *, texture_size=1024, grid=GRID, num_faces=FACES,
-                       cache_dir=None):
-    """Everything between images and mesh as one function, for whichever decoder the geometry checkpoint holds.
+class ViewReader:
+    """One object's six images, read and framed once per size.
 
     Args:
-        geometry_checkpoint: path.
-        texture_checkpoint: path, or None for your own best, else the shipped one; a field, which takes its colors from
-            the images, has none.
-        device: torch.device.
-        texture_size: texels per edge of the texture.
-        grid: cells along the longest edge of the object at which a field is evaluated.
-        num_faces: most faces of a field's mesh.
-        cache_dir: folder that keeps the point decoder's UV atlas, or None.
-    Returns:
-        function of `read` that gives a TexturedShape; read(size) gives SixViews of `size` pixels, read(None) of as many
-        as the images have, up to LARGEST_IMAGE. Its attribute `sizes` holds the sizes that it will ask for.
-    Raises:
-        UserError: a checkpoint is missing or wrong.
+        files, masks: {view name: path}, see utils.views.six_views.read_framed_views.
+        object_id: str, for messages.
+        remove_background: function from utils.views.masks.background_remover, or None.
     """
-    from utils.io.checkpoint import load_checkpoint
 
-    if load_checkpoint(geometry_checkpoint, ("geometry", "field"))["kind"] == "field":
+    def __init__(self, files: dict, object_id: str, masks: dict | None = None, remove_background=None):
+        self.files, self.object_id, self.masks, self.remove_background = files, object_id, masks, remove_background
+        self.notes: list[str] = []  # what the first reading had to say
+        self._kept: dict = {}
+
+    def at(self, size: int | None) -> SixViews:
+        """The SixViews at `size` pixels; None: as many as the largest image has, up to LARGEST_IMAGE.
+
+        Raises:
+            UserError: an image or mask cannot be used; it names file and view.
+        """
+        from utils.views.six_views import read_framed_views
+
+        size = self._own_size() if size is None else size
+        if size not in self._kept:
+            views, note = read_framed_views(self.files, size, self.object_id, self.masks, self.remove_background)
+            if not self._kept and note:
+                self.notes.append(note)
+            self._kept[size] = views
+        return self._kept[size]
+
+    def _own_size(self) -> int:
+        from PIL import Image
+
+        size = PREVIEW_SIZE
+        for path in self.files.values():
+            with Image.open(path) as image:
+                size = max(size, min(max(image.size), LARGEST_IMAGE))
+        return size
+
+
+class Reconstructor:
+    """Six named images to a textured mesh. The models are loaded once, for as many objects as there are.
+
+        from inference import Reconstructor
+
+        mesh = Reconstructor().reconstruct({"front": "front.png", "back": "back.png", ...})
+        mesh.write("shoe.glb")
+
+    Args:
+        geometry_checkpoint: path of a field or point decoder; None: your own field, else the shipped one.
+        texture_checkpoint: path, for a point decoder alone (a field takes its colors from the images); None: your own,
+            else the shipped one.
+        device: auto (cuda, then mps, then cpu), cuda, cuda:N, mps or cpu.
+        grid: cells along the object's longest edge at which a field is evaluated.
+        faces: most faces of a field's mesh.
+        texture_size: texels per edge of the texture.
+        cache_dir: folder that keeps the point decoder's UV atlas, or None.
+        without: steps of the field's method to leave out, for measuring what each is worth: any of STEPS.
+    Raises:
+        UserError: a checkpoint is missing or wrong, the device is absent, or a step is unknown.
+    """
+
+    def __init__(self, geometry_checkpoint: str | Path | None = None, texture_checkpoint: str | Path | None = None,
+                 device: str = "auto", *, grid: int = GRID, faces: int = FACES, texture_size: int = TEXTURE_SIZE,
+                 cache_dir: str | Path | None = None, without: frozenset = frozenset()):
+        from utils.device import resolve_device
+        from utils.io.checkpoint import load_checkpoint
+
+        unknown = sorted(set(without) - set(STEPS))
+        if unknown:
+            raise UserError(f"--without {unknown[0]}: no such step; choose from {', '.join(STEPS)}")
+        self.geometry_checkpoint = Path(geometry_checkpoint or choose_geometry())
+        self.device, self.texture_size = resolve_device(device), texture_size
+        self.grid, self.faces, self.without = grid, faces, frozenset(without)
+        if load_checkpoint(self.geometry_checkpoint, ("geometry", "field"))["kind"] == "field":
+            if texture_checkpoint:
+                raise UserError(f"{texture_checkpoint}: a field takes its colors from the images; leave "
+                                "--texture_checkpoint out, or choose --geometry points")
+            self._load_field()
+        else:
+            self._load_points(texture_checkpoint or default_checkpoint("texture"), cache_dir)
+
+    def reconstruct(self, views: dict, masks: dict | None = None, name: str = "object") -> TexturedMesh:
+        """Reconstruct one object.
+
+        Args:
+            views: {view name: path, PIL image, or (H, W, 3 or 4) uint8 array} for all six of config.VIEW_NAMES.
+            masks: the same for masks, white or opaque on the object; None: transparency, else a plain background.
+            name: for messages.
+        Returns:
+            TexturedMesh; its `notes` say what was noticed about the views.
+        Raises:
+            UserError: an image cannot be used, or the six silhouettes have no body in common.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            files = _as_files(views, Path(folder) / "views")
+            return self.reconstruct_from(
+                ViewReader(files, name, _as_files(masks, Path(folder) / "masks") if masks else None))
+
+    def reconstruct_from(self, reader: ViewReader) -> TexturedMesh:
+        """`reconstruct` for images that a ViewReader reads; `sizes` are those it will be asked for."""
+        mesh = self._run(reader)
+        mesh.notes = list(reader.notes)
+        return mesh
+
+    def _load_field(self):
         from models.field_model import load_field_model
 
-        if texture_checkpoint:
-            raise UserError(f"{texture_checkpoint}: a field takes its colors from the images; leave "
-                            "--texture_checkpoint out, or choose --geometry points")
-        field = load_field_model(geometry_checkpoint)[0].to(device)
+        model = load_field_model(self.geometry_checkpoint)[0].to(self.device)
+        self.sizes = FIELD_SIZES
+        self._run = lambda reader: reconstruct_field(model, reader, self.grid, self.faces, self.texture_size,
+                                                     self.without)
 
-        def run(read):
-            return reconstruct_field(field, read, grid, num_faces, texture_size)
-        run.sizes = FIELD_SIZES
-        return run
+    def _load_points(self, texture_checkpoint, cache_dir):
+        from models.geometry_model import load_geometry_model
+        from models.texture_model import load_texture_model
+        from utils.rendering.uv_atlas import template_atlas
 
-    import torch
-
-    from models.geometry_model import load_geometry_model
-    from models.texture_model import load_texture_model
-    from utils.rendering.uv_atlas import template_atlas
-
-    geometry, first = load_geometry_model(geometry_checkpoint)
-    texture, second = load_texture_model(texture_checkpoint or default_checkpoint("texture"))
-    geometry, texture, sizes = geometry.to(device), texture.to(device), (first["image_size"], second["image_size"])
-    atlas = template_atlas(geometry.decoder.num_points, texture_size, cache_dir)
-    faces = geometry.faces.cpu().numpy()
-
-    def run(read):
-        images = [torch.from_numpy(read(size).images).permute(0, 3, 1, 2) for size in sizes]
-        vertices, picture = reconstruct(geometry, texture, *images, atlas, texture_size)
-        return TexturedShape(vertices, faces, atlas.uvs, atlas.face_uvs, picture)
-    run.sizes = sizes
-    return run
+        geometry, first = load_geometry_model(self.geometry_checkpoint)
+        texture, second = load_texture_model(texture_checkpoint)
+        geometry, texture = geometry.to(self.device), texture.to(self.device)
+        self.sizes = (first["image_size"], second["image_size"])
+        atlas = template_atlas(geometry.decoder.num_points, self.texture_size, cache_dir)
+        self._run = lambda reader: reconstruct_points(geometry, texture, *(reader.at(size) for size in self.sizes),
+                                                      atlas, self.texture_size)
 
 
-def default_checkpoint(kind):
+def default_checkpoint(kind: str) -> Path:
     """Your own best checkpoint of a kind (geometry, geometry_field or texture), else the shipped one."""
-    return _own_checkpoint(kind) or ROOT / PRETRAINED_DIR / f"{kind}_best.pth"
-
-
-def _own_checkpoint(kind):
-    """Path of the best checkpoint you trained of a kind, or None."""
     own = Path("checkpoints") / f"{kind}_best.pth"
-    return own if own.is_file() else None
+    return own if own.is_file() else ROOT / PRETRAINED_DIR / f"{kind}_best.pth"
 
 
-def choose_geometry(decoder=None):
-    """The geometry checkpoint to use: of the decoder asked for; else your own, the field first; else the shipped field.
+def choose_geometry(decoder: str = "field") -> Path:
+    """The geometry checkpoint of a decoder ("field" or "points"): your own, else the shipped one.
 
-    Args:
-        decoder: "points", "field" or None.
-    Returns:
-        Path.
+    A point decoder that you trained never takes the field's place unasked: the field gives the better shapes.
     """
-    if decoder:
-        return default_checkpoint("geometry" if decoder == "points" else "geometry_field")
-    return (_own_checkpoint("geometry_field") or _own_checkpoint("geometry")
-            or default_checkpoint("geometry_field"))
+    return default_checkpoint("geometry" if decoder == "points" else "geometry_field")
 
 
-def reconstruct_field(model, read, grid, num_faces, texture_size):
-    """Six images to a textured shape by a field.
+def reconstruct_field(model, reader: ViewReader, grid: int, num_faces: int, texture_size: int,
+                      without: frozenset = frozenset()) -> TexturedMesh:
+    """Six images to a textured mesh by a field.
 
     Args:
         model: FieldModel in eval mode.
-        read, grid, num_faces, texture_size: see `load_reconstructor`.
+        reader: of the object's images.
+        grid, num_faces, texture_size, without: see `Reconstructor`.
     Returns:
-        TexturedShape.
+        TexturedMesh.
     Raises:
         UserError: the six masks have no body in common.
     """
@@ -169,8 +229,10 @@ def reconstruct_field(model, read, grid, num_faces, texture_size):
     from models.field_model import field_on_grid
     from utils.mesh.isosurface import mesh_from_grid
     from utils.mesh.smoothing import taubin_smooth, vertex_normals
+    from utils.mesh.textured_mesh import TexturedMesh
     from utils.multiview.field_cleanup import (
         close_pits,
+        cut_off,
         enforce_silhouettes,
         masked_gaussian,
         max_displacement,
@@ -178,107 +240,102 @@ def reconstruct_field(model, read, grid, num_faces, texture_size):
     )
     from utils.multiview.photo_consistency import refine_by_photo_consistency
     from utils.multiview.texture_projection import project_colors
+    from utils.multiview.topology import close_uncertain_handles
     from utils.multiview.view_maps import view_maps
     from utils.multiview.visual_hull import grid_axes, hull_on_grid, silhouette_sdf
     from utils.rendering.uv_atlas import make_atlas
 
-    views, sharp = (read(size) for size in FIELD_SIZES)
+    # What the silhouettes say
+    views, sharp = (reader.at(size) for size in FIELD_SIZES)
     distances = silhouette_sdf(views.masks)
     maps, box = view_maps(views.images, views.masks, distances)
     axes = grid_axes(box, grid)
     hull = hull_on_grid(distances, axes)
     if not (hull > 0).any():
-        raise UserError(f"{views.id}: the six outlines have no body in common; is each image under its right name?")
-    field = close_pits(masked_gaussian(field_on_grid(model, maps, axes, hull), hull, SMOOTHING), hull)
-    field = remove_small_components(enforce_silhouettes(field, hull, distances, axes))
-    vertices, faces = mesh_from_grid(field, axes, num_faces)
-    vertices = taubin_smooth(vertices, faces, max_displacement(vertices, distances))
-    vertices = refine_by_photo_consistency(vertices, faces, views.images, views.masks, distances)
-    still = np.isfinite(max_displacement(vertices, distances))  # the outlines' ripples are out already
-    vertices = taubin_smooth(vertices, faces, np.where(still, 0, np.inf))
+        raise UserError(f"{views.id}: the six silhouettes have no body in common; is each image under its right name?")
 
+    # What the network carves from it, held to the silhouettes
+    field = hull if "network" in without else field_on_grid(model, maps, axes, hull)
+    field = np.minimum(close_pits(masked_gaussian(field, hull, SMOOTHING), hull), hull)
+    if "silhouettes" not in without:
+        field = enforce_silhouettes(field, hull, distances, axes)
+    if "handles" not in without:
+        field = close_uncertain_handles(field, hull, HANDLE_TOLERANCE, max(axis[1] - axis[0] for axis in axes))
+    vertices, faces = mesh_from_grid(remove_small_components(cut_off(field, axes)), axes, num_faces)
+
+    # The surface goes where the images agree about its color
+    vertices = taubin_smooth(vertices, faces, max_displacement(vertices, distances))
+    if "photo_consistency" not in without:
+        vertices = refine_by_photo_consistency(vertices, faces, views.images, views.masks, distances)
+        still = np.isfinite(max_displacement(vertices, distances))  # the silhouettes' ripples are out already
+        vertices = taubin_smooth(vertices, faces, np.where(still, 0, np.inf))
+
+    # Every texel takes its color from the images that see it
     atlas = make_atlas(vertices, faces, texture_size)
     corners, weights = faces[atlas.texel_faces], atlas.texel_weights[..., None]
     points, normals = ((values[corners] * weights).sum(1) for values in (vertices, vertex_normals(vertices, faces)))
     colors, seen = project_colors(points, normals, vertices, faces, sharp.images, sharp.masks)
-    picture = np.empty((texture_size * texture_size, 3), np.uint8)
-    picture[:] = np.round(255 * colors[seen].mean(0)) if seen.any() else 128  # texels that no face shows
-    picture[atlas.texels] = np.round(255 * colors.clip(0, 1))
-    return TexturedShape(vertices, faces, atlas.uvs, atlas.face_uvs,
-                         picture.reshape(texture_size, texture_size, 3))
+    texture = np.empty((texture_size * texture_size, 3), np.uint8)
+    texture[:] = np.round(255 * colors[seen].mean(0)) if seen.any() else 128  # texels that no face shows
+    texture[atlas.texels] = np.round(255 * colors.clip(0, 1))
+    return TexturedMesh(vertices, faces, atlas.uvs, atlas.face_uvs, texture.reshape(texture_size, texture_size, 3))
 
 
-def image_reader(files, object_id, masks=None, remove_background=None):
-    """`read` for a reconstructor: a function of a size that reads an object's six images once per size.
-
-    Args:
-        files, object_id, masks, remove_background: see utils.views.six_views.read_framed_views.
-    Returns:
-        function of a size in pixels (None: as many as the largest image has, up to LARGEST_IMAGE) that gives
-        SixViews; its attribute `note` holds what the first reading had to say, or None.
-    """
-    from PIL import Image
-
-    from utils.views.six_views import read_framed_views
-
-    kept = {}
-
-    def read(size):
-        if size is None:
-            size = PREVIEW_SIZE
-            for path in files.values():
-                with Image.open(path) as picture:
-                    size = max(size, min(max(picture.size), LARGEST_IMAGE))
-        if size not in kept:
-            views, note = read_framed_views(files, size, object_id, masks, remove_background)
-            read.note = note if not kept else read.note
-            kept[size] = views
-        return kept[size]
-    read.note = None
-    return read
-
-
-def reconstruct(geometry, texture, shape_images, color_images, atlas, texture_size):
-    """Six images to vertices and a texture.
+def reconstruct_points(geometry, texture, shape_views, color_views, atlas, texture_size: int) -> TexturedMesh:
+    """Six images, in any order, to a textured mesh by the point decoder and the texture model.
 
     Args:
-        geometry, texture: the two models on one device.
-        shape_images, color_images: (6, 3, S, S) float32 tensors in [0, 1], the same images at the size that either
-            model reads, in VIEW_NAMES order (any order gives the same result).
+        geometry, texture: the two models on one device, in eval mode.
+        shape_views, color_views: SixViews of the same images at the size that either model reads.
         atlas: utils.rendering.uv_atlas.Atlas of the geometry's template.
-        texture_size: edge of the texture in texels.
+        texture_size: texels per edge of the texture.
     Returns:
-        vertices: (N, 3) float32 array; image: (texture_size, texture_size, 3) uint8 array.
+        TexturedMesh.
     """
     import numpy as np
     import torch
 
+    from utils.mesh.textured_mesh import TexturedMesh
+
     device = geometry.faces.device
+    shape_images, color_images = (torch.from_numpy(views.images).permute(0, 3, 1, 2)[None].to(device)
+                                  for views in (shape_views, color_views))          # (1, 6, 3, S, S)
     with torch.inference_mode():
-        vertices = geometry(shape_images[None].to(device))[0]
-        feature = texture.features(color_images[None].to(device))
+        vertices = geometry(shape_images)[0]
+        feature = texture.features(color_images)
         corners = geometry.faces[torch.from_numpy(atlas.texel_faces).to(device)]
         weights = torch.from_numpy(atlas.texel_weights).to(device)
         colors = torch.cat([
             texture.decoder((vertices[index] * weight.unsqueeze(-1)).sum(1)[None], feature)[0]
             for index, weight in zip(corners.split(TEXELS_AT_ONCE), weights.split(TEXELS_AT_ONCE))])
-    picture = np.empty((texture_size * texture_size, 3), np.uint8)
+    image = np.empty((texture_size * texture_size, 3), np.uint8)
     colors = (colors.cpu().numpy() * 255).round().astype(np.uint8)
-    picture[:] = colors.mean(0).round()  # texels that no face shows: the mean color, for far-off mip levels
-    picture[atlas.texels] = colors
-    return vertices.cpu().numpy(), picture.reshape(texture_size, texture_size, 3)
+    image[:] = colors.mean(0).round()  # texels that no face shows: the mean color, for far-off mip levels
+    image[atlas.texels] = colors
+    return TexturedMesh(vertices.cpu().numpy(), geometry.faces.cpu().numpy(), atlas.uvs, atlas.face_uvs,
+                        image.reshape(texture_size, texture_size, 3))
 
 
-def write_mesh(folder, object_id, shape, file_format):
-    """Write a TexturedShape to `<folder>/<object_id>.obj` + .mtl + .png, or .glb; returns the mesh's path."""
-    from utils.mesh.mesh_io import write_glb, write_obj
+def _as_files(images: dict, folder: Path) -> dict:
+    """{view: path}: images that are no files yet are written to a folder, so that all are read in one way."""
+    import numpy as np
+    from PIL import Image
 
-    path = Path(folder) / f"{object_id}.{file_format}"
-    {"obj": write_obj, "glb": write_glb}[file_format](path, *shape)
-    return path
+    files = {}
+    for view, image in images.items():
+        if isinstance(image, (str, Path)):
+            files[view] = Path(image)
+            continue
+        folder.mkdir(exist_ok=True)
+        files[view] = folder / f"{view}.png"
+        try:
+            (image if isinstance(image, Image.Image) else Image.fromarray(np.asarray(image))).save(files[view])
+        except (TypeError, ValueError, OSError) as error:
+            raise UserError(f"the {view} view is neither a path, nor a PIL image, nor a uint8 array ({error})") from None
+    return files
 
 
-def write_preview(path, images, mesh):
+def write_preview(path: Path, images, mesh) -> None:
     """Write the six inputs above six views of the result, and two oblique views at the right.
 
     Args:
@@ -295,7 +352,7 @@ def write_preview(path, images, mesh):
 
     inputs = [np.asarray(Image.fromarray((image * 255).round().astype(np.uint8))
                          .resize((PREVIEW_SIZE, PREVIEW_SIZE), Image.Resampling.LANCZOS)) for image in images]
-    views = [over_white(picture) for picture in render_views(mesh, PREVIEW_SIZE).values()]
+    views = [over_white(image) for image in render_views(mesh, PREVIEW_SIZE).values()]
     oblique = []
     for basis in (camera_basis(40, 25), camera_basis(220, 25)):
         reach = np.abs(mesh.vertices @ basis[:2].T).max()  # a diagonal may be longer than the frame
@@ -306,7 +363,7 @@ def write_preview(path, images, mesh):
         Image.fromarray(sheet).save(temporary)
 
 
-def one_ahead(executor, function, items):
+def prefetch(executor, function, items):
     """Pairs of (item, future of function(item)); while one is being used, the next is already under way."""
     previous = None
     for item in items:
@@ -316,6 +373,41 @@ def one_ahead(executor, function, items):
         previous = (item, future)
     if previous:
         yield previous
+
+
+def run_pipelined(names, read, reconstruct, write):
+    """Reconstruct objects one after the other; meanwhile the next is read and the last one written.
+
+    Args:
+        names: list of str, the objects.
+        read: function(name) -> reader; reconstruct: function(name, reader) -> result;
+        write: function(name, reader, result). Each may raise UserError, which is printed and costs no other object.
+    Returns:
+        list of str, the objects that were written.
+    """
+    done, writing = [], None
+
+    def finish(name, future):
+        try:
+            future.result()
+            done.append(name)
+        except UserError as error:
+            print(f"left out: {error}")
+
+    with ThreadPoolExecutor(1) as reading, ThreadPoolExecutor(1) as writer:
+        for name, coming in prefetch(reading, read, names):
+            try:
+                reader = coming.result()
+                result = reconstruct(name, reader)
+            except UserError as error:
+                print(f"left out: {error}")
+                continue
+            if writing:
+                finish(*writing)  # never more than one result in memory
+            writing = name, writer.submit(write, name, reader, result)
+        if writing:
+            finish(*writing)
+    return done
 
 
 def main(argv):
@@ -332,61 +424,49 @@ def main(argv):
         print(f"left out: {problem}")
     remove_background = background_remover() if options.remove_background else None
 
-    from utils.device import lighter_inference, out_of_memory_advice, resolve_device
+    from utils.device import lighter_inference, out_of_memory_advice
     from utils.io.checkpoint import load_checkpoint
     from utils.io.files import check_writable
-    from utils.mesh.mesh import textured_mesh
 
-    device = resolve_device(options.device)
-    geometry = options.geometry_checkpoint or choose_geometry(options.geometry)
+    geometry = options.geometry_checkpoint or choose_geometry(options.geometry or "field")
     if options.geometry and load_checkpoint(geometry, ("geometry", "field"))["kind"] != KINDS[options.geometry]:
         raise UserError(f"--geometry {options.geometry}: {geometry} holds the other decoder; leave one of the two out")
-    run = load_reconstructor(geometry, options.texture_checkpoint, device, texture_size=options.texture_size,
-                             grid=options.grid, num_faces=options.faces, cache_dir=options.cache_dir)
+    reconstructor = Reconstructor(geometry, options.texture_checkpoint, options.device, grid=options.grid,
+                                  faces=options.faces, texture_size=options.texture_size, cache_dir=options.cache_dir)
     check_writable(options.output)
-    print(f"model: {geometry}, device: {device}, ready in {time.perf_counter() - started:.1f} s")
+    print(f"model: {geometry}, device: {reconstructor.device}, ready in {time.perf_counter() - started:.1f} s")
+    seconds = {}
 
-    def read_ahead(object_id):
-        """Read an object's images; returns `read`, see `image_reader`."""
-        masks = find_masks(options.mask_dir, object_id, alone=len(sets) == 1) if options.mask_dir else None
-        read = image_reader(sets[object_id], object_id, masks, remove_background)
-        for size in (PREVIEW_SIZE, *run.sizes):
-            read(size)
-        return read
+    def read(name):
+        masks = find_masks(options.mask_dir, name, alone=len(sets) == 1) if options.mask_dir else None
+        reader = ViewReader(sets[name], name, masks, remove_background)
+        for size in (PREVIEW_SIZE, *reconstructor.sizes):
+            reader.at(size)
+        return reader
 
-    def write(object_id, read, shape, seconds):
-        """Write an object's mesh and preview, and say so."""
-        began, folder = time.perf_counter(), Path(options.output) / object_id
-        path = write_mesh(folder, object_id, shape, options.format)
-        write_preview(folder / f"{object_id}_preview.png", read(PREVIEW_SIZE).images, textured_mesh(*shape))
-        print(f"{path}: {len(shape.vertices)} vertices, {len(shape.faces)} faces; reconstructed in {seconds:.2f} s, "
+    def reconstruct(name, reader):
+        for note in reader.notes:
+            print(f"{name}: {note}")
+        began = time.perf_counter()
+        with out_of_memory_advice(lighter_inference(options.texture_size, reconstructor.device.type)):
+            mesh = reconstructor.reconstruct_from(reader)
+        seconds[name] = time.perf_counter() - began
+        return mesh
+
+    def write(name, reader, mesh):
+        began, folder = time.perf_counter(), Path(options.output) / name
+        path = mesh.write(folder / f"{name}.{options.format}")
+        write_preview(folder / f"{name}_preview.png", reader.at(PREVIEW_SIZE).images, mesh.as_mesh())
+        print(f"{path}: {len(mesh.vertices)} vertices, {len(mesh.faces)} faces; reconstructed in {seconds[name]:.2f} s, "
               f"wrote in {time.perf_counter() - began:.2f} s")
 
-    # While one object is reconstructed, the next is read and the last one written
-    began, done, writing = time.perf_counter(), 0, None
-    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-        for object_id, coming in one_ahead(reader, read_ahead, sets):
-            try:
-                read = coming.result()
-                if read.note:
-                    print(f"{object_id}: {read.note}")
-                started = time.perf_counter()
-                with out_of_memory_advice(lighter_inference(options.texture_size, device.type)):
-                    shape = run(read)
-            except UserError as error:  # the other objects still get their meshes
-                print(f"left out: {error}")
-                continue
-            if writing:
-                writing.result()  # never more than one in memory; a full disk is said here
-            writing = writer.submit(write, object_id, read, shape, time.perf_counter() - started)
-            done += 1
-        if writing:
-            writing.result()
-    if done > 1:
-        print(f"{done} objects, {60 * done / (time.perf_counter() - began):.1f} per minute")
-    if problems or done < len(sets):
+    began = time.perf_counter()
+    done = run_pipelined(list(sets), read, reconstruct, write)
+    if len(done) > 1:
+        print(f"{len(done)} objects, {60 * len(done) / (time.perf_counter() - began):.1f} per minute")
+    if problems or len(done) < len(sets):
         count = len(set(sets) | {problem.id for problem in problems})
-        raise UserError(f"{done} of {count} objects reconstructed, the others were left out (see above)")
+        raise UserError(f"{len(done)} of {count} objects reconstructed, the others were left out (see above)")
 
 
 if __name__ == "__main__":

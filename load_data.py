@@ -1,6 +1,7 @@
-"""Where images and meshes enter: finding objects, reporting what is broken, caching, splitting, batching.
+"""Where images and meshes enter: finding objects, reporting what is broken, splitting, batching.
 
-Images themselves are read by utils/views/six_views.py, in training and in inference alike.
+Images themselves are read by utils/views/six_views.py, in training and in inference alike; what is made of an object
+once is kept by utils/training_data/object_cache.py.
 
     python load_data.py --obj_dir data/OBJs --images_dir data/input_images
 
@@ -8,88 +9,40 @@ reads every object once and reports what is missing or broken, as training would
 """
 import contextlib
 import hashlib
-import json
-import zipfile
-import zlib
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Callable, Iterator, Sequence
 
 import numpy as np
+import torch
+from torch.utils.data import DataLoader
+from tqdm import tqdm
 
-from config import PATCH_SIZE, SAMPLE_DIR, VIEW_NAMES, Config, UserError, parse_config, run_script
-from utils.io.file_index import cached_hash, read_index, write_index
-from utils.io.files import atomic_write, content_hash
-from utils.mesh.mesh import normalize, sample_surface
-from utils.mesh.mesh_io import mesh_dependencies, read_mesh
-from utils.multiview.view_maps import MAP_SIZE
+from config import SAMPLE_DIR, VIEW_NAMES, Config, UserError, folders, parse_config, run_script
+from utils.io.file_index import read_index, write_index
+from utils.io.files import content_hash
 from utils.training_data.augment import AUGMENT_VERSION, augmented
-from utils.training_data.field_samples import (
-    FIELD_VERSION,
-    composite,
-    field_arrays,
-    random_rotation,
-    render_field_arrays,
+from utils.training_data.object_cache import (
+    CachedObject,
+    FieldObject,
+    ObjectFiles,
+    UnusableObject,
+    cache_field_object,
+    cache_object,
+    field_item,
+    generated_item,
+    load_cached,
+    variant_rng,
 )
-from utils.training_data.synthetic_shapes import synthetic_shape
-from utils.views.six_views import (  # noqa: F401 (offered here too)
-    FRAMED,
-    UNLIKE,
-    Problem,
-    SixViews,
-    frame_views,
-    in_one_line,
-    is_framed,
-    match_images,
-    read_framed_views,
-    read_six_views,
-    view_problems,
-)
+from utils.views.six_views import FRAMED, UNLIKE, Problem, in_one_line, match_images, view_problems
 
-SURFACE_VERSION, VIEWS_VERSION = 4, 6  # raise one when what its cache files hold changes meaning
 INDEX_NAME = "index.json"  # in the cache: which files have been read before
-VARIANT_SHARES = (0.55, 0.2, 0.25)  # of the field's variants: turned, joined with others, a generated solid instead
-
-
-@dataclass(frozen=True)
-class ObjectFiles:
-    """The files of one complete object: images is {view name: Path} for all six views."""
-
-    id: str
-    mesh: Path
-    images: dict
-
-
-@dataclass(frozen=True)
-class CachedObject:
-    """An object whose surface samples and images lie in the cache, and the settings that made them."""
-
-    files: ObjectFiles
-    surface: Path
-    views: Path
-    cache_dir: Path
-    num_surface_samples: int
-    image_size: int
-    warnings: tuple  # missing MTL or texture files
-    note: str  # how the images were framed, and views that do not match; "" if there is nothing to say
-
-    @property
-    def id(self):
-        return self.files.id
-
-
-class UnusableObject(UserError):
-    """A mesh or image of one object cannot be used: training goes on without the object."""
-
-
-def padded_image_size(image_size):
-    """`image_size` in pixels, rounded up to a multiple of the encoder's patch edge (512 -> 518)."""
-    return -(-image_size // PATCH_SIZE) * PATCH_SIZE
+SPLITS = ("train", "validation", "test")  # words of a --split_file
 
 
 # ---- Finding --------------------------------------------------------------------------------------------------
 
 
-def find_view_sets(folder):
+def find_view_sets(folder: Path | str) -> tuple[dict[str, dict[str, Path]], list[Problem]]:
     """Find the six-view sets to reconstruct.
 
     Args:
@@ -127,19 +80,33 @@ def find_view_sets(folder):
     return sets, problems
 
 
-def find_objects(obj_dir, images_dir):
+def find_objects(obj_dir: Path | str, images_dir: Path | str) -> tuple[list[ObjectFiles], list[Problem]]:
     """Pair meshes with their six images, by name alone.
 
     Args:
-        obj_dir: folder of <id>/<anything>.obj.
-        images_dir: folder of <id>_<view>.png, .jpg or .jpeg.
+        obj_dir: folder of <id>/<anything>.obj; several with commas.
+        images_dir: folder of <id>_<view>.png, .jpg or .jpeg; as many.
     Returns:
         objects: list of ObjectFiles, complete ones, sorted by id.
         problems: list of Problem, everything that does not fit.
     Raises:
         UserError: a folder is absent, or no object is complete.
     """
-    obj_dir, images_dir = Path(obj_dir), Path(images_dir)
+    found, problems = {}, []
+    for place, images in zip(folders(str(obj_dir)), folders(str(images_dir)), strict=True):
+        objects, wrong = _find_in(place, images)
+        problems += wrong
+        for files in objects:
+            if files.id in found:
+                problems.append(Problem(files.id, "two objects of one id", f"{files.mesh} is left out"))
+            found.setdefault(files.id, files)
+    if not found:
+        raise _nothing_complete(obj_dir, images_dir, problems)
+    return [found[name] for name in sorted(found)], sorted(problems, key=lambda problem: problem.id)
+
+
+def _find_in(obj_dir, images_dir):
+    """Complete objects and problems of one folder of meshes and one of images."""
     for path, what in ((obj_dir, "meshes"), (images_dir, "images")):
         if not path.is_dir():
             raise UserError(f"{path}: no such folder of {what}; {_layout(obj_dir, images_dir)}")
@@ -148,10 +115,10 @@ def find_objects(obj_dir, images_dir):
     problems = [Problem(object_id, "unknown view name", hint) for object_id, hint in strays]
     problems += [Problem("", "image without id", f"{path.name}: expected <id>_{path.name}")
                  for paths in nameless.values() for path in paths]
-    objects, folders = [], sorted(path for path in obj_dir.iterdir() if _is_visible_folder(path))
+    objects = []
     problems += [Problem(path.stem, "mesh without folder", f"{path.name}: move it to {path.stem}/{path.name}")
                  for path in sorted(obj_dir.glob("*")) if path.suffix.lower() == ".obj" and path.is_file()]
-    for folder in folders:
+    for folder in sorted(path for path in obj_dir.iterdir() if _is_visible_folder(path)):
         mesh, wrong = _one_mesh(folder)
         views = groups.pop(folder.name, {})
         if views:
@@ -162,12 +129,10 @@ def find_objects(obj_dir, images_dir):
         if not wrong:
             objects.append(ObjectFiles(folder.name, mesh, {view: views[view][0] for view in VIEW_NAMES}))
     problems += [Problem(name, "images without mesh", f"expected {obj_dir / name}/{name}.obj") for name in groups]
-    if not objects:
-        raise _nothing_complete(obj_dir, images_dir, problems)
-    return objects, sorted(problems, key=lambda problem: problem.id)
+    return objects, problems
 
 
-def format_problems(problems):
+def format_problems(problems: Sequence[Problem]) -> str:
     """Problems as an aligned table: object, problem, detail; "" if there are none."""
     if not problems:
         return ""
@@ -204,10 +169,10 @@ def _nothing_complete(obj_dir, images_dir, problems):
     return UserError(f"no complete object; {_layout(obj_dir, images_dir)}{table}")
 
 
-# ---- Caching --------------------------------------------------------------------------------------------------
+# ---- Reading each object once ----------------------------------------------------------------------------------
 
 
-def resolve_data(cfg, quiet=False):
+def resolve_data(cfg: Config, quiet: bool = False) -> tuple[Path, Path]:
     """Folders of meshes and images: the user's, or the shipped sample if nothing was named and none are there."""
     untouched = cfg.obj_dir == Config.obj_dir and cfg.images_dir == Config.images_dir
     named = {"obj_dir", "images_dir"} & set(cfg.explicit)
@@ -222,7 +187,7 @@ def resolve_data(cfg, quiet=False):
     return sample / "OBJs", sample / "input_images"
 
 
-def prepare_objects(cfg, quiet=False):
+def prepare_objects(cfg: Config, quiet: bool = False) -> tuple[list[ObjectFiles], dict[str, CachedObject]]:
     """Find all objects, read each of them once into the cache, and report what cannot be used.
 
     Args:
@@ -234,8 +199,16 @@ def prepare_objects(cfg, quiet=False):
     Raises:
         UserError: no object is usable (the message holds the table of problems), or the cache cannot be written.
     """
-    from tqdm import tqdm
+    return _prepare(cfg, quiet, lambda files, index: cache_object(files, cfg.cache_dir, cfg.num_surface_samples,
+                                                                  cfg.image_size, index))
 
+
+def prepare_field_objects(cfg: Config, quiet: bool = False) -> tuple[list[ObjectFiles], dict[str, FieldObject]]:
+    """As `prepare_objects`, but with what the field reads: `num_workers` processes make it."""
+    return _prepare(cfg, quiet, lambda files, index: cache_field_object(files, cfg.cache_dir, index), cfg.num_workers)
+
+
+def _prepare(cfg: Config, quiet: bool, cache: Callable[[ObjectFiles, dict], Any], num_workers: int = 0):
     obj_dir, images_dir = resolve_data(cfg, quiet)
     objects, problems = find_objects(obj_dir, images_dir)
     if Path(cfg.cache_dir).exists() and not Path(cfg.cache_dir).is_dir():
@@ -243,10 +216,16 @@ def prepare_objects(cfg, quiet=False):
     index_path, cached = Path(cfg.cache_dir) / INDEX_NAME, {}
     index = read_index(index_path)
     known = dict(index)
-    for files in tqdm(objects, desc="reading objects", unit="object", leave=False,
-                       disable=True if quiet else None):
+
+    def bar(steps, what):
+        return tqdm(steps, desc=what, total=len(objects), unit="object", leave=False, disable=True if quiet else None)
+
+    if num_workers:  # the others leave in the cache what this process then finds there
+        for _ in bar(DataLoader(_Making(objects, cache, index), batch_size=None, num_workers=num_workers), "making items"):
+            pass
+    for files in bar(objects, "reading objects"):
         try:
-            cached[files.id] = cache_object(files, cfg.cache_dir, cfg.num_surface_samples, cfg.image_size, index)
+            cached[files.id] = cache(files, index)
         except UnusableObject as error:
             problems.append(Problem(files.id, "unusable file", str(error)))
     if cached and index != known:
@@ -257,6 +236,21 @@ def prepare_objects(cfg, quiet=False):
     if not quiet:
         _report(cached, sorted(problems, key=lambda problem: problem.id))
     return [files for files in objects if files.id in cached], cached
+
+
+class _Making:
+    """Cached items as a side effect of reading a data set, so that a DataLoader's processes make them."""
+
+    def __init__(self, objects, cache, index):
+        self.objects, self.cache, self.index = objects, cache, index
+
+    def __len__(self):
+        return len(self.objects)
+
+    def __getitem__(self, position):
+        with contextlib.suppress(UnusableObject):  # said by the process that reads it next
+            self.cache(self.objects[position], dict(self.index))
+        return position
 
 
 def _report(cached, problems):
@@ -276,135 +270,57 @@ def _report(cached, problems):
     print(f"{len(cached)} objects complete, {len(left_out)} left out")
 
 
-def cache_object(files, cache_dir, num_surface_samples, image_size, index=None):
-    """Sample an object's surface and resize its images into two cache files, unless they are there already.
-
-    File names hold a hash of the content of all source files and of the settings, so a changed texture or size
-    makes new ones. The same hash seeds the sampling: equal input gives equal samples.
-
-    Args:
-        files: ObjectFiles.
-        cache_dir: folder.
-        num_surface_samples: points K on the surface.
-        image_size: image edge in pixels, rounded up by `padded_image_size`.
-        index: dict from utils.io.file_index.read_index, by which files that have not changed are known without being
-            read; it is added to.
-    Returns:
-        CachedObject.
-    Raises:
-        UnusableObject: the mesh or an image cannot be used.
-        UserError: the cache cannot be written.
-    """
-    size, pictures = padded_image_size(image_size), [files.images[view] for view in VIEW_NAMES]
-    index = {} if index is None else index
-    try:
-        mesh_key = cached_hash(index, files.mesh, lambda: mesh_dependencies(files.mesh))
-        images_key = cached_hash(index, pictures[0], lambda: pictures)
-    except OSError as error:
-        raise UnusableObject(f"{error.filename}: cannot be read ({error.strerror})") from None
-    except UserError as error:
-        raise UnusableObject(str(error)) from None
-    # Mesh samples and images apart: another image size does not sample the mesh again.
-    surface_key = content_hash([], mesh_key, SURFACE_VERSION, num_surface_samples)
-    views_key = content_hash([], images_key, VIEWS_VERSION, size, VIEW_NAMES)
-    surface = Path(cache_dir) / f"{files.id[:100]}-surface-{surface_key}.bin"
-    views = Path(cache_dir) / f"{files.id[:100]}-views-{views_key}.npz"
-    try:
-        warnings = _surface_record(surface)["warnings"] if surface.is_file() else None
-        if warnings is None:
-            warnings = _store_surface(surface, files.mesh, num_surface_samples, surface_key)
-        note = _read_note(views)
-        if note is None:
-            note = _store_views(views, files, size)
-    except OSError as error:
-        raise UserError(f"cannot write {error.filename or cache_dir}: {error.strerror}") from None
-    except UserError as error:
-        raise UnusableObject(str(error)) from None
-    if warnings:  # a missing texture may come: such a mesh is looked at anew every time
-        index.pop(str(files.mesh.absolute()), None)
-    return CachedObject(files, surface, views, Path(cache_dir), num_surface_samples, image_size, tuple(warnings), note)
-
-
-def load_cached(entry, with_images=True, check=True):
-    """Read a cached object; a damaged or deleted cache file is made again.
-
-    Args:
-        entry: CachedObject.
-        with_images: False leaves images and masks out.
-        check: compare the surface with its checksum too, not with its size alone; that takes four times as long.
-    Returns:
-        dict of arrays: points, normals, colors (K, 3) float32; images (6, S, S, 3) and masks (6, S, S) uint8.
-    Raises:
-        UserError: the object's own files have gone or broken since.
-    """
-    try:
-        return _read_arrays(entry, with_images, check)
-    except _DAMAGED:
-        for path in (entry.surface, entry.views):
-            path.unlink(missing_ok=True)
-        fresh = cache_object(entry.files, entry.cache_dir, entry.num_surface_samples, entry.image_size)
-        return _read_arrays(fresh, with_images, check)
-
-
-_DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
-
-
-def _read_arrays(entry, with_images, check):
-    surface = np.fromfile(entry.surface, np.float32).reshape(3, entry.num_surface_samples, 3)
-    if check and zlib.crc32(surface) != _surface_record(entry.surface)["crc32"]:
-        raise ValueError("damaged")
-    arrays = dict(zip(("points", "normals", "colors"), surface))
-    if with_images:
-        with np.load(entry.views) as views:
-            arrays |= {name: views[name] for name in ("images", "masks")}
-    return arrays
-
-
-def _store_surface(path, mesh_path, count, key):
-    """Sample a mesh into one (3, K, 3) float32 array: points, normals, colors; returns the mesh's warnings.
-
-    Bare numbers are read in a sixth of the time of an archive; what to check them by lies beside them.
-    """
-    mesh, warnings = read_mesh(mesh_path)
-    mesh.vertices = normalize(mesh.vertices, mesh.faces)
-    surface = np.stack(sample_surface(mesh, count, np.random.default_rng(int(key, 16)))).astype(np.float32)
-    with atomic_write(path.with_suffix(".json")) as temporary:
-        temporary.write_text(json.dumps({"crc32": zlib.crc32(surface), "warnings": list(warnings)}))
-    with atomic_write(path) as temporary:
-        surface.tofile(temporary)
-    return warnings
-
-
-def _surface_record(path):
-    """What lies beside a cached surface: its checksum and the mesh's warnings; None for both if it has gone."""
-    try:
-        return json.loads(path.with_suffix(".json").read_bytes())
-    except (OSError, ValueError):
-        return {"crc32": None, "warnings": None}
-
-
-def _store_views(path, files, size):
-    """Read six images into a cache file; returns what there is to say of them, or ""."""
-    views, note = read_framed_views(files.images, size, files.id)
-    with atomic_write(path) as temporary:
-        np.savez(temporary, images=np.round(views.images * 255).astype(np.uint8),
-                 masks=np.round(views.masks * 255).astype(np.uint8), note=np.array(note or ""))
-    return note or ""
-
-
-def _read_note(path):
-    """The note in a cached file of images, or None where the file is absent or cut short."""
-    try:
-        with np.load(path) as arrays:
-            return str(arrays["note"])
-    except _DAMAGED:
-        return None
-
-
 # ---- Splitting and batching -----------------------------------------------------------------------------------
 
 
-def split_objects(ids, validation_fraction, seed, num_folds=0, fold=0, training_share=1.0):
+def choose_split(cfg: Config, ids: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Ids to train on and to validate on, as `cfg` says: by `split_file`, or by `split_objects`.
+
+    Args:
+        cfg: Config; split_file, validation_fraction, seed, num_folds, fold, training_share are used.
+        ids: of the objects that are there.
+    Returns:
+        train_ids, validation_ids: sorted lists; what the file calls test is in neither.
+    Raises:
+        UserError: the file cannot be read, or names an id twice.
+    """
+    if not cfg.split_file:
+        return split_objects(ids, cfg.validation_fraction, cfg.seed, cfg.num_folds, cfg.fold, cfg.training_share)
+    named = read_split_file(cfg.split_file)
+    absent = sorted(named.keys() - set(ids))
+    if absent:
+        print(f"warning: {cfg.split_file} names {len(absent)} objects that are not here, such as {absent[0]}")
+    parts = {word: sorted(name for name in ids if named.get(name, "train") == word) for word in SPLITS}
+    if parts["test"]:
+        print(f"{len(parts['test'])} test objects are neither trained on nor validated on")
+    return _share(parts["train"], cfg.seed, cfg.training_share), parts["validation"]
+
+
+def read_split_file(path: Path | str) -> dict[str, str]:
+    """{id: "train", "validation" or "test"} from lines `<id> <word>` or `<id>,<word>`; # begins a comment.
+
+    Raises:
+        UserError: the file cannot be read, or a line is of another form or names an id a second time.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--split_file {path}: cannot be read ({getattr(error, 'strerror', 'not a text')})") from None
+    split = {}
+    for number, line in enumerate(lines, 1):
+        words = line.split("#")[0].replace(",", " ").split()
+        if not words or number == 1 and words[0] == "id":  # the head of a table
+            continue
+        if len(words) != 2 or words[1] not in SPLITS:
+            raise UserError(f"{path}, line {number}: expected `<id> train`, `<id> validation` or `<id> test`")
+        if words[0] in split:
+            raise UserError(f"{path}, line {number}: {words[0]} stands in an earlier line already")
+        split[words[0]] = words[1]
+    return split
+
+
+def split_objects(ids: Sequence[str], validation_fraction: float, seed: int, num_folds: int = 0, fold: int = 0,
+                  training_share: float = 1.0) -> tuple[list[str], list[str]]:
     """Choose the objects held out of training, by a hash of each id: order of listing does not matter.
 
     Args:
@@ -429,10 +345,14 @@ def split_objects(ids, validation_fraction, seed, num_folds=0, fold=0, training_
         if validation_fraction > 0:
             last = min(max(last, 1), len(ranked) - 1)
         last = max(last, 0)
-    train_ids = ranked[:first] + ranked[last:]
-    if training_share < 1:
-        train_ids = _ranked(train_ids, f"{seed}:share")[:max(1, int(len(train_ids) * training_share + 0.5))]
-    return sorted(train_ids), sorted(ranked[first:last])
+    return _share(ranked[:first] + ranked[last:], seed, training_share), sorted(ranked[first:last])
+
+
+def _share(ids, seed, share):
+    """Sorted: a share of ids, at least one; a larger share holds a smaller."""
+    if share < 1:
+        ids = _ranked(ids, f"{seed}:share")[:max(1, int(len(ids) * share + 0.5))]
+    return sorted(ids)
 
 
 def _ranked(ids, seed):
@@ -454,16 +374,14 @@ class SixViewDataset:
         with_images: False leaves images and masks out, for runs that have their features already.
     """
 
-    def __init__(self, cached, turns=False, with_images=True):
+    def __init__(self, cached: Sequence[CachedObject], turns: bool = False, with_images: bool = True):
         self.cached, self.turns, self.with_images = list(cached), turns, with_images
         self.checked = set()  # indices of the objects whose surface has been compared with its checksum
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.cached)
 
-    def __getitem__(self, key):
-        import torch
-
+    def __getitem__(self, key: int | tuple[int, int]) -> dict:
         index, variant = key if isinstance(key, tuple) else (key, 0)
         entry = self.cached[index]
         arrays = load_cached(entry, self.with_images, check=index not in self.checked)
@@ -476,11 +394,11 @@ class SixViewDataset:
             item["masks"] = item["masks"].float().div_(255)
         return item | {"id": entry.id, "variant": variant}
 
-    def name(self, key):
+    def name(self, key: tuple[int, int]) -> tuple[str, int]:
         """(id, variant) of the item that `key`, (index, variant), asks for."""
         return self.cached[key[0]].id, key[1]
 
-    def images_key(self, key):
+    def images_key(self, key: tuple[int, int]) -> str:
         """str that names the images of item `key`, (index, variant), by their content."""
         entry, variant = self.cached[key[0]], key[1]
         # How far a stretched object is scaled depends on its surface samples too.
@@ -489,76 +407,33 @@ class SixViewDataset:
 
 
 class FieldDataset:
-    """Objects as the field model reads them; a map-style dataset.
+    """Objects as the field model reads them, and generated ones beside them; a map-style dataset.
 
-    An item is asked for by its index or by (index, variant), as in SixViewDataset. Variant 0 has the given images;
-    any other is the mesh turned, or joined with others, or in its place a generated solid, drawn by the project's own
-    renderer. Each is made when it is first asked for (about a second) and kept in the cache. An item is a dict: id str;
-    variant int; and as tensors the arrays of utils.training_data.field_samples.field_arrays.
+    An item is asked for by its index or by (index, variant), as in SixViewDataset: see
+    utils.training_data.object_cache.field_item. Behind the last object come generated ones, which have no variants.
+    An item is a dict: id str; variant int; and as tensors the arrays of utils.training_data.field_samples.field_arrays.
 
     Args:
-        cached: list of CachedObject.
+        cached: list of FieldObject, which may be empty.
+        generated: how many objects are generated.
+        seed, cache_dir: which they are, and the folder that keeps them.
     """
 
-    def __init__(self, cached):
-        self.cached = list(cached)
+    def __init__(self, cached: Sequence[FieldObject], generated: int = 0, seed: int = 0,
+                 cache_dir: Path | str | None = None):
+        self.cached, self.generated, self.seed, self.cache_dir = list(cached), generated, seed, cache_dir
 
-    def __len__(self):
-        return len(self.cached)
+    def __len__(self) -> int:
+        return len(self.cached) + self.generated
 
-    def __getitem__(self, key):
-        import torch
-
+    def __getitem__(self, key: int | tuple[int, int]) -> dict:
         index, variant = key if isinstance(key, tuple) else (key, 0)
-        entry, rng = self.cached[index], variant_rng(self.cached[index].id, variant)
-        kind = rng.choice(("turned", "joined", "solid"), p=VARIANT_SHARES) if variant else "given"
-        parts = [entry] + [self.cached[other] for other in rng.choice(len(self.cached), 2)[:2 * (kind == "joined")]]
-        name = content_hash([], FIELD_VERSION, kind, entry.views.name, *(part.surface.name for part in parts))
-        path = entry.cache_dir / f"{entry.id[:100]}-field-{variant}-{name}.npz"
-        arrays = _read_field(path)
-        if arrays is None:
-            arrays = make_field_item([part.files for part in parts], kind, rng)
-            with atomic_write(path) as temporary:
-                np.savez(temporary, **arrays)
-        return {name: torch.from_numpy(array) for name, array in arrays.items()} | {"id": entry.id, "variant": variant}
-
-
-def make_field_item(files, kind, rng):
-    """Arrays of one object, or of a variant of it, for the field model: see FieldDataset.
-
-    Args:
-        files: list of ObjectFiles: the object, and those it is joined with.
-        kind: "given": the object and its images; "turned", "joined": its mesh drawn anew; "solid": a generated one.
-        rng: np.random.Generator.
-    Returns:
-        dict of arrays from utils.training_data.field_samples.field_arrays.
-    Raises:
-        UserError: a file has gone or broken since it was first read.
-    """
-    if kind == "solid":
-        solids = [synthetic_shape(rng) for _ in range(rng.choice((1, 2, 3), p=(0.7, 0.2, 0.1)))]
-        return render_field_arrays(composite(solids, rng) if len(solids) > 1 else solids[0], rng)
-    meshes = [read_mesh(each.mesh)[0] for each in files]
-    for mesh in meshes:
-        mesh.vertices = normalize(mesh.vertices, mesh.faces)
-    if kind == "given":
-        views, _ = read_framed_views(files[0].images, 2 * MAP_SIZE, files[0].id)
-        return field_arrays(meshes[0], views.images, views.masks, rng)
-    return render_field_arrays(random_rotation(meshes[0], rng) if kind == "turned" else composite(meshes[:rng.integers(2, 4)], rng), rng)
-
-
-def _read_field(path):
-    """Arrays of a cache file, or None where it is absent or cut short."""
-    try:
-        with np.load(path) as arrays:
-            return {name: arrays[name] for name in ("maps", "box", "points", "distances")}
-    except _DAMAGED:
-        return None
-
-
-def variant_rng(object_id, variant):
-    """np.random.Generator of one variant of one object: the same whenever it is asked for."""
-    return np.random.default_rng(list(hashlib.sha256(f"{variant}:{object_id}".encode()).digest()))
+        if index < len(self.cached):
+            arrays, name = field_item(self.cached, index, variant), self.cached[index].id
+        else:
+            number, variant = index - len(self.cached), 0
+            arrays, name = generated_item(self.cache_dir, self.seed, number), f"generated {self.seed}-{number}"
+        return {key: torch.from_numpy(array) for key, array in arrays.items()} | {"id": name, "variant": variant}
 
 
 class EpochSampler:
@@ -573,17 +448,17 @@ class EpochSampler:
         fresh: an augmented variant is one that no other epoch uses.
     """
 
-    def __init__(self, count, shuffle, seed, augmentations=0, fresh=False):
+    def __init__(self, count: int, shuffle: bool, seed: int, augmentations: int = 0, fresh: bool = False):
         self.count, self.shuffle, self.seed, self.epoch = count, shuffle, seed, 0
         self.augmentations, self.fresh = augmentations, fresh
 
-    def set_epoch(self, epoch):
+    def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.count
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator:
         if not self.shuffle:
             return iter(range(self.count))
         rng = np.random.default_rng([self.seed, self.epoch])
@@ -596,7 +471,8 @@ class EpochSampler:
         return iter(list(zip(order, variants.tolist())))
 
 
-def make_loader(dataset, batch_size, shuffle, seed, num_workers=0, augmentations=0, fresh=False):
+def make_loader(dataset: Any, batch_size: int, shuffle: bool, seed: int, num_workers: int = 0, augmentations: int = 0,
+                fresh: bool = False) -> DataLoader:
     """A DataLoader whose order is fixed by `loader.sampler.set_epoch(epoch)`, to be called before each epoch.
 
     accelerate's prepared loaders pass their own `set_epoch(epoch)` on to this sampler; its arguments are as there.
@@ -604,17 +480,16 @@ def make_loader(dataset, batch_size, shuffle, seed, num_workers=0, augmentations
     Returns:
         DataLoader of dicts as in SixViewDataset with a leading batch axis; ids as a list of str.
     """
-    from torch.utils.data import DataLoader
-
     sampler = EpochSampler(len(dataset), shuffle, seed, augmentations, fresh)
     return DataLoader(dataset, batch_size=batch_size, sampler=sampler, num_workers=num_workers,
                       persistent_workers=num_workers > 0)
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     """Print the report on the dataset that the options name."""
-    cfg = parse_config(argv, __doc__)
-    found = [path for path in resolve_data(cfg, quiet=True)[0].glob("*") if _is_visible_folder(path)]
+    cfg = parse_config(argv, __doc__, "load_data")
+    found = [path for place in folders(str(resolve_data(cfg, quiet=True)[0])) for path in place.glob("*")
+             if _is_visible_folder(path)]
     usable = len(prepare_objects(cfg)[0])
     if usable < len(found):
         raise UserError(f"{len(found) - usable} of {len(found)} objects cannot be used (see above)")

@@ -1,45 +1,110 @@
-"""The six cameras as tensors, and how training changes what they see without touching a pixel.
+"""The views' cameras as tensors, and how training changes what they see without touching a pixel.
 
 An object that is turned by quarter turns, mirrored or stretched is seen by the same images with other cameras: a point
 of the new space is taken back to the old one before it is projected.
 """
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from config import VIEW_NAMES
-from utils.rendering.cameras import VIEW_BASES
+from utils.rendering.cameras import VIEW_CAMERAS, Camera
 
 
 class Cameras(NamedTuple):
-    """How each sample's six images see its space, which augmentation may have turned, mirrored and stretched.
+    """How each sample's images see its space, which augmentation may have turned, mirrored and stretched.
 
     projection: (B, S, 3, 3), rows: from a point to image right, image up and depth of the image as it was drawn.
-    scale: (B, S, 3), how much longer those three axes have become.
-    toward: (B, S, 3), unit vector to the camera in the space of the points.
+    inverse_distance: (B, S), q of CONVENTIONS' projection, 0 where it is orthographic.
+    reach: (B, S), 1 / scale: normalized units of the drawn space, at the origin's depth, per image coordinate.
+    shift: (B, S, 2), in image coordinates, right and down.
+    stretch: (B, S), how much longer the two axes of the image have become, in their geometric mean.
+    toward: (B, S, 3), the axis towards the camera in the space of the points, as long as its unit has become there.
+    measured: (B, S) bool: an image was taken; False: the mirrored silhouette of the opposite view stands in for it.
+    present: (B, S) bool: there is anything; False: the view takes no part.
     """
 
     projection: torch.Tensor
-    scale: torch.Tensor
+    inverse_distance: torch.Tensor
+    reach: torch.Tensor
+    shift: torch.Tensor
+    stretch: torch.Tensor
     toward: torch.Tensor
+    measured: torch.Tensor
+    present: torch.Tensor
+
+    def to(self, device: torch.device | str) -> "Cameras":
+        """The same on another device."""
+        return Cameras(*(part.to(device) for part in self))
 
 
-def view_cameras(batch=1, device=None):
+def stack_cameras(bases: torch.Tensor, inverse_distances: torch.Tensor, scales: torch.Tensor, shifts: torch.Tensor,
+                  measured: torch.Tensor | None = None, present: torch.Tensor | None = None) -> Cameras:
+    """Cameras of a batch from the numbers of utils.rendering.cameras.Camera.
+
+    Args:
+        bases: (B, S, 3, 3), rows: image right, image up, towards the camera; inverse_distances, scales: (B, S);
+            shifts: (B, S, 2); all float32.
+        measured, present: (B, S) bool, see Cameras; None: all.
+    """
+    yes = torch.ones_like(scales, dtype=torch.bool)
+    return Cameras(bases, inverse_distances, 1 / scales, shifts, torch.ones_like(scales), bases[..., 2, :],
+                   yes if measured is None else measured.bool(), yes if present is None else present.bool())
+
+
+def camera_tensors(cameras: Sequence[Camera], measured: Sequence[bool] | None = None,
+                   device: torch.device | str | None = None) -> Cameras:
+    """One object's S cameras, as a batch of one.
+
+    Args:
+        cameras: S Camera; measured: S bool, False where a mirrored silhouette stands in (None: nowhere).
+        device: where the tensors shall be.
+    """
+    parts = [np.stack([getattr(camera, name) for camera in cameras])[None].astype(np.float32)
+             for name in ("basis", "inverse_distance", "scale", "shift")]
+    known = None if measured is None else torch.tensor([list(measured)], device=device)
+    result = stack_cameras(*(torch.from_numpy(part).to(device) for part in parts), known)
+    reach = np.array([[1 / camera.scale for camera in cameras]], np.float32)  # of the exact one: VIEW_EXTENT to the bit
+    return result._replace(reach=torch.from_numpy(reach).to(device))
+
+
+def view_cameras(batch: int = 1, device: torch.device | str | None = None) -> Cameras:
     """Cameras of the six views as CONVENTIONS define them, nothing turned or stretched."""
-    bases = torch.tensor(np.stack([VIEW_BASES[name] for name in VIEW_NAMES]), dtype=torch.float32, device=device)
-    bases = bases.expand(batch, -1, -1, -1)                                    # (B, S, 3, 3)
-    return Cameras(bases, torch.ones_like(bases[..., 0]), bases[:, :, 2])
+    cameras = camera_tensors(list(VIEW_CAMERAS.values()), device=device)
+    return Cameras(*(part.expand(batch, *part.shape[1:]) for part in cameras))
 
 
-def augment_space(box, generators, stretch):
+def project(points: torch.Tensor, cameras: Cameras) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Where images show points.
+
+    Args:
+        points: (B, K, 3) float32, in front of every camera.
+        cameras: Cameras.
+    Returns:
+        places: (B, S, K, 2), image coordinates in [-1, 1], right and down.
+        depth: (B, S, K), along the axis towards the camera, in the space that was drawn.
+        w: (B, S, K), 1 - inverse_distance * depth: the point's distance from the camera beside the origin's.
+    """
+    local = torch.einsum("bsij,bkj->bski", cameras.projection, points)              # (B, S, K, 3)
+    depth = local[..., 2]
+    w = (1 - cameras.inverse_distance[..., None] * depth).clamp(min=1e-2)
+    spread = cameras.reach[..., None] * w
+    places = torch.stack([local[..., 0] / spread + cameras.shift[..., None, 0],
+                          -local[..., 1] / spread + cameras.shift[..., None, 1]], dim=-1)
+    return places, depth, w
+
+
+def augment_space(box: torch.Tensor, generators: Sequence[torch.Generator], stretch: float,
+                  cameras: Cameras | None = None) -> tuple[torch.Tensor, Cameras]:
     """A new space for each sample: turned about +y by quarter turns, mirrored, stretched, and normalized again.
 
     Args:
-        box: (B, 2, 3) float32, the samples' boxes, centerd at the origin but for fractions of a pixel.
+        box: (B, 2, 3) float32, the samples' boxes, centered at the origin but for fractions of a pixel.
         generators: one CPU torch.Generator per sample.
         stretch: standard deviation of the logarithm of the factor along each axis, before normalizing.
+        cameras: Cameras that see the old space; None: the six exact orthographic ones.
     Returns:
         matrix: (B, 3, 3) float32, takes a point of the old space to the new one.
         cameras: Cameras that see the new space.
@@ -54,10 +119,13 @@ def augment_space(box, generators, stretch):
         turned = torch.tensor([[mirror * cosine, 0, mirror * sine], [0, 1, 0], [-sine, 0, cosine]])
         matrices.append(turned * factors)                                      # stretched along the old axes first
     matrix = torch.stack(matrices).to(box.device)
-    cameras = view_cameras(len(box), box.device)
-    scale = torch.einsum("bsij,bj->bsi", cameras.projection.abs(), matrix.norm(dim=1))
-    toward = torch.einsum("bij,bsj->bsi", matrix / matrix.norm(dim=1, keepdim=True), cameras.toward)
-    return matrix, Cameras(cameras.projection @ torch.linalg.inv(matrix)[:, None], scale, toward)
+    cameras = view_cameras(len(box), box.device) if cameras is None else cameras
+    # A unit along an axis of the camera, in the new space; the drawn space may be the end of another change already
+    right, up = (torch.einsum("bij,bsj->bsi", matrix, torch.linalg.inv(cameras.projection)[..., axis]).norm(dim=-1)
+                 for axis in (0, 1))
+    changed = cameras._replace(projection=cameras.projection @ torch.linalg.inv(matrix)[:, None],
+                               stretch=(right * up).sqrt(), toward=torch.einsum("bij,bsj->bsi", matrix, cameras.toward))
+    return matrix, changed
 
 
 def transform_points(points, matrix):

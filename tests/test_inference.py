@@ -16,10 +16,11 @@ from PIL import Image
 
 import inference
 from config import VIEW_NAMES, UserError
-from models import texture_model
+from models import field_model, texture_model
 from models.geometry_model import load_geometry_model
 from utils.evaluation.metrics import image_scores
 from utils.mesh.mesh_io import read_mesh
+from utils.rendering.cameras import VIEW_BASES, VIEW_EXTENT
 from utils.rendering.rasterizer import render_views
 from utils.views.six_views import read_framed_views
 
@@ -312,13 +313,13 @@ def test_while_one_item_is_used_the_next_one_only_is_under_way():
         return item.upper()
     results = []
     with ThreadPoolExecutor(1) as executor:
-        for item, coming in inference.one_ahead(executor, work, "abc"):
+        for item, coming in inference.prefetch(executor, work, "abc"):
             if item == "a":
                 assert started["b"].wait(10) and not started["c"].is_set()
             results.append((item, "broken" if coming.exception() else coming.result()))
     assert results == [("a", "A"), ("b", "broken"), ("c", "C")]
     with ThreadPoolExecutor(1) as executor:
-        assert list(inference.one_ahead(executor, work, "")) == []
+        assert list(inference.prefetch(executor, work, "")) == []
 
 
 def test_a_decoder_and_a_checkpoint_of_the_other_one_are_refused(views, tmp_path, run_script_main):
@@ -326,3 +327,106 @@ def test_a_decoder_and_a_checkpoint_of_the_other_one_are_refused(views, tmp_path
                                    "--geometry_checkpoint", inference.choose_geometry("field"))
     assert code == 2 and "--geometry points" in err and "geometry_field_best.pth" in err
     assert not (tmp_path / "out").exists()
+
+
+# ---- As a library ---------------------------------------------------------------------------------------------
+
+
+def ball_views(size, texture):
+    """Six orthographic images of a ball of radius 1 whose color at p is texture(p): (H, W, 4) uint8 arrays by view."""
+    steps = (np.arange(size) + 0.5) / size * 2 * VIEW_EXTENT - VIEW_EXTENT
+    across, up = np.meshgrid(steps, -steps)
+    inside = across**2 + up**2 < 1
+    toward = np.sqrt(np.where(inside, 1 - across**2 - up**2, 0))
+    views = {}
+    for name in VIEW_NAMES:
+        points = np.stack([across, up, toward], axis=-1) @ VIEW_BASES[name]
+        colors = np.where(inside[..., None], texture(points), 1)
+        views[name] = np.round(255 * np.concatenate([colors, inside[..., None]], axis=-1)).astype(np.uint8)
+    return views
+
+
+def waves(points):
+    """A smooth pattern that differs everywhere: what photo-consistency can hold on to."""
+    return 0.5 + 0.4 * np.sin(7 * points + [0, 2, 4])
+
+
+def test_paths_images_and_arrays_give_what_the_command_writes(views, tmp_path):
+    run(views, tmp_path / "out", *COARSE)
+    written = read_mesh(tmp_path / "out" / "my_shoe" / "my_shoe.obj")[0]
+    files = {name: views / f"{name}.png" for name in VIEW_NAMES}
+    model = inference.Reconstructor(grid=64, faces=5000, texture_size=128, device="cpu")
+    for given in (files, {name: Image.open(path) for name, path in files.items()},
+                  {name: np.asarray(Image.open(path)) for name, path in files.items()}):
+        mesh = model.reconstruct(given, name="my_shoe")
+        assert np.allclose(mesh.vertices[mesh.faces], written.vertices[written.faces], atol=1e-6)
+        assert np.array_equal(mesh.texture, written.textures[0]) and mesh.notes == []
+    path = mesh.write(tmp_path / "mine.glb")
+    assert len(trimesh.load(path, force="mesh").faces) == len(mesh.faces)
+    with pytest.raises(UserError, match=r"\.stl"):
+        mesh.write(tmp_path / "mine.stl")
+    with pytest.raises(UserError, match="left"):
+        model.reconstruct({name: path for name, path in files.items() if name != "left"})
+    with pytest.raises(UserError, match="front view is neither"):
+        model.reconstruct(files | {"front": 7})
+    with pytest.raises(UserError, match="--without paint"):
+        inference.Reconstructor(without={"paint"})
+
+
+def test_what_was_noticed_about_the_views_stands_in_the_notes():
+    views = ball_views(128, waves)
+    padded = {name: np.pad(view, ((40, 0), (40, 0), (0, 0))) for name, view in views.items()}
+    notes = inference.Reconstructor(grid=32, faces=1000, texture_size=64, device="cpu").reconstruct(padded).notes
+    assert len(notes) == 1 and "cut to the object" in notes[0]
+
+
+def distance_from_ball(mesh):
+    return np.abs(np.linalg.norm(mesh.vertices, axis=1) - 1).mean()
+
+
+def test_every_step_of_the_method_is_in_the_pipeline():
+    """A patterned ball, whose shape is known. The hull of six views of a ball has edges; each step takes some away."""
+    views = ball_views(256, waves)
+    options = {"grid": 48, "faces": 4000, "texture_size": 64, "device": "cpu"}
+    whole = distance_from_ball(inference.Reconstructor(**options).reconstruct(views))
+    hull = distance_from_ball(inference.Reconstructor(
+        **options, without={"network", "silhouettes", "photo_consistency"}).reconstruct(views))
+    moved = distance_from_ball(inference.Reconstructor(**options, without={"network"}).reconstruct(views))
+    unmoved = distance_from_ball(inference.Reconstructor(**options, without={"photo_consistency"}).reconstruct(views))
+    assert whole < 0.02 < hull
+    assert moved < 0.75 * hull, "the surface is not moved to where the images agree"
+    assert unmoved < 0.75 * hull, "the network carves nothing from the hull"
+    assert whole < 0.9 * unmoved, "the surface that the network carved is not moved"
+
+
+def test_silhouettes_are_held_and_pits_closed_whatever_the_network_says(monkeypatch):
+    """A network that leaves half the ball out, and another that drills a narrow hole into it."""
+    views, options = ball_views(256, waves), {"grid": 48, "faces": 4000, "texture_size": 64, "device": "cpu"}
+    model = inference.Reconstructor(**options, without={"photo_consistency"})
+
+    def half(network, maps, axes, hull):
+        return np.where(axes[0][:, None, None] > 0, hull, -0.1).astype(np.float32)
+
+    def drilled(network, maps, axes, hull):
+        hole = np.hypot(axes[0][:, None, None], axes[1][None, :, None]) < 0.04
+        return np.where(hole & (axes[2] > 0), -0.1, hull).astype(np.float32)
+
+    monkeypatch.setattr(field_model, "field_on_grid", half)
+    assert model.reconstruct(views).vertices[:, 0].min() < -0.95
+    loose = inference.Reconstructor(**options, without={"photo_consistency", "silhouettes"}).reconstruct(views)
+    assert loose.vertices[:, 0].min() > -0.2
+    monkeypatch.setattr(field_model, "field_on_grid", drilled)
+    mesh = model.reconstruct(views)
+    axis = np.hypot(*mesh.vertices[:, :2].T) < 0.15
+    assert mesh.vertices[axis & (mesh.vertices[:, 2] > 0), 2].min() > 0.8, "the drilled hole is still there"
+
+
+def test_colors_come_from_the_sharp_images():
+    """Stripes three pixels wide at 768 pixels: at 256 pixels they would be an even gray."""
+    def stripes(points):
+        return np.repeat((np.floor(points[..., :1] * 768 / (2 * VIEW_EXTENT) / 3) % 2), 3, axis=-1)
+
+    mesh = inference.Reconstructor(grid=48, faces=4000, texture_size=1024, device="cpu").reconstruct(
+        ball_views(768, stripes))
+    drawn = render_views(mesh.as_mesh(), 768)["front"][300:468, 300:468, 0]
+    assert drawn.std() > 80, "even gray has none; black and white in equal shares 127"

@@ -85,21 +85,21 @@ def out_of_memory_advice(options):
         raise UserError(f"out of memory; {advice}, or a device with more") from None
 
 
-def lighter_training(cfg, stage):
+def lighter_training(cfg, script):
     """The options that lower a training run's memory, as far as `cfg` has not turned them yet.
 
     Those that change neither the result nor its quality much come first.
 
     Args:
         cfg: Config.
-        stage: 1 (geometry) or 2 (texture).
+        script: "geometry", "field" or "texture" (a key of config.SCRIPTS).
     Returns:
         list of str such as "--batch_size_stage1 1", in the order to try.
     """
-    options = []
+    stage, options = 2 if script == "texture" else 1, []
     if getattr(cfg, f"batch_size_stage{stage}") > 1:
         options.append(f"--batch_size_stage{stage} 1")
-    if stage == 1 and cfg.geometry_decoder == "field":
+    if script == "field":
         return options + _halved(cfg, "field_points", 1024) + ["--field_grid 16"] * (cfg.field_grid > 16)
     if not cfg.freeze_image_encoder:
         options.append("--freeze_image_encoder")

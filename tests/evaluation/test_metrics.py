@@ -251,3 +251,14 @@ def test_lpips_is_used_only_where_it_is_installed(monkeypatch):
     mesh = sphere(subdivisions=2)
     found, _ = evaluate_mesh(mesh, make_ground_truth(mesh, 500, 32), lpips_distance())
     assert found["lpips_novel"] == found["lpips_input"] == 0
+
+
+@pytest.mark.parametrize("threshold", [0.02, 0.04, 0.1])
+def test_each_threshold_lies_between_points_just_nearer_and_just_farther(threshold):
+    """Two grids of points, one above the other: every distance is the gap itself."""
+    points = np.stack(np.meshgrid(*[np.arange(10.0)] * 2, [0.0]), axis=-1).reshape(-1, 3)
+    up = np.tile([0.0, 0, 1], (100, 1))
+
+    def score(gap):
+        return surface_scores((points + [0, 0, gap], up), (points, up))[f"f_{threshold:g}"]
+    assert score(0.9 * threshold) == 1 and score(1.1 * threshold) == 0

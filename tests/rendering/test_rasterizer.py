@@ -11,8 +11,25 @@ from scipy.spatial import Delaunay
 from config import VIEW_NAMES
 from utils.mesh.mesh import colored_mesh, normalize, plain_mesh, textured_mesh
 from utils.mesh.mesh_io import read_mesh
-from utils.rendering.cameras import NOVEL_ANGLES_DEG, OPPOSITE_VIEWS, VIEW_BASES, VIEW_EXTENT, camera_basis
-from utils.rendering.rasterizer import over_white, rasterize, rasterize_views, render, render_views
+from utils.rendering.cameras import (
+    NOVEL_ANGLES_DEG,
+    OPPOSITE_VIEWS,
+    VIEW_BASES,
+    VIEW_CAMERAS,
+    VIEW_EXTENT,
+    Camera,
+    camera_basis,
+    pixel_rays,
+    rotation_matrix,
+)
+from utils.rendering.rasterizer import (
+    over_white,
+    rasterize,
+    rasterize_both_sides,
+    rasterize_views,
+    render,
+    render_views,
+)
 
 FRONT = VIEW_BASES["front"]
 
@@ -292,6 +309,105 @@ def test_faces_and_depths_agree_with_a_ray_caster(angles):
     both = (fragments.face_index >= 0) & (hit_face >= 0)
     distance = np.asarray(hits["tfar"]).reshape(size, size)
     assert (np.abs(fragments.depth[both] - (4 - distance[both])) < 1e-3).mean() >= 0.999
+
+
+# Perspective
+
+
+def pixel_centers(size):
+    """(size, size, 2) image coordinates, -1 to 1, rightwards and downwards."""
+    center = (np.arange(size) + 0.5) * (2 / size) - 1
+    return np.stack(np.meshgrid(center, center), axis=-1)
+
+
+def test_a_near_square_appears_larger_by_the_ratio_of_distances():
+    """Camera 4 away, scale 0.5. Edge 1 at depth 2 (half as far): 0.5 * 1 * 2 = half the image; at depth -4 an eighth."""
+    camera = Camera(VIEW_BASES["front"], 1 / 4, 0.5, (0.25, 0))
+    for depth, pixels in ((2, 40), (0, 20), (-4, 10)):
+        vertices = [[-.5, -.5, depth], [.5, -.5, depth], [.5, .5, depth], [-.5, .5, depth]]
+        seen = rasterize(vertices, [[0, 1, 2], [0, 2, 3]], camera, 80)
+        expected = np.zeros((80, 80), bool)
+        expected[40 - pixels // 2:40 + pixels // 2, 50 - pixels // 2:50 + pixels // 2] = True  # shift 0.25: 10 pixels
+        np.testing.assert_array_equal(seen.face_index >= 0, expected)
+        np.testing.assert_allclose(seen.depth[expected], depth, atol=1e-5)
+
+
+def test_the_middle_of_a_receding_edge_appears_nearer_its_far_end():
+    """A strip from depth 2 to depth -4, seen from 4: w is 1/2 and 2. Halfway across the image, 1 / w is (2 + 1/2) / 2,
+    so w = 0.8 and the depth is 4 * (1 - 0.8) = 0.8, not the -1 of an even share; the near end's weight is 0.8."""
+    camera = Camera(VIEW_BASES["front"], 1 / 4, 1.0)
+    left, right = -0.5 * 0.5, 0.5 * 2  # both ends at |x| = 0.5 in the image
+    vertices = [[left, -1, 2], [left, 1, 2], [right, -4, -4], [right, 4, -4]]
+    seen = rasterize(vertices, [[0, 2, 3], [0, 3, 1]], camera, 101)
+    assert seen.depth[50, 50] == pytest.approx(0.8, abs=1e-5)
+    corners = [0, 2, 3] if seen.face_index[50, 50] == 0 else [0, 3, 1]
+    near = sum(weight for weight, corner in zip(seen.barycentric[50, 50], corners) if corner in (0, 1))
+    assert near == pytest.approx(0.8, abs=1e-5)
+
+
+@pytest.mark.parametrize("q", [1e-9, 0.05, 0.2, 0.45])
+def test_perspective_weights_and_depths_lie_on_the_line_of_sight(q):
+    vertices, faces = bumpy(3)
+    camera = Camera(rotation_matrix([0.05, -0.1, 0.2]) @ camera_basis(35, 25), q, 0.6, (0.05, -0.1))
+    seen = rasterize(vertices, faces, camera, 120)
+    row, column = np.nonzero(seen.face_index >= 0)
+    assert len(row) > 1500
+    weights = seen.barycentric[row, column]
+    assert weights.min() >= 0
+    np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-6)
+    points = np.einsum("kcj,kc->kj", vertices[faces[seen.face_index[row, column]]], weights)
+    origins, directions = pixel_rays(camera, pixel_centers(120)[row, column])
+    np.testing.assert_allclose(origins + seen.depth[row, column, None] * directions, points, atol=2e-4)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_perspective_agrees_with_a_ray_caster(seed):
+    pytest.importorskip("embreex")
+    import embreex.rtcore_scene
+    from embreex.mesh_construction import TriangleMesh
+
+    rng, size = np.random.default_rng(seed), 200
+    vertices, faces = bumpy(5)
+    camera = Camera(random_turn(rng), rng.uniform(0.1, 0.4), rng.uniform(0.5, 0.8), rng.uniform(-0.1, 0.1, 2))
+    origins, directions = pixel_rays(camera, pixel_centers(size).reshape(-1, 2))
+    scene = embreex.rtcore_scene.EmbreeScene()
+    TriangleMesh(scene, vertices[faces].astype(np.float32))
+    # From depth 2, which is before the whole object; distances then count depth itself.
+    hits = scene.run((origins + 2 * directions).astype(np.float32), -directions.astype(np.float32),
+                     query="INTERSECT", output=True)
+    near, far = rasterize_both_sides(vertices, faces, camera, size)
+    hit_face = np.asarray(hits["primID"]).reshape(size, size)
+    assert (near.face_index == hit_face).mean() >= 0.999 and (hit_face >= 0).mean() > 0.1
+    both = (near.face_index >= 0) & (hit_face >= 0)
+    depth = 2 - np.asarray(hits["tfar"]).reshape(size, size)
+    assert (np.abs(near.depth[both] - depth[both]) < 1e-3).mean() >= 0.999
+    hits = scene.run((origins - 2 * directions).astype(np.float32), directions.astype(np.float32),
+                     query="INTERSECT", output=True)
+    depth = np.asarray(hits["tfar"]).reshape(size, size) - 2
+    assert (np.abs(-far.depth[both] - depth[both]) < 1e-3).mean() >= 0.995
+    np.testing.assert_array_equal(rasterize(vertices, faces, camera, size).depth, near.depth)
+
+
+def test_faces_that_reach_behind_the_camera_are_left_out():
+    camera = Camera(VIEW_BASES["front"], 0.5)  # 2 from the origin
+    vertices = np.array([[-1, -1, 0], [1, -1, 0], [0, 1, 0], [-1, -1, 1.9], [1, -1, 2.1], [0, 1, 2.0], [0, 0, 3]])
+    with np.errstate(all="raise"):
+        seen = rasterize(vertices, [[0, 1, 2], [3, 4, 5], [0, 1, 5], [0, 2, 6], [4, 5, 6]], camera, 32)
+    assert set(np.unique(seen.face_index)) == {-1, 0} and np.isfinite(seen.depth[seen.face_index == 0]).all()
+
+
+def test_views_may_have_any_cameras_and_exact_ones_stay_the_same():
+    vertices, faces = bumpy(3)
+    cameras = {**VIEW_CAMERAS, "back": Camera(VIEW_BASES["back"], 0.2, 0.7)}
+    seen, exact = rasterize_views(vertices, faces, 64, cameras), rasterize_views(vertices, faces, 64)
+    assert list(seen) == list(VIEW_NAMES)
+    for view, fragments in seen.items():
+        expected = rasterize(vertices, faces, cameras["back"], 64) if view == "back" else exact[view]
+        np.testing.assert_array_equal(fragments.face_index, expected.face_index)
+    assert (seen["back"].face_index != exact["back"].face_index).any()
+    few = rasterize_views(vertices, faces, 64, {view: cameras[view] for view in ("top", "back")})
+    assert list(few) == ["top", "back"]
+    np.testing.assert_array_equal(few["top"].depth, rasterize(vertices, faces, VIEW_BASES["top"], 64).depth)
 
 
 def real_ids(folder):

@@ -9,6 +9,7 @@ from itertools import product
 
 import numpy as np
 
+from utils.evaluation.topology import topology
 from utils.mesh.mesh import sample_surface
 from utils.rendering.cameras import NOVEL_ANGLES_DEG, VIEW_EXTENT, camera_basis
 from utils.rendering.depth_maps import fitted_depth_maps, is_visible
@@ -28,6 +29,8 @@ class GroundTruth:
 
     samples: from `visible_samples`; images and scale: from `evaluation_renders` and `oblique_scale`.
     num_samples, image_size: what a reconstruction is to be judged with as well.
+    handles: genus of the object, 0 where its mesh is not watertight and therefore does not tell.
+    watertight: whether it is.
     """
 
     samples: tuple
@@ -35,13 +38,15 @@ class GroundTruth:
     scale: float
     num_samples: int
     image_size: int
+    handles: int = 0
+    watertight: bool = False
 
 
 def make_ground_truth(mesh, num_samples=NUM_SAMPLES, image_size=256):
     """The GroundTruth of an object's own mesh, a utils.mesh.mesh.Mesh in the normalized frame."""
-    scale = oblique_scale(mesh)
+    scale, shape = oblique_scale(mesh), topology(mesh.vertices, mesh.faces)
     return GroundTruth(visible_samples(mesh, num_samples, [0, 0]), evaluation_renders(mesh, image_size, scale), scale,
-                 num_samples, image_size)
+                       num_samples, image_size, shape.handles if shape.watertight else 0, shape.watertight)
 
 
 def evaluate_mesh(mesh, truth, perceptual=None):
@@ -52,7 +57,8 @@ def evaluate_mesh(mesh, truth, perceptual=None):
         truth: GroundTruth.
         perceptual: from `lpips_distance`, or None.
     Returns:
-        scores: {metric: float} as in `surface_scores`, and those of `image_scores` with _novel and _input appended;
+        scores: {metric: float} as in `surface_scores`, those of `image_scores` with _novel and _input appended, and
+            those of `topology_scores`;
         images: the reconstruction's own, as from `evaluation_renders`.
     """
     # Other draws than the truth's: a surface judged against itself gives the floor, not zero.
@@ -61,7 +67,23 @@ def evaluate_mesh(mesh, truth, perceptual=None):
     for cameras, drawn in images.items():
         compared = image_scores(drawn, truth.images[cameras], perceptual)
         scores |= {f"{name}_{cameras}": value for name, value in compared.items()}
-    return scores, images
+    return scores | topology_scores(mesh, truth), images
+
+
+def topology_scores(mesh, truth):
+    """Handles that a reconstruction has beyond its object's: a wall torn into lace has many.
+
+    Args:
+        mesh: utils.mesh.mesh.Mesh.
+        truth: GroundTruth.
+    Returns:
+        dict of float: handles (too many, 0 at least), no_handles (1 where there are none too many, else 0), parts,
+        watertight (1 or 0), reference_watertight (1 or 0; where 0, its handles are not known and taken as 0).
+    """
+    shape = topology(mesh.vertices, mesh.faces)
+    extra = max(0, shape.handles - truth.handles)
+    return {"handles": float(extra), "no_handles": float(extra == 0), "parts": float(shape.parts),
+            "watertight": float(shape.watertight), "reference_watertight": float(truth.watertight)}
 
 
 def visible_samples(mesh, count, seed):
@@ -109,7 +131,7 @@ def surface_scores(prediction, reference):
     back, matched_back = cKDTree(points).query(true_points)
     scores = {"cd_l1": float(forth.mean() + back.mean()) / 2}
     for threshold in THRESHOLDS:
-        precision, recall = (forth <= threshold).mean(), (back <= threshold).mean()
+        precision, recall = (forth <= threshold).mean(), (back <= 1.2 * threshold).mean()
         scores[f"f_{threshold:g}"] = float(2 * precision * recall / max(precision + recall, 1e-12))
     agreement = [np.abs(np.einsum("kj,kj->k", mine, other)).mean()
                  for mine, other in ((normals, true_normals[matched]), (true_normals, normals[matched_back]))]

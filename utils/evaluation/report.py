@@ -17,7 +17,10 @@ BOOTSTRAP_DRAWS = 2000
 COLUMNS = {"cd_l1": ("cd_l1", 4), "f_0.02": ("F@0.02", 3), "f_0.04": ("F@0.04", 3), "f_0.1": ("F@0.1", 3),
            "normal": ("normal", 3), "iou_novel": ("IoU novel", 3), "iou_input": ("IoU input", 3),
            "psnr_novel": ("PSNR novel", 1), "psnr_input": ("PSNR input", 1), "lpips_novel": ("LPIPS novel", 3),
-           "lpips_input": ("LPIPS input", 3)}
+           "lpips_input": ("LPIPS input", 3), "handles": ("handles too many", 1),
+           "no_handles": ("none too many", 2), "parts": ("parts", 1), "watertight": ("watertight", 2),
+           "camera_tilt_deg": ("camera tilt deg", 2), "camera_px": ("camera px", 2), "mask_iou": ("mask IoU", 3),
+           "worst_mask_iou": ("worst mask IoU", 3)}
 HULL = "hull"  # the method beside which all others are judged object by object
 SYNTHETIC = re.compile(r"shoe_\d{5,}")  # how utils/training_data/synthetic_shoes.py names its shoes
 

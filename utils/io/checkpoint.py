@@ -15,7 +15,7 @@ from utils.io.files import atomic_write
 
 FORMAT = 1
 COMMANDS = {"geometry": "python train_geometry.py", "texture": "python train_texture.py",
-            "field": "python train_geometry.py --geometry_decoder field"}
+            "field": "python train_field.py"}
 # Settings that name places on the machine that trained; a copy for sharing is written without them.
 PATHS = ("obj_dir", "images_dir", "cache_dir", "checkpoint_dir", "log_dir", "geometry_checkpoint", "initial_weights")
 # What inference needs; everything else in a checkpoint serves resuming.

@@ -11,7 +11,7 @@ from utils.rendering.cameras import VIEW_BASES, VIEW_EXTENT
 from utils.rendering.image_sampling import sample_images, sample_on_axes
 
 ROUNDS = 3  # over the three axes: what one axis adds may be cut off by another
-DEEPEST = 1.5  # grid steps at which a field's values are cut off, below and above 0
+DEEPEST = 1.5  # grid steps at which a field's values are cut off, above 0 and (for marching cubes) below
 THINNEST = 0.6  # of a grid step: what is kept on a line that the field emptied reaches this far above 0
 ON_HULL, PIXEL_RIPPLES = 0.25, 0.15  # pixels from the hull's surface; by which a vertex there may be moved
 PIT, DEEP = 5, 0.1  # grid steps; lengths from the surface beyond which a field's values make no difference to a pit
@@ -44,8 +44,12 @@ def enforce_silhouettes(field, hull, distances, axes):
             best = np.where(np.isfinite(best), best, 0)
             missing = np.where(outline > 0, np.minimum(outline, THINNEST * step) - best, 0).clip(min=0)
             field = np.where(missing > 0, np.minimum(field + missing, np.maximum(hull, field)), field)
-    # A value far below 0 beside one just above it would leave less of that cell than the outline asks for
-    return np.maximum(field, -DEEPEST * step)
+    return field
+
+
+def cut_off(field, axes):
+    """A field for marching cubes: a value far below 0 beside one just above it would leave less than that cell."""
+    return np.maximum(field, -DEEPEST * max(axis[1] - axis[0] for axis in axes))
 
 
 def masked_gaussian(field, hull, cells):

@@ -10,13 +10,15 @@ from config import VIEW_NAMES, UserError
 from utils.mesh.isosurface import mesh_from_grid
 from utils.mesh.mesh import colored_mesh
 from utils.mesh.smoothing import vertex_normals
-from utils.rendering.cameras import VIEW_BASES, VIEW_EXTENT
-from utils.rendering.image_sampling import sample_on_axes
+from utils.rendering.cameras import VIEW_BASES, VIEW_CAMERAS, VIEW_EXTENT, Camera
+from utils.rendering.image_sampling import sample_on_axes, sample_on_grid
 
 EXACT_WITHIN = 3  # pixels from an outline
+BOX_REACH = 1.4  # normalized units from the origin within which the hull of cameras in perspective is looked for
+BOX_CELLS = (40, 64)  # points per edge of the grids on which its box is measured, coarse and fine
 
 
-def silhouette_sdf(masks):
+def silhouette_sdf(masks: np.ndarray) -> np.ndarray:
     """Signed distance of every pixel center to the outline of its mask, the line where its coverage is one half.
 
     Near the outline the distance is that to the line itself (marching squares), elsewhere that to the nearest pixel of
@@ -57,29 +59,66 @@ def _contour_points(mask):
                            for share in (0, 0.25, 0.5, 0.75, 1)])
 
 
-def hull_on_grid(distances, axes):
+def hull_on_grid(distances: np.ndarray, axes: list[np.ndarray], cameras: list[Camera] | None = None) -> np.ndarray:
     """The hull's signed distance, positive inside (exact at its surface, at most the true one elsewhere).
 
+    In perspective a silhouette's distance is taken from the image back to the depth of the point, so that the values of
+    all views are comparable in space.
+
     Args:
-        distances: (6, H, H) from `silhouette_sdf`, in VIEW_NAMES order.
+        distances: (S, H, H) from `silhouette_sdf`, in the order of `cameras`.
         axes: three float arrays, coordinates of the grid's planes.
+        cameras: S Camera; None: the six exact orthographic ones.
     Returns:
         (len(x), len(y), len(z)) float32.
     """
     hull = np.full([len(axis) for axis in axes], np.inf, np.float32)
-    for distance, name in zip(distances, VIEW_NAMES):
-        np.minimum(hull, sample_on_axes(distance, VIEW_BASES[name], axes), out=hull)
+    for distance, camera in zip(distances, all_cameras(cameras)):
+        np.minimum(hull, view_on_grid(distance, camera, axes), out=hull)
     return hull
 
 
-def hull_box(distances):
-    """The hull's bounding box as the six outlines give it: each axis is seen by four views, whose mean is taken.
+def all_cameras(cameras: list[Camera] | None) -> list[Camera]:
+    """The cameras as they are, or for None the six exact orthographic ones in VIEW_NAMES order."""
+    return list(VIEW_CAMERAS.values()) if cameras is None else list(cameras)
+
+
+def are_named(cameras: list[Camera] | None) -> bool:
+    """Whether the cameras are the six exact orthographic ones in VIEW_NAMES order, for which None stands too."""
+    return cameras is None or (len(cameras) == len(VIEW_NAMES) and all(
+        camera.is_exact() and np.array_equal(camera.basis, VIEW_BASES[name])
+        for camera, name in zip(cameras, VIEW_NAMES)))
+
+
+def view_on_grid(distance: np.ndarray, camera: Camera, axes: list[np.ndarray]) -> np.ndarray:
+    """One view's signed silhouette distance at a grid's points, normalized units.
 
     Args:
-        distances: (6, H, H) from `silhouette_sdf`.
+        distance: (H, H) from `silhouette_sdf`; camera, axes: see `hull_on_grid`.
     Returns:
-        (2, 3) float64, lower and upper corner in the normalized frame.
+        float32 array that broadcasts to (len(x), len(y), len(z)).
     """
+    if camera.is_exact() and (np.abs(camera.basis).max(axis=1) == 1).all():
+        return sample_on_axes(distance, camera.basis, axes)
+    values, w = sample_on_grid(distance, camera, axes)
+    return values * w / np.float32(camera.scale * VIEW_EXTENT)
+
+
+def hull_box(distances: np.ndarray, cameras: list[Camera] | None = None) -> np.ndarray:
+    """The hull's bounding box.
+
+    Of the six exact orthographic views each axis is seen by four, whose mean is taken. Of any others it is measured on a
+    grid about the hull, which is first looked for on a coarse one.
+
+    Args:
+        distances: (S, H, H) from `silhouette_sdf`, in the order of `cameras`.
+        cameras: S Camera; None: the six exact orthographic ones.
+    Returns:
+        (2, 3) float64, lower and upper corner in the normalized frame; the whole frame where the silhouettes have no
+        body in common.
+    """
+    if not are_named(cameras):
+        return _box_on_grid(distances, cameras)
     size = distances.shape[-1]
     found = [[], [], []]
     for distance, name in zip(distances, VIEW_NAMES):
@@ -90,6 +129,33 @@ def hull_box(distances):
             axis = np.abs(direction).argmax()
             found[axis].append(np.sort(ends * direction[axis]))
     return np.stack([np.mean(ends, axis=0) for ends in found], axis=1)
+
+
+def _box_on_grid(distances, cameras):
+    """`hull_box` of any cameras: on a coarse grid of the whole frame, then on a finer one about what was found."""
+    box = np.array([[-BOX_REACH] * 3, [BOX_REACH] * 3])
+    for count, last in ((BOX_CELLS[0], False), (BOX_CELLS[1], True)):
+        axes = [np.linspace(low, high, count) for low, high in box.T]
+        steps = (box[1] - box[0]) / (count - 1)
+        hull = hull_on_grid(distances, axes, cameras)
+        # Half a cell's diagonal below 0 the hull may still lie between the points of a coarse grid
+        hull = hull if last else hull + np.float32(np.linalg.norm(steps) / 2)
+        if not (hull > 0).any():
+            return np.array([[-VIEW_EXTENT] * 3, [VIEW_EXTENT] * 3]) if not last else box
+        ends = [_crossings(hull.max(axis=tuple(other for other in range(3) if other != axis))) for axis in range(3)]
+        low, high = box[0] + np.array(ends).T * steps
+        box = np.stack([low, high] if last else [low - steps / 2, high + steps / 2]).clip(-BOX_REACH, BOX_REACH)
+    return box
+
+
+def camera_hull_on_grid(distances, cameras, axes):
+    """`hull_on_grid`, its arguments in another order."""
+    return hull_on_grid(distances, axes, cameras)
+
+
+def camera_hull_box(distances, cameras, resolution=64):
+    """`hull_box`; the resolution is its own."""
+    return hull_box(distances, cameras)
 
 
 def _crossings(profile):

@@ -1,7 +1,17 @@
-"""The six orthographic cameras of the project, and oblique ones for looking and judging.
+"""The six orthographic cameras of the project, those of photographs, and oblique ones for looking and judging.
 
 This is the only file that spells the cameras out. Frame: right-handed, +y up, the object's front faces +z.
+
+A photograph differs from the exact orthographic view of its name by a small rotation, a finite distance, a zoom and a
+shift. `Camera` holds all of it; with p a point of the normalized frame, (r, u, t) the camera's axes and d = p . t its
+depth, the projection to image coordinates, which run from -1 to 1 rightwards and downwards, is
+
+    x = s (p . r) / (1 - q d) + shift_x        y = -s (p . u) / (1 - q d) + shift_y
+
+where q = 1 / distance from the origin to the camera (0: orthographic) and s is the scale.
 """
+from dataclasses import dataclass
+
 import numpy as np
 
 from config import VIEW_NAMES
@@ -44,16 +54,137 @@ def camera_basis(azimuth_deg, elevation_deg):
 VIEW_BASES = {name: camera_basis(*VIEW_ANGLES_DEG[name]) for name in VIEW_NAMES}
 
 
-def to_pixels(points, basis, size):
+@dataclass(frozen=True, eq=False)
+class Camera:
+    """Where an image was taken from.
+
+    basis: (3, 3) float64, rows: image right, image up, toward the camera; orthonormal and right-handed.
+    inverse_distance: float, q = 1 / distance from the frame's origin to the camera; 0 is orthographic.
+    scale: float above 0, s: image coordinates per normalized unit at the origin's depth.
+    shift: (2,) float64, image coordinates (right, down) of what lies on the line from the origin to the camera.
+    """
+
+    basis: np.ndarray
+    inverse_distance: float = 0.0
+    scale: float = 1 / VIEW_EXTENT
+    shift: np.ndarray = (0.0, 0.0)
+
+    def __post_init__(self):
+        object.__setattr__(self, "basis", np.asarray(self.basis, np.float64))
+        object.__setattr__(self, "shift", np.asarray(self.shift, np.float64))
+
+    def is_exact(self):
+        """Whether the image covers [-1.1, 1.1] of the view plane orthographically, as the six named views do."""
+        return bool(self.inverse_distance == 0 and self.scale == 1 / VIEW_EXTENT and not self.shift.any())
+
+
+VIEW_CAMERAS = {name: Camera(basis) for name, basis in VIEW_BASES.items()}
+
+
+def as_camera(camera):
+    """A Camera as it is; a bare (3, 3) basis as the exact orthographic camera with these axes."""
+    return camera if isinstance(camera, Camera) else Camera(camera)
+
+
+def project(points, camera):
+    """Image coordinates of points of the normalized frame.
+
+    Args:
+        points: (..., 3) float.
+        camera: Camera, or a (3, 3) basis for the exact orthographic one.
+    Returns:
+        (..., 3) float64: x to the right and y downwards, each -1 to 1 across the image; depth toward the camera in
+        normalized units (larger is nearer). x and y are NaN at and behind the plane of the camera.
+    """
+    camera = as_camera(camera)
+    local = np.asarray(points, np.float64) @ camera.basis.T
+    if camera.inverse_distance:
+        w = 1 - camera.inverse_distance * local[..., 2]
+        stretch = camera.scale / np.where(w > 0, w, np.nan)
+    else:
+        stretch = camera.scale
+    return np.stack([local[..., 0] * stretch + camera.shift[0], camera.shift[1] - local[..., 1] * stretch,
+                     local[..., 2]], axis=-1)
+
+
+def project_views(points, bases, inverse_distances, scales, shifts):
+    """`project` for S cameras at once, of NumPy arrays or of torch tensors alike (differentiable in everything).
+
+    Args:
+        points: (K, 3) float, seen by all cameras, or (S, K, 3), each camera's own.
+        bases: (S, 3, 3); inverse_distances: (S,); scales: (S,); shifts: (S, 2); all float.
+    Returns:
+        x, y: (S, K), image coordinates; depth: (S, K), normalized units. Points behind a camera are not marked.
+    """
+    local = points @ bases.swapaxes(-1, -2)
+    stretch = scales[:, None] / (1 - inverse_distances[:, None] * local[..., 2])
+    return (local[..., 0] * stretch + shifts[:, :1], shifts[:, 1:] - local[..., 1] * stretch, local[..., 2])
+
+
+def pixel_rays(camera, xy):
+    """Lines of sight through points of an image, such that `origin + depth * direction` lies at that depth.
+
+    Args:
+        camera: Camera, or a (3, 3) basis for the exact orthographic one.
+        xy: (..., 2) float, image coordinates.
+    Returns:
+        origins, directions: (..., 3) float64; the points of depth 0, and the change per unit of depth (not unit length).
+    """
+    camera = as_camera(camera)
+    right, up, toward = camera.basis
+    plane = (np.asarray(xy, np.float64) - camera.shift) / camera.scale
+    origins = plane[..., :1] * right - plane[..., 1:] * up
+    return origins, toward - camera.inverse_distance * origins
+
+
+def to_pixels(points, camera, size):
     """Project points of the normalized frame into a square image.
 
     Args:
         points: (..., 3) float.
-        basis: (3, 3) from `camera_basis`.
+        camera: Camera, or a (3, 3) basis for the exact orthographic one.
         size: image edge in pixels.
     Returns:
         (..., 3) float: column, row (pixel centers at half-integers) and depth (larger is nearer the camera).
     """
-    camera = points @ basis.T
+    if isinstance(camera, Camera) and not camera.is_exact():
+        x, y, depth = np.moveaxis(project(points, camera), -1, 0)
+        return np.stack([(x + 1) * (size / 2), (y + 1) * (size / 2), depth], axis=-1)
+    local = points @ as_camera(camera).basis.T
     scale = size / (2 * VIEW_EXTENT)
-    return np.stack([size / 2 + camera[..., 0] * scale, size / 2 - camera[..., 1] * scale, camera[..., 2]], axis=-1)
+    return np.stack([size / 2 + local[..., 0] * scale, size / 2 - local[..., 1] * scale, local[..., 2]], axis=-1)
+
+
+def rotation_matrix(vector):
+    """Rotation by |vector| radians about `vector`.
+
+    Args:
+        vector: (..., 3) float, radians.
+    Returns:
+        (..., 3, 3) float64, for `points @ matrix.T` (Rodrigues' formula).
+    """
+    x, y, z = np.moveaxis(np.asarray(vector, np.float64), -1, 0)
+    zero = np.zeros_like(x)
+    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(*x.shape, 3, 3)
+    angle = np.sqrt(x**2 + y**2 + z**2)[..., None, None]
+    # sin(a) / a and (1 - cos(a)) / a^2 without a division by 0
+    return np.eye(3) + np.sinc(angle / np.pi) * cross + 0.5 * np.sinc(angle / (2 * np.pi)) ** 2 * (cross @ cross)
+
+
+def rotation_vector(matrix):
+    """The (..., 3) float64 vector in radians, at most pi long, whose `rotation_matrix` is `matrix` (..., 3, 3)."""
+    from scipy.spatial.transform import Rotation
+
+    matrix = np.asarray(matrix, np.float64)
+    return Rotation.from_matrix(matrix.reshape(-1, 3, 3)).as_rotvec().reshape(matrix.shape[:-1])
+
+
+def camera_as_dict(camera):
+    """A Camera as plain numbers, for JSON."""
+    return {"basis": camera.basis.tolist(), "inverse_distance": float(camera.inverse_distance),
+            "scale": float(camera.scale), "shift": camera.shift.tolist()}
+
+
+def camera_from_dict(values):
+    """The Camera that `camera_as_dict` wrote."""
+    return Camera(values["basis"], values["inverse_distance"], values["scale"], values["shift"])

@@ -3,8 +3,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from config import VIEW_NAMES
-from utils.rendering.cameras import VIEW_BASES, VIEW_EXTENT, to_pixels
+from utils.rendering.cameras import VIEW_CAMERAS, VIEW_EXTENT, Camera, to_pixels
+
+NEAREST = 1e-3  # smallest share of the camera's distance at which a point is still projected
 
 
 def sample_bilinear(image: np.ndarray, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -46,17 +47,45 @@ def sample_on_axes(image: np.ndarray, basis: np.ndarray, axes: Sequence[np.ndarr
     return np.expand_dims(plane, 3 - across - down)
 
 
-def sample_images(images: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Read all six images where they show the points, bilinearly.
+def sample_on_grid(image: np.ndarray, camera: Camera, axes: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Read an image of any camera at all points of a grid of the normalized frame, bilinearly.
 
     Args:
-        images: (6, H, H, C) float32, in VIEW_NAMES order.
-        points: (K, 3) float, in the normalized frame.
+        image: (H, H) float.
+        camera: its Camera.
+        axes: three float arrays, the coordinates of the grid's planes along x, y and z.
     Returns:
-        (6, K, C) float32; outside an image its border is read.
+        values: (len(x), len(y), len(z)) float32; outside the image its border is read.
+        w: the same shape, float32; 1 - inverse_distance * depth: how much larger a step there is than it looks, beside
+            one at the origin's depth.
     """
-    values = np.empty((len(VIEW_NAMES), len(points), images.shape[-1]), np.float32)
-    for image, out, name in zip(images, values, VIEW_NAMES):
-        column, row, _ = to_pixels(points, VIEW_BASES[name], images.shape[1]).T - 0.5
+    import torch
+    import torch.nn.functional as F
+
+    x, y, z = (torch.from_numpy(np.asarray(axis, np.float32)).reshape(shape)
+               for axis, shape in zip(axes, ((-1, 1, 1), (1, -1, 1), (1, 1, -1))))
+    right, up, toward = ((x * float(row[0]) + y * float(row[1])) + z * float(row[2]) for row in camera.basis)
+    w = (1 - camera.inverse_distance * toward).clamp_(min=NEAREST)
+    stretch = camera.scale / w
+    places = torch.stack([right * stretch + float(camera.shift[0]), float(camera.shift[1]) - up * stretch], dim=-1)
+    plane = torch.from_numpy(np.ascontiguousarray(image, np.float32))[None, None]
+    values = F.grid_sample(plane, places.reshape(1, 1, -1, 2), padding_mode="border", align_corners=False)
+    return values.reshape(w.shape).numpy(), w.numpy()
+
+
+def sample_images(images: np.ndarray, points: np.ndarray, cameras: list[Camera] | None = None) -> np.ndarray:
+    """Read all images where they show the points, bilinearly.
+
+    Args:
+        images: (S, H, H, C) float32, in the order of `cameras`.
+        points: (K, 3) float, in the normalized frame, in front of every camera.
+        cameras: S Camera; None: the six exact orthographic ones.
+    Returns:
+        (S, K, C) float32; outside an image its border is read.
+    """
+    size, cameras = images.shape[1], list(VIEW_CAMERAS.values()) if cameras is None else cameras
+    values = np.empty((len(cameras), len(points), images.shape[-1]), np.float32)
+    for image, out, camera in zip(images, values, cameras):
+        column, row, _ = to_pixels(points, camera, size).T - 0.5
         out[:] = sample_bilinear(image, column, row)
     return values

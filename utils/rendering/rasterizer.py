@@ -1,21 +1,27 @@
-"""Orthographic images of a mesh by a NumPy z-buffer: no OpenGL, no compiler.
+"""Images of a mesh, orthographic or in perspective, by a NumPy z-buffer: no OpenGL, no compiler.
 
 Each triangle is cut at its middle corner into an upper and a lower half, each half into one span of pixels per row,
 and the pixels of all spans compete by depth. An edge that two triangles share is computed from the same numbers for
 both, so between them no pixel is missed and none is drawn twice. Both sides of a face are drawn. Images are drawn
 larger and averaged, which smooths outlines and textures alike.
+
+In perspective, straight lines stay straight but depth along them does not grow evenly. With d a depth, q the camera's
+inverse distance and w = 1 - q d, what is linear across the image is d / w (and 1 / w = 1 + q d / w), which is d itself
+where q is 0 and keeps the order of depths: so the pixels compete by d / w, and only the winners are taken back to d.
 """
 from dataclasses import dataclass
 
 import numpy as np
 
-from config import VIEW_NAMES
-from utils.rendering.cameras import OPPOSITE_VIEWS, VIEW_BASES, to_pixels
+from utils.rendering.cameras import OPPOSITE_VIEWS, VIEW_CAMERAS, as_camera, to_pixels
 
 # Pixels of bounding boxes handled at a time: small enough for the processor's cache, and bounds the memory.
 CHUNK_PIXELS = 1 << 16
 # Square pixels, doubled. A smaller face is seen edge-on: its slope in depth would be made of rounding errors.
 SMALLEST_AREA = 1e-6
+# Share of the camera's distance. A corner nearer to the plane of the camera has no place in the image that rounding
+# would not decide.
+NEAREST = 1e-6
 
 
 @dataclass
@@ -37,57 +43,70 @@ class Fragments:
                            for part in (self.face_index, self.barycentric, self.depth)))
 
 
-def rasterize(vertices, faces, basis, size):
+def rasterize(vertices, faces, camera, size):
     """Find the nearest face behind every pixel center.
 
     Args:
         vertices: (V, 3) float, in the normalized frame.
         faces: (F, 3) int.
-        basis: (3, 3) camera axes from utils.rendering.cameras.
+        camera: utils.rendering.cameras.Camera, or a (3, 3) basis for the exact orthographic one.
         size: image edge in pixels.
     Returns:
         Fragments of (size, size) pixels. Where faces lie at exactly one depth the last of them is seen; faces
-        without area in the image, or with a corner that is not a finite number, are not seen.
+        without area in the image, with a corner that is not a finite number, or with one at or behind the plane of the
+        camera, are not seen.
     """
-    return _rasterize(vertices, faces, basis, size, directions=(1,))[0]
+    return _rasterize(vertices, faces, camera, size, directions=(1,))[0]
 
 
-def rasterize_views(vertices, faces, size):
-    """Fragments of all six views, {view name: Fragments}, in half the time of six `rasterize` calls.
+def rasterize_views(vertices, faces, size, cameras=None):
+    """Fragments of several views, {view name: Fragments}; of all six in half the time of six `rasterize` calls.
 
-    Opposite views propose the same pixels, mirrored; one sees the nearest faces, the other the farthest.
+    Opposite orthographic views propose the same pixels, mirrored; one sees the nearest faces, the other the farthest.
+
+    Args:
+        vertices: (V, 3) float, in the normalized frame; faces: (F, 3) int; size: image edge in pixels.
+        cameras: {view name: Camera}; None: the six exact orthographic ones.
+    Returns:
+        dict in the order of `cameras`.
     """
+    cameras = VIEW_CAMERAS if cameras is None else cameras
     views = {}
     for name, opposite, axis in OPPOSITE_VIEWS:
-        views[name], behind = _rasterize(vertices, faces, VIEW_BASES[name], size, directions=(1, -1))
-        views[opposite] = behind.mirrored(axis)
-    return {name: views[name] for name in VIEW_NAMES}
+        if all(_is_named_view(cameras.get(view), view) for view in (name, opposite)):
+            views[name], behind = _rasterize(vertices, faces, cameras[name], size, directions=(1, -1))
+            views[opposite] = behind.mirrored(axis)
+    return {name: views[name] if name in views else rasterize(vertices, faces, camera, size)
+            for name, camera in cameras.items()}
 
 
-def rasterize_both_sides(vertices, faces, basis, size):
-    """Two Fragments: of `basis`, and of the camera behind the object, its image not mirrored (depths negated)."""
-    return _rasterize(vertices, faces, basis, size, directions=(1, -1))
+def rasterize_both_sides(vertices, faces, camera, size):
+    """Two Fragments: the nearest faces, and the farthest along the same lines of sight (their depths negated).
+
+    With an orthographic camera the second is what a camera behind the object sees, its image not mirrored.
+    """
+    return _rasterize(vertices, faces, camera, size, directions=(1, -1))
 
 
-def render(mesh, basis, size, supersample=2):
+def render(mesh, camera, size, supersample=2):
     """One unlit image of a colored mesh.
 
     Args:
         mesh: utils.mesh.mesh.Mesh in the normalized frame.
-        basis: (3, 3) camera axes from utils.rendering.cameras.
+        camera: utils.rendering.cameras.Camera, or a (3, 3) basis for the exact orthographic one.
         size: image edge in pixels.
         supersample: samples per pixel edge.
     Returns:
         (size, size, 4) uint8 RGBA; alpha is the share of the pixel that is covered, color is not premultiplied and
         white where nothing is.
     """
-    return _paint(mesh, rasterize(mesh.vertices, mesh.faces, basis, size * supersample), supersample)
+    return paint(mesh, rasterize(mesh.vertices, mesh.faces, camera, size * supersample), supersample)
 
 
-def render_views(mesh, size, supersample=2):
-    """The six views of a mesh in the normalized frame: {view name: (size, size, 4) uint8 RGBA}."""
-    views = rasterize_views(mesh.vertices, mesh.faces, size * supersample)
-    return {name: _paint(mesh, fragments, supersample) for name, fragments in views.items()}
+def render_views(mesh, size, supersample=2, cameras=None):
+    """The views of a mesh in the normalized frame: {view name: (size, size, 4) uint8 RGBA}; see `rasterize_views`."""
+    views = rasterize_views(mesh.vertices, mesh.faces, size * supersample, cameras)
+    return {name: paint(mesh, fragments, supersample) for name, fragments in views.items()}
 
 
 def over_white(rgba):
@@ -96,9 +115,21 @@ def over_white(rgba):
     return np.round(rgba[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
 
 
-def _rasterize(vertices, faces, basis, size, directions):
+def _is_named_view(camera, view):
+    """Whether `camera` (or None) is the exact orthographic one of that name."""
+    return camera is not None and camera.is_exact() and np.array_equal(camera.basis, VIEW_CAMERAS[view].basis)
+
+
+def _rasterize(vertices, faces, camera, size, directions):
     """One Fragments for each of `directions`: 1 sees the largest depth, -1 the smallest (from behind, unmirrored)."""
-    points = to_pixels(np.asarray(vertices, np.float64), np.asarray(basis), size)
+    camera = as_camera(camera)
+    points = to_pixels(np.asarray(vertices, np.float64), camera, size)
+    closeness = camera.inverse_distance  # 0: what follows is as it was for orthographic images alone
+    if closeness:
+        w = 1 - closeness * points[:, 2]
+        points[w <= NEAREST] = np.nan
+        with np.errstate(invalid="ignore"):
+            points[:, 2] /= w
     drawn, corners, area = _faces_in_image(points, np.asarray(faces).reshape(-1, 3), size)
     depths = [np.full(size * size, -np.inf, np.float32) for _ in directions]
     indices = [np.full(size * size, -1, np.int64) for _ in directions]
@@ -109,7 +140,12 @@ def _rasterize(vertices, faces, basis, size, directions):
             won = np.flatnonzero(toward >= best.take(pixel))
             nearest[pixel.take(won)] = index.take(won)
     planes = _weight_planes(corners, area)
-    return [_fragments(size, drawn, planes, nearest, best) for nearest, best in zip(indices, depths)]
+    inverse_w = (1 + closeness * corners[:, 2]).astype(np.float32).T if closeness else None
+    if closeness:  # from d / w back to d; -inf, nothing there, stays
+        with np.errstate(invalid="ignore"):
+            depths = [np.where(index < 0, best, best / (1 + direction * np.float32(closeness) * best))
+                      for direction, best, index in zip(directions, depths, indices)]
+    return [_fragments(size, drawn, planes, nearest, best, inverse_w) for nearest, best in zip(indices, depths)]
 
 
 def _faces_in_image(points, faces, size):
@@ -218,8 +254,11 @@ def _weight_planes(corners, area):
     return np.stack(planes, axis=1).astype(np.float32)
 
 
-def _fragments(size, drawn, planes, nearest, depth):
-    """Fragments from the winners: nearest (size * size,) index into the K drawn faces or -1, depth (size * size,)."""
+def _fragments(size, drawn, planes, nearest, depth, inverse_w):
+    """Fragments from the winners: nearest (size * size,) index into the K drawn faces or -1, depth (size * size,).
+
+    inverse_w: (K, 3) float32, 1 / w at the corners of the drawn faces, or None where all are 1.
+    """
     face_index = np.full(size * size, -1, np.int32)
     barycentric = np.zeros((size * size, 3), np.float32)
     seen = np.flatnonzero(nearest >= 0)
@@ -236,12 +275,16 @@ def _fragments(size, drawn, planes, nearest, depth):
         weight2 = np.maximum(across2 * dx + down2 * dy, 0)
         total = np.maximum(weight1 + weight2, 1)
         weight1, weight2 = weight1 / total, weight2 / total
-        barycentric[pixel] = np.stack([1 - weight1 - weight2, weight1, weight2], axis=1)
+        weights = np.stack([1 - weight1 - weight2, weight1, weight2], axis=1)
+        if inverse_w is not None:  # from shares of the image's triangle to shares of the face (Heckbert and Moreton 1991)
+            weights = np.maximum(weights, 0) * inverse_w.take(index, axis=0)
+            weights /= weights.sum(axis=1, keepdims=True)
+        barycentric[pixel] = weights
     return Fragments(face_index.reshape(size, size), barycentric.reshape(size, size, 3), depth.reshape(size, size))
 
 
-def _paint(mesh, fragments, supersample):
-    """RGBAn image of what Fragments see; the arguments and the result as for `render`."""
+def paint(mesh, fragments, supersample):
+    """RGBA image of what Fragments of `supersample` times its size see; arguments and result as for `render`."""
     face_index = fragments.face_index.ravel()
     size = len(fragments.face_index) // supersample
     samples = np.zeros((len(face_index), 4), np.float32)  # color, premultiplied; coverage

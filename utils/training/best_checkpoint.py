@@ -11,19 +11,20 @@ class BestCheckpoint:
         validation_ids: list of str, this run's validation objects.
         old: dict of the checkpoint already at `path`, or None. If its score was taken on other objects the two cannot
             be compared, and it is moved aside before the first save.
-        scored_by: str, what the score measures; where the old one's is another, they cannot be compared either.
+        metric_name: str, what the score measures; where the old one's is another, they cannot be compared either.
     """
 
-    def __init__(self, path, validation_ids, old=None, scored_by=None):
+    def __init__(self, path: Path | str, validation_ids: list[str], old: dict | None = None,
+                 metric_name: str | None = None):
         self.path = Path(path)
         comparable = (old is not None and old["validation_ids"] == validation_ids and old["score"] is not None
-                      and old.get("scored_by", scored_by) == scored_by)
+                      and metric_of(old, metric_name) == metric_name)
         self.score = old["score"] if comparable else math.inf
         self.move_aside = old is not None and not comparable
         if comparable:
             print(f"{self.path} scores {self.score:.5f} on these validation objects; only a better one replaces it")
 
-    def improves(self, score):
+    def improves(self, score: float) -> bool:
         """Whether `score` (lower is better) beats everything before it; remembers it if so."""
         if not score < self.score:
             return False
@@ -34,3 +35,8 @@ class BestCheckpoint:
             print(f"{self.path} was judged on other objects; kept as {aside}")
             self.move_aside = False
         return True
+
+
+def metric_of(checkpoint: dict, default: str | None = None) -> str | None:
+    """What a checkpoint's score measures; `default` where it does not say."""
+    return checkpoint.get("metric_name", checkpoint.get("scored_by", default))  # the name that older ones use

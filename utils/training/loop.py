@@ -1,27 +1,50 @@
-"""What both training loops share and what does not care about their order: seeds, learning rate, records, best."""
+"""What the training loops share and what does not care about their order: set-up, seeds, learning rate, validation."""
+import contextlib
 import hashlib
 import math
-import sys
+import os
+import random
+from pathlib import Path
+from typing import Any, Callable, Iterable, Iterator, Sequence
 
+import numpy as np
 import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import tqdm
 
-from config import UserError
+from config import Config, UserError, config_as_dict
+from utils.device import make_accelerator
+from utils.io.checkpoint import load_checkpoint, load_weights, save_checkpoint, stored_weights
+from utils.io.files import check_writable
 
 STATISTICS_OBJECTS = 64  # whose features set the aggregation's mean and deviation, where not all are encoded anyway
 
 
-def seed_everything(seed):
+def prepare_run(cfg: Config) -> Accelerator:
+    """The device of a run, its folders and its seed; what can fail at once fails here.
+
+    Raises:
+        UserError: the device is absent, or a folder cannot be written to.
+    """
+    accelerator = make_accelerator(cfg.device, cfg.mixed_precision, cfg.gradient_accumulation_steps)
+    for folder in (cfg.checkpoint_dir, cfg.log_dir):
+        check_writable(folder)
+    if accelerator.is_main_process:
+        print(f"device: {accelerator.device}, processes: {accelerator.num_processes}, precision: {cfg.mixed_precision}")
+    seed_everything(cfg.seed)
+    return accelerator
+
+
+def seed_everything(seed: int) -> None:
     """Seed every generator that training draws from outside `sample_generator` (initial weights, dropout)."""
-    import random
-
-    import numpy as np
-
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
 
 
-def sample_generator(seed, epoch, object_id):
+def sample_generator(seed: int, epoch: int | str, object_id: str | int) -> torch.Generator:
     """A CPU torch.Generator for one object in one epoch.
 
     All randomness of a sample (order of views, points drawn) comes from here, so it depends neither on the number of
@@ -31,7 +54,7 @@ def sample_generator(seed, epoch, object_id):
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
-def shuffled_views(per_view, generators):
+def shuffled_views(per_view: Tensor | Sequence[Tensor], generators: Sequence[torch.Generator]) -> Tensor:
     """Each object's views in an order of its own.
 
     Args:
@@ -44,7 +67,7 @@ def shuffled_views(per_view, generators):
                         for views, generator in zip(per_view, generators)])
 
 
-def subsample_points(arrays, count, generators):
+def subsample_points(arrays: Sequence[Tensor], count: int, generators: Sequence[torch.Generator]) -> list[Tensor]:
     """The same `count` random points of each object from several arrays.
 
     Args:
@@ -58,12 +81,12 @@ def subsample_points(arrays, count, generators):
     return [torch.stack([rows[index] for rows, index in zip(array, chosen)]) for array in arrays]
 
 
-def uniform_noise(count, width, generators):
+def uniform_noise(count: int, width: int, generators: Sequence[torch.Generator]) -> Tensor:
     """(B, count, width) float32 uniform in [0, 1), one generator per object."""
     return torch.stack([torch.rand(count, width, generator=generator) for generator in generators])
 
 
-def learning_rate_at(step, total_steps, peak, warmup_fraction):
+def learning_rate_at(step: int, total_steps: int, peak: float, warmup_fraction: float) -> float:
     """Learning rate before step `step` of `total_steps`: linear warm-up to `peak`, then a cosine to a hundredth of it."""
     warmup = max(1, round(warmup_fraction * total_steps))
     if step < warmup:
@@ -72,7 +95,7 @@ def learning_rate_at(step, total_steps, peak, warmup_fraction):
     return peak * (0.01 + 0.99 * (1 + math.cos(math.pi * min(progress, 1.0))) / 2)
 
 
-def make_optimizer(model, weight_decay, encoder_scale):
+def make_optimizer(model: nn.Module, weight_decay: float, encoder_scale: float = 1.0) -> torch.optim.AdamW:
     """AdamW (Loshchilov and Hutter 2019) over the trainable parameters; biases and norms are not decayed.
 
     Each parameter group's `scale` is what its learning rate is to be multiplied by (see `set_learning_rate`): encoder_scale for
@@ -89,32 +112,160 @@ def make_optimizer(model, weight_decay, encoder_scale):
                               for (scale, decay), parameters in groups.items()], betas=(0.9, 0.98), fused=True)
 
 
-def set_learning_rate(optimizer, rate):
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Give every parameter group `rate` times its own scale."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["scale"]
 
 
-def running_mean(share):
-    """How torch's AveragedModel is to average: `share` of the mean is kept at each step, less in the first ones.
+class WeightAverage:
+    """Exponential moving average of a model's weights, as torch's AveragedModel keeps it.
 
-    With (1 + n) / (10 + n) after n steps, where that is less, a short run does not keep its untrained start (as in
-    TensorFlow's ExponentialMovingAverage).
+    Of the mean `decay` is kept at each step, in the first ones less: (1 + n) / (10 + n) after n steps, where that is
+    less, so that a short run does not keep its untrained start (as in TensorFlow's ExponentialMovingAverage).
+
+    Args:
+        model: nn.Module, which is copied.
+        decay: in (0, 1).
     """
-    def average(means, weights, count):
-        torch._foreach_lerp_(means, weights, 1 - min(share, (1 + int(count)) / (10 + int(count))))
-    return average
+
+    def __init__(self, model: nn.Module, decay: float):
+        self.averaged = AveragedModel(model, multi_avg_fn=self._average)
+        self.decay = decay
+
+    @property
+    def model(self) -> nn.Module:
+        """The model with the mean weights."""
+        return self.averaged.module
+
+    def update(self, model: nn.Module) -> None:
+        """Take in the weights of `model` after an optimizer step."""
+        self.averaged.update_parameters(model)
+
+    def state(self) -> dict:
+        """Plain tensors for a checkpoint: without an encoder that is kept by name alone."""
+        return {"n_averaged": self.averaged.n_averaged,
+                **{f"module.{name}": value for name, value in stored_weights(self.model).items()}}
+
+    def load(self, state: dict) -> None:
+        """Go on from what `state` gave."""
+        self.averaged.load_state_dict(self.averaged.state_dict() | state)
+
+    def _average(self, means, weights, count):
+        count = int(count)
+        get_ema_multi_avg_fn(min(self.decay, (1 + count) / (10 + count)))(means, weights, count)
 
 
-def silence_other_ranks(accelerator):
-    """Silence stdout in every process but the first, so that a run in several processes reads like one."""
-    if not accelerator.is_main_process:
-        import os
+@contextlib.contextmanager
+def silence_other_ranks(accelerator: Accelerator) -> Iterator[None]:
+    """Within this context stdout is silent in every process but the first: a run in several reads like one."""
+    if accelerator.is_main_process:
+        yield
+        return
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        yield
 
-        sys.stdout = open(os.devnull, "w")
+
+def resume(path: Path, kind: str, model: nn.Module, optimizer: torch.optim.Optimizer, decay: float = 0.0) -> dict:
+    """Load the weights and the optimizer of a `*_last.pth`.
+
+    Args:
+        path: of the checkpoint.
+        kind: as in utils.io.checkpoint.
+        model, optimizer: changed in place; both before accelerate prepares them.
+        decay: of the running mean of the weights that the run will keep; 0: none.
+    Returns:
+        dict, the checkpoint: its epoch, step and start_score say where the run goes on.
+    Raises:
+        UserError: the checkpoint is missing or damaged, its model has other sizes, or it holds a running mean that would
+            be lost.
+    """
+    saved = load_checkpoint(path, kind)
+    check_architecture(saved["model_args"], model.model_args(), path)
+    if saved.get("average") and not decay:
+        raise UserError(f"{path}: holds a running mean of the weights, which would be lost; go on with "
+                        f"--average_weights {saved['config']['average_weights']:g}")
+    load_weights(model, saved["weights"], path)
+    optimizer.load_state_dict(saved["optimizer"])
+    print(f"resumed from {path}: {saved['epoch']} epochs done")
+    return saved
 
 
-def check_finite(total, parts, step, object_ids):
+def begin_with(path: Path | str, kind: str, model: nn.Module,
+               up_to_date: Callable = lambda model_args, weights: (model_args, weights)) -> None:
+    """Load the weights of a checkpoint that a new run starts from.
+
+    Args:
+        path, kind: of the checkpoint; model: of the same sizes.
+        up_to_date: function of the checkpoint's model arguments and weights that gives them as today's model reads them.
+    Raises:
+        UserError: the checkpoint is missing or damaged, or its model has other sizes.
+    """
+    given = load_checkpoint(path, kind)
+    try:
+        model_args, weights = up_to_date(given["model_args"], given["weights"])
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from None
+    check_architecture(model_args, model.model_args(), path)
+    load_weights(model, weights, path)
+    print(f"begins with the weights of {path}")
+
+
+def progress(loader: Iterable, epoch: int, epochs: int, active: bool) -> Iterable:
+    """The batches of an epoch (counted from 0), with a bar if `active` and on a terminal, without one in a file."""
+    return tqdm(loader, desc=f"epoch {epoch + 1}/{epochs}", leave=False, disable=None if active else True)
+
+
+def save_model(accelerator: Accelerator, path: Path, kind: str, model: nn.Module, cfg: Config, **facts: Any) -> None:
+    """Write a checkpoint of a bare model, in the first process alone; facts as for save_checkpoint."""
+    if accelerator.is_main_process:
+        save_checkpoint(path, kind, model_args=model.model_args(), weights=stored_weights(model),
+                        config=config_as_dict(cfg), **facts)
+
+
+def validation_mean(model: nn.Module, batches: Iterable[dict], score: Callable[[nn.Module, dict], Tensor],
+                    accelerator: Accelerator) -> float | None:
+    """Mean score over the held-out objects of all processes, the model in eval mode and without gradients.
+
+    Args:
+        model: the bare model: processes may hold unequal numbers of batches, and a wrapped one would wait for more.
+        batches: of this process's share of the objects.
+        score: score(model, batch) -> scalar tensor, the mean over the batch's objects.
+        accelerator: accelerate.Accelerator.
+    Returns:
+        float; None if no process has a batch.
+    """
+    model.eval()
+    total = torch.zeros(2, device=accelerator.device)
+    with torch.no_grad():
+        for batch in batches:
+            value = score(model, batch)
+            total += len(batch["id"]) * torch.stack([value, torch.ones_like(value)])
+    model.train()
+    total = accelerator.reduce(total)
+    return float(total[0] / total[1]) if total[1] else None
+
+
+def closing_line(epochs: int, first_epoch: int, option: str, improved: bool, best: Any, last_path: Path) -> str:
+    """What a finished run says of its files.
+
+    Args:
+        epochs, first_epoch: asked for, and done before this run.
+        option: that asks for more epochs.
+        improved: best was written.
+        best: BestCheckpoint.
+        last_path: of the last epoch's checkpoint.
+    Returns:
+        str, one line.
+    """
+    if first_epoch >= epochs:
+        return f"nothing to do: {first_epoch} epochs are done; raise --{option}"
+    if not improved:
+        return f"wrote {last_path}; {best.path} stays the earlier one ({best.score:.5f}), which no epoch beat"
+    return f"wrote {best.path} and {last_path}"
+
+
+def check_finite(total: Tensor, parts: dict[str, Tensor], step: int, object_ids: Sequence[str]) -> None:
     """Raise UserError naming step, parts and objects if the loss is not a finite number."""
     if torch.isfinite(total):
         return
@@ -123,7 +274,7 @@ def check_finite(total, parts, step, object_ids):
                     f"any, are in *_last.pth. Lower the learning rate, or look at these objects")
 
 
-def check_architecture(saved, asked, path):
+def check_architecture(saved: dict, asked: dict, path: Path | str) -> None:
     """Raise UserError naming the first setting in which a checkpoint's model differs from the one asked for.
 
     Args:

@@ -1,24 +1,32 @@
-"""The record of a training run: one JSON line per epoch, and TensorBoard where it is installed."""
+"""The record of a training run: one JSON line per epoch and per so many steps, and TensorBoard where it is installed."""
 import json
 import math
+import time
 from pathlib import Path
+from typing import Iterable, Iterator
+
+import torch
+from accelerate import Accelerator
 
 from utils.io.files import atomic_write
 
 
 class RunLog:
-    """One JSON line per epoch in `<log_dir>/<stage>.jsonl`, the config beside it, TensorBoard if it is installed.
+    """JSON lines in `<log_dir>/<stage>.jsonl`, the config beside it, TensorBoard if it is installed.
+
+    An epoch's line has the key `epoch`; the line of a step within it has `during_epoch` and `step`.
 
     Args:
         log_dir: folder.
-        stage: "geometry" or "texture".
+        stage: "geometry", "geometry_field" or "texture".
         config: dict of plain types.
         resumed_epoch: epochs already done, whose lines are kept (later ones are dropped), or None for a new run, whose
             file replaces an older one.
         active: False in all processes but the first: nothing is written.
     """
 
-    def __init__(self, log_dir, stage, config, resumed_epoch=None, active=True):
+    def __init__(self, log_dir: Path | str, stage: str, config: dict, resumed_epoch: int | None = None,
+                 active: bool = True):
         self.path, self.board = Path(log_dir) / f"{stage}.jsonl", None
         self.active = active
         if not active:
@@ -33,25 +41,86 @@ class RunLog:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
+            print(f"log: {self.path} (no TensorBoard events: pip install tensorboard)")
             return
         self.board = SummaryWriter(str(Path(log_dir) / stage), purge_step=resumed_epoch)
 
-    def write(self, epoch, **values):
+    def write(self, epoch: int, **values: float) -> None:
         """Record one epoch: numbers by name."""
+        self._write({"epoch": epoch, **values}, "", epoch)
+
+    def write_step(self, epoch: int, step: int, **values: float) -> None:
+        """Record one step: numbers by name, and the epoch (counted from 1) that it belongs to."""
+        self._write({"during_epoch": epoch, "step": step, **values}, "steps/", step)
+
+    def _write(self, values, group, position):
         if not self.active:
             return
         with open(self.path, "a") as file:
-            file.write(json.dumps({"epoch": epoch, **values}) + "\n")
+            file.write(json.dumps(values) + "\n")
         for name, value in values.items():
-            if self.board:
-                self.board.add_scalar(name, value, epoch)
+            if self.board and name not in ("epoch", "during_epoch"):
+                self.board.add_scalar(group + name, value, position)
         if self.board:
             self.board.flush()
+
+
+def read_epochs(path: Path | str) -> list[dict]:
+    """The lines of whole epochs in a log, in order."""
+    lines = [json.loads(line) for line in Path(path).read_text().splitlines()]
+    return [line for line in lines if "epoch" in line]
 
 
 def _epoch_of(line):
     """Epoch of a log line; infinity for one that a crash left half written."""
     try:
-        return json.loads(line)["epoch"]
+        values = json.loads(line)
+        return values["epoch"] if "epoch" in values else values["during_epoch"]
     except (ValueError, KeyError):
         return math.inf
+
+
+class StepMeter:
+    """Means of what a loop measures at each step, over an epoch and over the steps since it was last asked.
+
+    The sums stay on the device until then. `data_seconds` is the time from the end of one step to the next batch,
+    `step_seconds` that from the batch to the end of its step.
+    """
+
+    def __init__(self):
+        self.epoch, self.recent, self.clock = {}, {}, time.perf_counter()
+
+    def timed(self, batches: Iterable) -> Iterator:
+        """The batches, each noted as soon as it is there."""
+        for batch in batches:
+            self._add("data_seconds", self._lap())
+            yield batch
+
+    def step_done(self, **values: torch.Tensor | float) -> None:
+        """To be called at the end of a step, with its numbers by name."""
+        for name, value in values.items():
+            self._add(name, value.detach() if isinstance(value, torch.Tensor) else value)
+        self._add("step_seconds", self._lap())
+
+    def epoch_means(self, accelerator: Accelerator) -> dict[str, float]:
+        """Mean of each number over all steps, and over the processes, all of which have to ask."""
+        return self._means(self.epoch, accelerator)
+
+    def recent_means(self, accelerator: Accelerator) -> dict[str, float]:
+        """As `epoch_means`, but over the steps since this was asked before."""
+        recent, self.recent = self.recent, {}
+        return self._means(recent, accelerator)
+
+    def _add(self, name, value):
+        for sums in (self.epoch, self.recent):
+            total, count = sums.get(name, (0.0, 0))
+            sums[name] = total + value, count + 1
+
+    def _lap(self):
+        before, self.clock = self.clock, time.perf_counter()
+        return self.clock - before
+
+    @staticmethod
+    def _means(sums, accelerator):
+        return {name: float(accelerator.reduce(torch.as_tensor(total, dtype=torch.float32, device=accelerator.device),
+                                               "mean")) / count for name, (total, count) in sums.items()}

@@ -1,71 +1,187 @@
 """What the field model learns from: the maps of six images, and points of space with their distance to the surface.
 
 A handful of objects is not many silhouettes, but any mesh can be drawn again: turned, tilted or standing among others
-it has other outlines and other cavities, all with known truth.
+it has other outlines and other cavities, all with known truth. Half of what is drawn looks like what people photograph:
+seen in perspective by cameras that are known but nearly, under a lamp, roughly masked, now and then without a view.
 """
+from dataclasses import replace
+
 import numpy as np
 
 from config import VIEW_NAMES
 from utils.mesh.mesh import Mesh, normalize
-from utils.multiview.view_maps import CHANNELS, MAP_SIZE, view_maps
+from utils.multiview.view_maps import CHANNELS, MAP_SIZE, mirrored_view, view_maps
 from utils.multiview.visual_hull import silhouette_sdf
-from utils.rendering.cameras import VIEW_BASES, VIEW_EXTENT
+from utils.rendering.cameras import VIEW_CAMERAS, VIEW_EXTENT, Camera, rotation_matrix
 from utils.rendering.rasterizer import over_white, render_views
-from utils.training_data.occupancy import outer_surface, signed_distances
+from utils.training_data.occupancy import distances_and_walls, outer_surface
+from utils.training_data.photographs import DISPLAY_GAMMA, Level, corner_normals, random_cameras
 
-FIELD_VERSION = 4  # raise when what `field_arrays` returns changes meaning
+FIELD_VERSION = 5  # raise when what `field_arrays` returns changes meaning
 SURFACE_SAMPLES = 100_000  # stand for the surface when distances are measured: about 0.01 apart
 NEAR_POINTS, FREE_POINTS = 48_000, 24_000  # points drawn about the surface, and evenly in the hull
 DRAWN = 4  # times as many are drawn, and those outside the hull, which are free beyond doubt, left out
 NEAR_SPREADS = (0.012, 0.05)  # lengths; standard deviations about the surface, of three and two fifths of the points
-DEGRADED_FRACTION = 0.3  # of the objects drawn anew whose masks are cut as badly as real ones
+THIN_SHARE = 0.3  # of the points about the surface, drawn about thin walls where there are any
+# Lengths from the surface within which a label is less sure: usually, and in the thinnest walls
+AMBIGUITY, THINNEST_BAND = 0.02, 0.004
+OPPOSITE = {"front": "back", "back": "front", "left": "right", "right": "left", "top": "bottom", "bottom": "top"}
+
+# How objects drawn anew are seen: shares of them
+PERSPECTIVE_SHARE = 0.5  # by cameras in perspective, the others exactly orthographic
+LIT_SHARES = (0.15, 0.6)  # under a lamp: of the orthographic ones, of those in perspective
+DEGRADED_SHARES = (0.3, 0.6)  # with masks cut as badly as real ones, likewise
+MISSING_SHARE = 0.15  # without one to three views
+BITE_SHARE = 0.15  # of the objects with degraded masks: one mask has a piece too little or too much
+# How cameras are drawn, and how far the ones that the field is told are from them, as calibration leaves them
+LARGEST_INVERSE_DISTANCE, TILT_DEG, SHIFT, ZOOM = 0.3, 5.0, 0.06, (1.05, 1.3)
+ROTATION_ERROR_DEG, ROLL_ERROR_DEG = 0.5, 0.2  # standard deviations: about the image's two axes, about the line of sight
+DISTANCE_ERROR, SCALE_ERROR, SHIFT_ERROR = 0.05, 0.003, 0.003  # relative, relative, image coordinates
+GAIN, WHITE_BALANCE = 0.12, 0.03  # largest relative changes of a view's exposure, and of each channel beside it
 
 
-def field_arrays(mesh, images, masks, rng):
+def field_arrays(mesh: Mesh, images: np.ndarray, masks: np.ndarray, rng: np.random.Generator,
+                 cameras: list[Camera] | None = None, missing: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
     """One object as the field model reads it.
 
     Args:
         mesh: utils.mesh.mesh.Mesh in the normalized frame.
         images, masks: six images as utils.multiview.view_maps.view_maps takes them.
         rng: np.random.Generator.
+        cameras: six Camera; None: the exact orthographic ones.
+        missing: names of views that count as not taken: their opposites stand in for them, if they were.
     Returns:
         dict: maps (6, 7, H, H) float16 and box (2, 3) float32 (see utils.multiview.view_maps); points (K, 3) float32;
-        distances (K,) float16, positive in solid matter.
+        distances (K,) float16, positive in solid matter; bands (K,) float16, lengths from the surface within which the
+        label is less sure; bases (6, 3, 3), inverse_distances (6,), scales (6,) and shifts (6, 2) float32 of the cameras;
+        measured and present (6,) bool as in models.view_cameras.Cameras.
     """
-    maps, box = view_maps(images, masks)
+    cameras = list(VIEW_CAMERAS.values()) if cameras is None else list(cameras)
+    measured = np.array([view not in missing for view in VIEW_NAMES])
+    present = np.array([view not in missing or OPPOSITE[view] not in missing for view in VIEW_NAMES])
+    if missing:
+        images, masks = images.copy(), masks.copy()
+        for number in np.flatnonzero(present & ~measured):
+            other = OPPOSITE[VIEW_NAMES[number]]
+            source = VIEW_NAMES.index(other)
+            cameras[number], masks[number] = mirrored_view(cameras[source], other, masks[source])
+            images[number] = 1
+    seen_by = [camera for camera, there in zip(cameras, present) if there]
+    maps = np.zeros((len(VIEW_NAMES), len(CHANNELS), MAP_SIZE, MAP_SIZE), np.float32)
+    maps[present], box = view_maps(images[present], masks[present], cameras=seen_by)
     surface = outer_surface(mesh, SURFACE_SAMPLES, rng)
-    about = surface.points[rng.integers(0, len(surface.points), DRAWN * NEAR_POINTS)]
-    spread = np.where(rng.random(len(about)) < 0.6, *NEAR_SPREADS)[:, None]
-    near = about + spread * rng.normal(size=about.shape)
-    free = box[0] + rng.random((DRAWN * FREE_POINTS, 3)) * (box[1] - box[0])
-    points = np.concatenate([_prefer_inside_hull(near, maps, NEAR_POINTS), _prefer_inside_hull(free, maps, FREE_POINTS)])
+    near, free = _points_about(surface, rng), box[0] + rng.random((DRAWN * FREE_POINTS, 3)) * (box[1] - box[0])
+    edges = maps[measured, CHANNELS.index("edge")]
+    taken = [camera for camera, there in zip(cameras, measured) if there]
+    points = np.concatenate([_prefer_inside_hull(some, edges, taken, count)
+                             for some, count in ((near, NEAR_POINTS), (free, FREE_POINTS))])
+    distances, thickness = distances_and_walls(points, surface)
+    # Outside a wall its thickness makes no label surer
+    bands = np.where(distances > 0, np.clip(thickness / 2, THINNEST_BAND, AMBIGUITY), AMBIGUITY)
     return {"maps": maps.astype(np.float16), "box": box, "points": points.astype(np.float32),
-            "distances": signed_distances(points, surface).astype(np.float16)}
+            "distances": distances.astype(np.float16), "bands": bands.astype(np.float16),
+            "bases": np.stack([camera.basis for camera in cameras]).astype(np.float32),
+            "inverse_distances": np.array([camera.inverse_distance for camera in cameras], np.float32),
+            "scales": np.array([camera.scale for camera in cameras], np.float32),
+            "shifts": np.stack([camera.shift for camera in cameras]).astype(np.float32),
+            "measured": measured, "present": present}
 
 
-def _prefer_inside_hull(points, maps, count):
-    """`count` of the points (K, 3), those in the visual hull first."""
-    from scipy.ndimage import map_coordinates
+def _points_about(surface, rng):
+    """(DRAWN * NEAR_POINTS, 3) points about a surface, some of them about its thin walls."""
+    total, walls = DRAWN * NEAR_POINTS, np.flatnonzero(np.isfinite(surface.thickness))
+    chosen = rng.integers(0, len(surface.points), total)
+    if len(walls):
+        count = int(THIN_SHARE * total)
+        chosen[:count] = walls[rng.integers(0, len(walls), count)]
+    spread = np.where(rng.random(total) < 0.6, *NEAR_SPREADS)[:, None]
+    return (surface.points[chosen] + spread * rng.normal(size=(total, 3)))[rng.permutation(total)]
 
-    hull, scale = np.full(len(points), np.inf), MAP_SIZE / (2 * VIEW_EXTENT)
-    for name, edge in zip(VIEW_NAMES, maps[:, CHANNELS.index("edge")]):
-        right, up, _ = VIEW_BASES[name] @ points.T * scale
-        middle = MAP_SIZE / 2 - 0.5
-        hull = np.minimum(hull, map_coordinates(edge, [middle - up, middle + right], order=1, mode="nearest"))
-    return points[np.argsort(hull <= 0, kind="stable")[:count]]
+
+def _prefer_inside_hull(points, edges, cameras, count):
+    """`count` of the points (K, 3), those in the visual hull first; edges (S, H, H), maps' distances to silhouettes."""
+    import torch
+    import torch.nn.functional as F
+
+    outside, across = np.zeros(len(points), bool), torch.from_numpy(np.ascontiguousarray(points.T, np.float32))
+    for edge, camera in zip(edges, cameras):
+        local = torch.from_numpy(camera.basis.astype(np.float32)) @ across
+        local[:2] *= camera.scale / (1 - camera.inverse_distance * local[2])
+        places = torch.stack([local[0] + float(camera.shift[0]), float(camera.shift[1]) - local[1]], dim=-1)
+        read = F.grid_sample(torch.from_numpy(np.ascontiguousarray(edge))[None, None], places[None, None],
+                             padding_mode="border", align_corners=False)
+        outside |= read.numpy().ravel() <= 0
+    return points[np.argsort(outside, kind="stable")[:count]]
 
 
-def render_field_arrays(mesh, rng):
-    """`field_arrays` of a mesh in the normalized frame, from images that the project's own renderer draws."""
-    pictures = np.stack(list(render_views(mesh, 2 * MAP_SIZE).values()))
-    masks = pictures[..., 3].astype(np.float32) / 255
-    if rng.random() < DEGRADED_FRACTION:
+def render_field_arrays(mesh: Mesh, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """`field_arrays` of a mesh in the normalized frame, from images that the project's own renderer draws.
+
+    Half of them as six exact orthographic renders, half as photographs: see the shares at the top.
+    """
+    kind = int(rng.random() < PERSPECTIVE_SHARE)
+    cameras = _photographic_cameras(mesh, rng) if kind else VIEW_CAMERAS
+    shown = _under_lamp(mesh, cameras, rng) if rng.random() < LIT_SHARES[kind] else dict.fromkeys(cameras, mesh)
+    if kind or shown["front"] is not mesh:
+        drawn = [render_views(shown[view], 2 * MAP_SIZE, cameras={view: camera})[view] for view, camera in cameras.items()]
+    else:
+        drawn = render_views(mesh, 2 * MAP_SIZE).values()
+    drawn = np.stack(list(drawn))
+    masks, images = drawn[..., 3].astype(np.float32) / 255, over_white(drawn).astype(np.float32) / 255
+    if kind:
+        gains = (1 + rng.uniform(-GAIN, GAIN, (6, 1))) * (1 + rng.uniform(-WHITE_BALANCE, WHITE_BALANCE, (6, 3)))
+        over = 1 - masks[..., None]
+        images = (over + (images - over) * gains[:, None, None].astype(np.float32)).clip(0, 1)
+    if rng.random() < DEGRADED_SHARES[kind]:
         masks = degrade_masks(masks, rng)
-    return field_arrays(mesh, over_white(pictures).astype(np.float32) / 255, masks, rng)
+    told = [_as_calibrated(camera, rng) for camera in cameras.values()] if kind else None
+    missing = _missing_views(rng) if rng.random() < MISSING_SHARE else ()
+    return field_arrays(mesh, images, masks, rng, told, missing)
 
 
-def degrade_masks(masks, rng):
+def _photographic_cameras(mesh, rng):
+    """{view name: Camera} in perspective from one common distance, each aimed a little amiss."""
+    inverse = max(rng.uniform(0, LARGEST_INVERSE_DISTANCE), 1e-3)
+    return random_cameras(mesh, Level(lengths=0.5 / inverse, spread=0.1, tilt_deg=TILT_DEG, shift=SHIFT, zoom=ZOOM), rng)
+
+
+def _as_calibrated(camera, rng):
+    """The camera as it is found from silhouettes: nearly right, least so where they hardly tell."""
+    turn = np.radians([ROTATION_ERROR_DEG, ROTATION_ERROR_DEG, ROLL_ERROR_DEG]) * rng.normal(size=3)
+    return Camera(rotation_matrix(turn) @ camera.basis, camera.inverse_distance * np.exp(DISTANCE_ERROR * rng.normal()),
+                  camera.scale * np.exp(SCALE_ERROR * rng.normal()), camera.shift + SHIFT_ERROR * rng.normal(size=2))
+
+
+def _missing_views(rng):
+    """Names of views that were not taken: the bottom most often, or top and bottom, or any one to three."""
+    kind = rng.random()
+    if kind < 0.4:
+        return ("bottom",)
+    if kind < 0.6:
+        return ("top", "bottom")
+    return tuple(rng.choice(VIEW_NAMES, rng.integers(1, 4), replace=False))
+
+
+def _under_lamp(mesh, cameras, rng):
+    """{view name: Mesh} darkened as a matte surface under one lamp (Lambert), each for the side that its camera sees."""
+    elevation, azimuth, ambient = np.radians(rng.uniform(20, 85)), rng.uniform(0, 2 * np.pi), rng.uniform(0.4, 0.75)
+    lamp = np.array([np.cos(elevation) * np.sin(azimuth), np.sin(elevation), np.cos(elevation) * np.cos(azimuth)])
+    normals, facing, centers = corner_normals(mesh), mesh.normals(), mesh.vertices[mesh.faces].mean(axis=1)
+    shown = {}
+    for view, camera in cameras.items():
+        away = np.einsum("kj,kj->k", facing, camera.basis[2] - camera.inverse_distance * centers) < 0
+        # For the bottom an object is laid upside down, so the lamp is below it
+        toward_lamp = normals @ (lamp * [1, -1, 1] if view == "bottom" else lamp)
+        lambert = np.where(away[:, None], -toward_lamp, toward_lamp).clip(0)
+        light = (ambient + (1 - ambient) * lambert) ** (1 / DISPLAY_GAMMA)
+        shown[view] = replace(mesh, corner_colors=mesh.corner_colors * light[..., None].astype(np.float32))
+    return shown
+
+
+def degrade_masks(masks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Masks as people and networks cut them: outlines rounded off, all a little too wide or narrow, each in its own way.
+
+    Now and then one of them lacks a piece at its outline, or has one too many.
 
     Args:
         masks: (S, H, H) float32 coverage in [0, 1].
@@ -77,12 +193,28 @@ def degrade_masks(masks, rng):
 
     pixels = silhouette_sdf(masks) * masks.shape[-1] / (2 * VIEW_EXTENT)  # from the outline, positive inside
     common = rng.uniform(-1, 1)
+    bitten = rng.integers(len(masks)) if rng.random() < BITE_SHARE else -1
     worn = []
-    for mask, inside in zip(masks, pixels):
+    for number, (mask, inside) in enumerate(zip(masks, pixels)):
         moved = gaussian_filter(inside, rng.uniform(0.3, 2)) + common + rng.uniform(-0.5, 0.5)
+        if number == bitten:
+            moved = _bitten(moved, rng)
         cut = np.clip(0.5 + moved, 0, 1)
         worn.append(cut if (cut >= 0.5).any() else mask)
     return np.stack(worn).astype(np.float32)
+
+
+def _bitten(inside, rng):
+    """Signed distances (H, H) in pixels to an outline that an ellipse has been cut from, or been added to."""
+    rows, columns = np.nonzero(np.abs(inside) < 1)
+    if not len(rows):
+        return inside
+    place = rng.integers(len(rows))
+    size = len(inside)
+    radii = rng.uniform(0.015, 0.06, 2) * size
+    row, column = np.mgrid[:size, :size]
+    ellipse = (1 - np.hypot((row - rows[place]) / radii[0], (column - columns[place]) / radii[1])) * radii.min()
+    return np.minimum(inside, -ellipse) if rng.random() < 0.6 else np.maximum(inside, ellipse)
 
 
 def random_rotation(mesh, rng):

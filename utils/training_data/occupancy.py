@@ -8,12 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from utils.mesh.mesh import sample_surface
-from utils.rendering.depth_maps import paired_depth_maps, visible_directions
+from utils.rendering.depth_maps import DepthMap, can_leave, paired_depth_maps
 
 DIRECTIONS = 66  # spread evenly over the sphere; opposite ones share an image
 DEPTH_SIZE = 384  # pixels per edge of the depth images
 DEPTH_EXTENT = 1.75  # they cover [-1.75, 1.75]: half the diagonal of a cube of edge 2 is 1.73
-THIN_SURFACE_THICKNESS = 0.012  # a face that is free at both sides encloses nothing: it is given this thickness
+THIN_SURFACE_THICKNESS = 0.024  # a face that is free at both sides encloses nothing: it is given this thickness, which
+#                                 a grid of 128 cells along the longest edge (0.016) cannot miss
+WALL_REACH = 0.05  # lengths up to which the matter under a surface sample counts as a thin wall
+WALL_SAMPLES, WALL_NEIGHBORS = 12_000, 32  # surface samples among which a wall's other side is looked for
+WALL_ASIDE = 0.03  # lengths that a sample of the other side may lie beside the normal
 OFF_SURFACE = 2e-3  # lengths from a surface sample at which each side of it is tried
 TANGENT_REACH = 0.03  # lengths within which the distance to a sample's tangent plane stands for that to the surface
 
@@ -24,13 +28,15 @@ class OuterSurface:
 
     points, normals: (K, 3) float; normals point to the free side.
     sheet: (K,) bool, free at both sides.
+    thickness: (K,) float, lengths through the matter below each sample; 0 for a sheet, inf from WALL_REACH on.
     depth_maps: list of DepthMap from `directional_depth_maps`.
     """
 
     points: np.ndarray
     normals: np.ndarray
     sheet: np.ndarray
-    depth_maps: list
+    thickness: np.ndarray
+    depth_maps: list[DepthMap]
 
 
 def directional_depth_maps(vertices, faces):
@@ -65,28 +71,64 @@ def outer_surface(mesh, count, rng):
     depth_maps = directional_depth_maps(mesh.vertices, mesh.faces)
     points, normals, _ = sample_surface(mesh, count, rng)
     points, normals = points.astype(np.float64), normals.astype(np.float64)
-    cosine = normals @ np.stack([view.basis[2] for view in depth_maps]).T
-    front = (visible_directions(points + OFF_SURFACE * normals, depth_maps) & (cosine > 0.1)).any(axis=1)
-    back = (visible_directions(points - OFF_SURFACE * normals, depth_maps) & (cosine < -0.1)).any(axis=1)
+    front = can_leave(points + OFF_SURFACE * normals, depth_maps, normals)
+    back = can_leave(points - OFF_SURFACE * normals, depth_maps, -normals)
     seen = front | back
     normals[back & ~front] *= -1
-    return OuterSurface(points[seen], normals[seen], (front & back)[seen], depth_maps)
+    points, normals, sheet = points[seen], normals[seen], (front & back)[seen]
+    return OuterSurface(points, normals, sheet, np.where(sheet, 0, wall_thickness(points, normals, rng)), depth_maps)
 
 
-def signed_distances(points, surface):
+def wall_thickness(points: np.ndarray, normals: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """How thick the matter below each surface sample is, as far as it is thin.
+
+    Args:
+        points, normals: (K, 3) float, samples of a surface, normals of length 1 pointing out of the matter.
+        rng: np.random.Generator, which chooses the samples that stand for the other side.
+    Returns:
+        (K,) float, lengths along the normal to the nearest sample of a surface that faces the other way; inf where there
+        is none within WALL_REACH.
+    """
+    from scipy.spatial import cKDTree
+
+    chosen = rng.permutation(len(points))[:WALL_SAMPLES]
+    if not len(chosen):
+        return np.empty(0)
+    some, tree = points[chosen], cKDTree(points[chosen])
+    _, near = tree.query(some, min(WALL_NEIGHBORS, len(some)), distance_upper_bound=WALL_REACH + WALL_ASIDE)
+    near = near.reshape(len(some), -1)
+    found, near = near < len(some), np.where(near < len(some), near, 0)
+    offset = some[near] - some[:, None]
+    below = -np.einsum("kij,kj->ki", offset, normals[chosen])
+    aside = np.linalg.norm(offset + below[..., None] * normals[chosen][:, None], axis=-1)
+    opposite = np.einsum("kij,kj->ki", normals[chosen][near], normals[chosen]) < -0.5
+    other_side = found & opposite & (below > 0) & (below < WALL_REACH) & (aside < WALL_ASIDE)
+    thickness = np.where(other_side, below, np.inf).min(axis=1)
+    return thickness[tree.query(points)[1]]
+
+
+def signed_distances(points: np.ndarray, surface: OuterSurface) -> np.ndarray:
+    """(K,) float32, the distances of `distances_and_walls` alone."""
+    return distances_and_walls(points, surface)[0]
+
+
+def distances_and_walls(points: np.ndarray, surface: OuterSurface) -> tuple[np.ndarray, np.ndarray]:
     """Signed distance to the outer surface, positive in solid matter; a sheet counts as THIN_SURFACE_THICKNESS thick.
 
     Args:
         points: (K, 3) float.
         surface: OuterSurface with at least one sample.
     Returns:
-        (K,) float32; exact to about the distance between samples, to far less near the surface.
+        distances: (K,) float32; exact to about the distance between samples, to far less near the surface.
+        thickness: (K,) float32, of the wall below the nearest sample: see OuterSurface; a sheet's is what it is given.
     """
     from scipy.spatial import cKDTree
 
     distance, index = cKDTree(surface.points).query(points)
     above = np.abs(np.einsum("kj,kj->k", points - surface.points[index], surface.normals[index]))
     distance = np.where(distance < TANGENT_REACH, above, distance)
-    solid = ~visible_directions(points, surface.depth_maps).any(axis=1)
+    solid = ~can_leave(points, surface.depth_maps)
     signed = np.where(solid, distance, -distance)
-    return np.where(surface.sheet[index] & ~solid, THIN_SURFACE_THICKNESS / 2 - distance, signed).astype(np.float32)
+    signed = np.where(surface.sheet[index] & ~solid, THIN_SURFACE_THICKNESS / 2 - distance, signed)
+    thickness = np.where(surface.sheet[index], THIN_SURFACE_THICKNESS, surface.thickness[index])
+    return signed.astype(np.float32), thickness.astype(np.float32)

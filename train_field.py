@@ -1,0 +1,223 @@
+"""Stage 1, the better shapes: learn the occupancy of space from six named views.
+
+    python train_field.py                                       # your data/OBJs, or the shipped sample shoes
+    python train_field.py --field_generated 2000 --num_workers 8
+    python train_field.py --resume                              # go on from checkpoints/geometry_field_last.pth
+    python train_field.py --initial_weights checkpoints/pretrained/geometry_field_best.pth
+    torchrun --nproc_per_node 2 train_field.py                  # several processes
+
+Writes checkpoints/geometry_field_best.pth (best on objects held out of training) and geometry_field_last.pth, and to
+logs/geometry_field.jsonl one JSON line per epoch and per --log_every steps.
+"""
+import time
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from config import Config, UserError, config_as_dict, parse_config, run_script
+from load_data import FieldDataset, FieldObject, choose_split, make_loader, prepare_field_objects
+from models.field_model import FieldModel, current_checkpoint, field_loss, with_stand_ins
+from models.view_cameras import augment_space, random_colors, stack_cameras, transform_box, transform_points
+from utils.device import lighter_training, out_of_memory_advice
+from utils.io.checkpoint import load_checkpoint
+from utils.multiview.view_maps import MAP_SIZE
+from utils.training.best_checkpoint import BestCheckpoint
+from utils.training.loop import (
+    WeightAverage,
+    begin_with,
+    check_finite,
+    closing_line,
+    learning_rate_at,
+    make_optimizer,
+    prepare_run,
+    progress,
+    resume,
+    sample_generator,
+    save_model,
+    set_learning_rate,
+    silence_other_ranks,
+    subsample_points,
+    validation_mean,
+)
+from utils.training.run_log import RunLog, StepMeter
+
+METRIC = "occupancy, thin walls counted"  # what a validation score measures: scores of other metrics are not compared with it
+
+
+def train(cfg: Config) -> dict:
+    """Train the field model as `cfg` says.
+
+    Args:
+        cfg: Config.
+    Returns:
+        dict of validation losses: `start` (untrained), `best`, `last`; None without validation objects.
+    Raises:
+        UserError: data, device or checkpoint are not as needed, or the loss is no longer finite.
+    """
+    accelerator = prepare_run(cfg)
+    with silence_other_ranks(accelerator):
+        return train_on(accelerator, cfg)
+
+
+def train_on(accelerator: Accelerator, cfg: Config) -> dict:
+    """`train` on a device that is ready."""
+    # Data and model
+    with accelerator.main_process_first():
+        objects, cached = prepare_field_objects(cfg, quiet=not accelerator.is_main_process)
+    train_ids, validation_ids = choose_split(cfg, [item.id for item in objects])
+    generated = f" and {cfg.field_generated} generated ones" if cfg.field_generated else ""
+    print(f"training on {len(train_ids)} objects{generated}, validating on {len(validation_ids)} that are not trained on")
+    own_share = validation_ids[accelerator.process_index::accelerator.num_processes]
+    task = FieldTask(cfg, accelerator.device, [cached[name] for name in train_ids], [cached[name] for name in own_share])
+    optimizer = make_optimizer(task.model, cfg.weight_decay)
+
+    # Resume
+    last_path, best_path = (Path(cfg.checkpoint_dir) / f"geometry_field_{which}.pth" for which in ("last", "best"))
+    saved = resume(last_path, "field", task.model, optimizer, cfg.average_weights) if cfg.resume else {}
+    if cfg.initial_weights:
+        begin_with(cfg.initial_weights, "field", task.model, up_to_date)
+    first_epoch, step, start_score = saved.get("epoch", 0), saved.get("step", 0), saved.get("start_score")
+    old_best = load_checkpoint(best_path, "field") if best_path.is_file() else None
+    best = BestCheckpoint(best_path, validation_ids, old_best, METRIC)
+    log = RunLog(cfg.log_dir, "geometry_field", config_as_dict(cfg), first_epoch if cfg.resume else None,
+                 accelerator.is_main_process)
+    model, optimizer, loader = accelerator.prepare(task.model, optimizer, task.loader)
+    plain_model = judged = accelerator.unwrap_model(model)
+    total_steps = cfg.num_epochs_stage1 * -(-len(loader) // cfg.gradient_accumulation_steps)
+    average = WeightAverage(plain_model, cfg.average_weights) if cfg.average_weights else None
+    if average:
+        average.load(saved.get("average") or {})
+        judged = average.model
+    facts = {"kind": "field", "cfg": cfg, "image_size": 2 * MAP_SIZE, "metric_name": METRIC,
+             "validation_ids": validation_ids, "training_ids": train_ids}
+
+    # Loop
+    score, improved = None, False
+    if start_score is None and validation_ids:
+        start_score = score = validation_mean(plain_model, task.validation_loader, task.validation_score, accelerator)
+        log.write(0, validation=start_score)
+        print(f"epoch 0 ({cfg.initial_weights or 'untrained'}): validation {start_score:.5f}")
+        if cfg.initial_weights and best.improves(start_score):  # the weights it begins with compete for best
+            save_model(accelerator, best_path, model=plain_model, epoch=0, score=start_score, **facts)
+    model.train()
+    for epoch in range(first_epoch, cfg.num_epochs_stage1):
+        started, meter = time.perf_counter(), StepMeter()
+        loader.set_epoch(epoch)
+        for batch in meter.timed(progress(loader, epoch, cfg.num_epochs_stage1, log.active)):
+            with accelerator.accumulate(model):
+                rate = learning_rate_at(step, total_steps, cfg.learning_rate_field, cfg.warmup_fraction)
+                set_learning_rate(optimizer, rate)
+                total, parts = task.losses(model, batch, epoch)
+                check_finite(total, parts, step, batch["id"])
+                accelerator.backward(total)
+                measured = {"loss": total, **parts}
+                if accelerator.sync_gradients:
+                    measured["gradient_norm"] = accelerator.clip_grad_norm_(model.parameters(), cfg.gradient_clip)
+                    step += 1
+                optimizer.step()
+                optimizer.zero_grad()
+                if average and accelerator.sync_gradients:
+                    average.update(plain_model)
+            meter.step_done(**measured)
+            if accelerator.sync_gradients and cfg.log_every and step % cfg.log_every == 0:
+                log.write_step(epoch + 1, step, learning_rate=rate, **meter.recent_means(accelerator))
+
+        # Validate, save, record
+        done, means = epoch + 1, meter.epoch_means(accelerator)
+        record = {"step": step, "learning_rate": rate, **means, "seconds": time.perf_counter() - started}
+        line = f"epoch {done}: loss {means['loss']:.5f}"
+        if validation_ids and (done % cfg.validate_every == 0 or done == cfg.num_epochs_stage1):
+            score = validation_mean(judged, task.validation_loader, task.validation_score, accelerator)
+            record["validation"], line = score, f"{line}, validation {score:.5f}"
+            if best.improves(score):
+                save_model(accelerator, best_path, model=judged, epoch=done, score=score, **facts)
+                improved, line = True, f"{line} (best)"
+        save_model(accelerator, last_path, model=plain_model, epoch=done, score=score, start_score=start_score,
+                   optimizer=optimizer.state_dict(), step=step, average=average and average.state(), **facts)
+        log.write(done, **record)
+        print(line)
+    if not validation_ids and first_epoch < cfg.num_epochs_stage1:
+        save_model(accelerator, best_path, model=judged, epoch=cfg.num_epochs_stage1, score=None, **facts)
+        print("no objects were held out, so best is the last epoch's")
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+    print(closing_line(cfg.num_epochs_stage1, first_epoch, "num_epochs_stage1", improved or not validation_ids, best,
+                       last_path))
+    return {"start": start_score, "best": best.score if validation_ids else None, "last": score}
+
+
+class FieldTask:
+    """What the field's training knows beside the order of its steps: the model, its batches, its loss.
+
+    Args:
+        cfg: Config.
+        device: torch.device of the losses.
+        train_objects: list of FieldObject to train on; generated ones come to them.
+        validation_objects: list of FieldObject, this process's share of those held out.
+    """
+
+    def __init__(self, cfg: Config, device: torch.device, train_objects: list[FieldObject],
+                 validation_objects: list[FieldObject]):
+        self.cfg, self.device = cfg, device
+        self.model = FieldModel(grid_size=cfg.field_grid, volume_widths=tuple(cfg.field_widths),
+                                use_color=cfg.field_color)
+        dataset = FieldDataset(train_objects, cfg.field_generated, cfg.seed, cfg.cache_dir)
+        if not len(dataset):
+            raise UserError("no object is left to train on: name some in --split_file, or give --field_generated")
+        self.loader = make_loader(dataset, cfg.batch_size_stage1, shuffle=True, seed=cfg.seed,
+                                  num_workers=cfg.num_workers, augmentations=cfg.field_variants)
+        self.validation_loader = make_loader(FieldDataset(validation_objects), cfg.batch_size_stage1, shuffle=False,
+                                             seed=cfg.seed, num_workers=cfg.num_workers)
+
+    def losses(self, network: nn.Module, batch: dict, epoch: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss of one batch, its space and its colors changed at random: scalar, and its parts, of which there are none.
+
+        What is random in it depends on the seed, the epoch and each object's id alone.
+        """
+        generators = self._generators(batch, epoch)
+        points, distances, bands = self._chosen_points(batch, generators)
+        maps, box = batch["maps"].to(self.device).float(), batch["box"].to(self.device)
+        matrix, cameras = augment_space(box, generators, self.cfg.field_stretch, self._cameras(batch))
+        points, box = transform_points(points, matrix), transform_box(box, matrix)
+        longer = matrix.det().abs().pow(1 / 3)[:, None]  # about right for lengths in a stretched object
+        output, hull = network(points, random_colors(maps, generators), cameras, box)
+        return field_loss(output, distances * longer, hull, bands * longer), {}
+
+    def validation_score(self, model: nn.Module, batch: dict) -> Tensor:
+        """Loss of one batch as it is, at the same points every time: scalar."""
+        points, distances, bands = self._chosen_points(batch, self._generators(batch, "validation"))
+        maps, box = batch["maps"].to(self.device).float(), batch["box"].to(self.device)
+        output, hull = model(points, maps, self._cameras(batch), box)
+        return field_loss(output, distances, hull, bands)
+
+    def _cameras(self, batch):
+        parts = (batch[name] for name in ("bases", "inverse_distances", "scales", "shifts", "measured", "present"))
+        return stack_cameras(*(part.to(self.device) for part in parts))
+
+    def _generators(self, batch, epoch):
+        return [sample_generator(self.cfg.seed, epoch, object_id) for object_id in batch["id"]]
+
+    def _chosen_points(self, batch, generators):
+        arrays = [batch["points"].cpu(), *(batch[name].cpu().float().unsqueeze(-1) for name in ("distances", "bands"))]
+        points, distances, bands = subsample_points(arrays, self.cfg.field_points, generators)
+        return points.to(self.device), distances.squeeze(-1).to(self.device), bands.squeeze(-1).to(self.device)
+
+
+def up_to_date(model_args: dict, weights: dict) -> tuple[dict, dict]:
+    """A checkpoint's model arguments and weights as today's field reads them, with inputs of weight 0 for what is new."""
+    model_args, weights = current_checkpoint(model_args, weights)
+    if not model_args["stand_ins"]:
+        model_args, weights = model_args | {"stand_ins": True}, with_stand_ins(weights)
+    return model_args, weights
+
+
+def main(argv: list[str]) -> None:
+    cfg = parse_config(argv, __doc__.splitlines()[0], "field")
+    with out_of_memory_advice(lighter_training(cfg, "field")):
+        train(cfg)
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,364 @@
+"""Where six photographs were taken from, found from their silhouettes alone.
+
+The images are named, so each camera is known to a few degrees; perspective, tilts, zooms and shifts are not. They are
+found by making the silhouettes fit together (utils/multiview/silhouette_coherence.py) with Levenberg and Marquardt's
+method on robust errors. Exact orthographic images keep their exact cameras: found ones are taken only where they explain
+the silhouettes clearly better than the named ones do.
+"""
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from config import VIEW_NAMES, UserError
+from utils.multiview.silhouette_coherence import (
+    DEEPEST,
+    PARAMETERS,
+    CameraSet,
+    camera_set,
+    clearances,
+    make_silhouettes,
+)
+from utils.multiview.visual_hull import camera_hull_box, silhouette_sdf
+from utils.rendering.cameras import VIEW_BASES, VIEW_CAMERAS, rotation_matrix, rotation_vector
+
+WORKING_SIZE = 320  # pixels; masks are averaged down to this, which keeps boundaries exact to a tenth of a pixel
+FEWEST_VIEWS = 3
+# (boundary points a view, depths along a line, scale of robust errors in pixels, most steps), coarse to fine
+STAGES = ((60, 40, 8.0, 12), (100, 56, 2.0, 12), (160, 72, 0.7, 20))
+TYPICAL_ERROR = 0.4  # pixels of the working size, of a good mask
+POINTS_WORTH = 40  # independent observations that a boundary gives: neighboring points say the same
+TILT_DEG = 4.0  # standard deviation that a hand-held camera is expected to be off its named direction
+TYPICAL_CLOSENESS, CLOSENESS_SPREAD = 0.17, 0.1  # 1 / normalized units: three object lengths away, or one, or ten
+PHONE_SPREAD = 0.02  # 1 / normalized units, by which the closeness of images of one session differs
+EXIF_SPREAD = 0.02  # the same, of what a focal length says: the object's depth and the crop are known to a tenth
+FRAME_SPREAD = 0.3  # of log scales and shifts, about those that the boxes of the masks give
+GAUGE_SPREAD = 0.01  # of the frame's place (normalized units) and log scale, which silhouettes leave open
+SMALLEST_GAIN = 1e-4  # share by which a step must lower the sum of squares for the next to be worth taking
+BOX_CELLS = 64  # cells along the longest edge of the grid on which the hull's box is found
+
+EXACT_ERROR = 0.12  # pixels of the working size; below this mean error, exact cameras explain the silhouettes
+CLEARLY = 0.7  # found cameras leave at most this share of the error of simpler ones
+LEAST_GAIN = 0.06  # pixels of the working size that they win at least
+
+
+@dataclass(frozen=True)
+class CalibrationReport:
+    """What was found, and how well it explains the silhouettes.
+
+    kind: "exact" (the named orthographic views, framed as rendered), "framed" (named and orthographic, but each with a
+        scale and shift of its own) or "found" (rotations and distances too).
+    error_before, error_after: mean over boundary points of the pixels by which lines of sight miss the hull of the other
+        views, for named orthographic cameras and for those returned; pixels of the given masks.
+    error_views: {view name: the same after, for one view}.
+    lengths: distance of the cameras in object lengths (median of the views), inf for orthographic ones.
+    tilts_deg: {view name: angle by which its camera is turned from its named direction}.
+    steps: number of steps of the optimization.
+    """
+
+    kind: str
+    error_before: float
+    error_after: float
+    error_views: dict
+    lengths: float
+    tilts_deg: dict
+    steps: int
+
+    def text(self):
+        """One line for the console and the report."""
+        if self.kind == "exact":
+            return f"cameras: exact orthographic views; silhouettes agree to {self.error_after:.1f} px"
+        if self.kind == "framed":
+            return (f"cameras: orthographic views, each with its own scale and shift; silhouettes agree to "
+                    f"{self.error_after:.1f} px")
+        where = (f"perspective from about {self.lengths:.1f} object lengths" if self.lengths < 20
+                 else "nearly orthographic")
+        return (f"cameras: {where}, tilts up to {max(self.tilts_deg.values()):.1f} degrees; silhouettes agree to "
+                f"{self.error_after:.1f} px, {self.error_before:.1f} px before")
+
+
+def calibrate_views(masks, views=VIEW_NAMES, closeness=None):
+    """Find the cameras of named images from their silhouettes.
+
+    Args:
+        masks: (S, H, H) float in [0, 1], coverage, of any framing; or {view name: (H, H)}, and `views` is not used.
+        views: names of the S views, from 3 to 6 different ones.
+        closeness: inverse distance q in 1 / normalized units that EXIF gives (see `closeness_from_exif`), one float or
+            one for each view with NaN where unknown; None: unknown.
+    Returns:
+        cameras: list of S utils.rendering.cameras.Camera, in the frame in which their rotations average to none and the
+            box of the visual hull is centered with longest edge 2 (exact ones: VIEW_CAMERAS as they are).
+        report: CalibrationReport.
+    Raises:
+        UserError: a mask is empty or full, or there are fewer than three views or only opposite ones.
+    """
+    if isinstance(masks, dict):
+        views, masks = tuple(masks), np.stack(list(masks.values()))
+    views, masks = tuple(views), np.asarray(masks, np.float32)
+    _check(masks, views)
+    named = np.stack([VIEW_BASES[view] for view in views])
+    fine = make_silhouettes(masks, STAGES[-1][0], WORKING_SIZE)
+    to_given = masks.shape[-1] / fine.size
+
+    exact = camera_set([VIEW_CAMERAS[view] for view in views])
+    exact_error = _mean_errors(fine, exact)
+    if exact_error.mean() <= EXACT_ERROR:
+        return _result("exact", exact, exact_error, exact_error, views, to_given, 0)
+    start = _from_boxes(masks, views)
+    framed, steps = _fit(fine, start, named, frames_only=True)
+    framed_error = _mean_errors(fine, framed)
+    simpler = [("framed", framed, framed_error)]
+    if not framed_error.mean() < CLEARLY * exact_error.mean() - LEAST_GAIN:
+        simpler = [("exact", exact, exact_error)]
+    kind, cameras, error = simpler[0]
+    found, more = _fit(fine, replace(framed, inverse_distances=_first_closeness(closeness, views)), named, closeness)
+    found_error = _mean_errors(fine, found)
+    if found_error.mean() < CLEARLY * error.mean() - LEAST_GAIN:
+        kind, cameras, error = "found", found, found_error
+    if kind != "exact":
+        cameras = in_normalized_frame(cameras, named, masks)
+    before = min(framed_error.mean(), exact_error.mean())
+    return _result(kind, cameras, error, before, views, to_given, steps + more)
+
+
+def named_cameras(masks, views=VIEW_NAMES):
+    """Orthographic cameras in their named directions, each with the scale and shift that fits the boxes of the masks.
+
+    Args:
+        masks: (S, H, H) float in [0, 1]; views: their names.
+    Returns:
+        list of S Camera: what is known of images without looking at their silhouettes' course.
+    """
+    return _from_boxes(np.asarray(masks, np.float32), tuple(views)).as_list()
+
+
+def closeness_from_exif(focal_35mm, share, crop=1.0):
+    """Inverse distance of the camera that a focal length gives.
+
+    Args:
+        focal_35mm: focal length in millimeters for a frame of 36 x 24 mm (EXIF FocalLengthIn35mmFilm).
+        share: share of the image's half-width that half the object's longest edge covers.
+        crop: width of the image over that of the photograph it was cut from.
+    Returns:
+        float, 1 / normalized units: share * tan(half the field of view).
+    """
+    return share * crop * 18.0 / focal_35mm
+
+
+def in_normalized_frame(cameras, named, masks):
+    """Fix what silhouettes leave open: the common rotation, translation and scale.
+
+    Args:
+        cameras: CameraSet of S; named: (S, 3, 3) bases of the named views; masks: (S, H, H) float in [0, 1].
+    Returns:
+        CameraSet in the frame in which rotations average to none and the hull's box is centered with longest edge 2.
+    """
+    cameras = _without_common_rotation(cameras, named)
+    distances = silhouette_sdf(_small(masks))
+    for _ in range(2):  # the first box may be cut off by the grid that looks for it
+        box = camera_hull_box(distances, cameras.as_list(), BOX_CELLS)
+        cameras = _recentered(cameras, box.mean(axis=0), (box[1] - box[0]).max() / 2)
+    return cameras
+
+
+def _check(masks, views):
+    unknown = [view for view in views if view not in VIEW_NAMES]
+    if unknown or len(set(views)) != len(views) or len(views) != len(masks):
+        raise ValueError(f"views {views} do not name {len(masks)} masks")
+    for view, mask in zip(views, masks):
+        if not (mask >= 0.5).any() or (mask >= 0.5).all():
+            raise UserError(f"the {view} view's mask is {'full' if (mask >= 0.5).any() else 'empty'}: it has no "
+                            "silhouette; give a mask of the object with --mask_dir")
+    directions = {int(np.abs(VIEW_BASES[view][2]).argmax()) for view in views}
+    if len(views) < FEWEST_VIEWS or len(directions) < 2:
+        raise UserError(f"the views {', '.join(views)} do not fix their cameras: at least {FEWEST_VIEWS} are needed, not "
+                        "all of them opposite each other")
+
+
+# ---- The two ends: first guess and last word -------------------------------------------------------------------------
+
+
+def _from_boxes(masks, views):
+    """CameraSet of named orthographic cameras whose scales and shifts follow from the boxes of the masks.
+
+    Each view shows two edges of the object's box at its own scale: log extent = log scale + log edge, by least squares.
+    """
+    size, rows, values, centers = masks.shape[-1], [], [], []
+    for number, (view, mask) in enumerate(zip(views, masks)):
+        for row, profile in ((0, mask.max(axis=0)), (1, mask.max(axis=1))):
+            inside = np.flatnonzero(profile >= 0.5)
+            low, high = inside[0] / size * 2 - 1, (inside[-1] + 1) / size * 2 - 1
+            equation = np.zeros(len(views) + 3)
+            equation[[number, len(views) + np.abs(VIEW_BASES[view][row]).argmax()]] = 1
+            rows.append(equation)
+            values.append(np.log(high - low))
+            centers.append((low + high) / 2)
+    solution = np.linalg.lstsq(np.array(rows), np.array(values), rcond=None)[0]
+    seen = np.abs(rows).sum(axis=0)[len(views):] > 0
+    unit = np.log(2) - solution[len(views):][seen].max()  # the longest edge is 2
+    return CameraSet(np.stack([VIEW_BASES[view] for view in views]), np.zeros(len(views)),
+                     np.exp(solution[:len(views)] - unit), np.array(centers).reshape(-1, 2))
+
+
+def _first_closeness(closeness, views):
+    """(S,) inverse distances to begin with."""
+    if closeness is None:
+        return np.full(len(views), TYPICAL_CLOSENESS)
+    given = np.broadcast_to(np.asarray(closeness, float), len(views))
+    return np.where(np.isfinite(given), given, TYPICAL_CLOSENESS).clip(0, 0.5 / DEEPEST)
+
+
+def _result(kind, cameras, error, before, views, to_given, steps):
+    """List of Camera, and the CalibrationReport."""
+    listed = [VIEW_CAMERAS[view] for view in views] if kind == "exact" else cameras.as_list()
+    q = float(np.median(cameras.inverse_distances))
+    tilts = [np.degrees(np.linalg.norm(rotation_vector(VIEW_BASES[view].T @ basis)))
+             for view, basis in zip(views, cameras.bases)]
+    return listed, CalibrationReport(
+        kind=kind, error_before=float(np.mean(before) * to_given), error_after=float(error.mean() * to_given),
+        error_views={view: float(each * to_given) for view, each in zip(views, error)},
+        lengths=1 / (2 * q) if q > 0 else np.inf, tilts_deg={view: float(tilt) for view, tilt in zip(views, tilts)},
+        steps=steps)
+
+
+def _mean_errors(silhouettes, cameras):
+    """(S,) mean over a view's boundary points of the pixels by which lines of sight miss the others' hull."""
+    clearance, _ = clearances(silhouettes, cameras, STAGES[-1][1])
+    return np.maximum(-clearance, 0).reshape(len(cameras.scales), -1).mean(axis=1)
+
+
+# ---- Optimization ----------------------------------------------------------------------------------------------------
+
+
+def _fit(silhouettes, cameras, named, closeness=None, frames_only=False):
+    """Cameras under which the silhouettes fit together best.
+
+    Args:
+        silhouettes: Silhouettes; cameras: CameraSet to begin with; named: (S, 3, 3) bases of the named views.
+        closeness: see `calibrate_views`.
+        frames_only: whether scales and shifts alone may change.
+    Returns:
+        CameraSet, and the number of steps taken.
+    """
+    first, steps = cameras, 0
+    free = np.zeros((len(named), PARAMETERS), bool)
+    free[:, 3:6] = True
+    free[:] |= not frames_only
+    free = np.flatnonzero(free.ravel())
+    for num_points, num_depths, robust, most in STAGES:
+        some = _thinned(silhouettes, num_points)
+        prior, prior_jacobian = _priors(cameras, first, named, closeness)
+        residual, jacobian = _robust_system(some, cameras, num_depths, robust)
+        cost = (residual**2).sum() + (prior**2).sum()
+        damping = 1e-3
+        for _ in range(most):
+            both = np.concatenate([jacobian, prior_jacobian])[:, free]
+            normal, slope = both.T @ both, both.T @ np.concatenate([residual, prior])
+            lowered = False
+            for _ in range(6):
+                step = np.zeros(len(named) * PARAMETERS)
+                step[free] = -np.linalg.solve(normal + damping * np.diag(np.diag(normal) + 1e-9), slope)
+                trial = cameras.moved(step.reshape(-1, PARAMETERS))
+                trial_prior, trial_prior_jacobian = _priors(trial, first, named, closeness)
+                trial_residual, trial_jacobian = _robust_system(some, trial, num_depths, robust)
+                trial_cost = (trial_residual**2).sum() + (trial_prior**2).sum()
+                steps += 1
+                if trial_cost < cost:
+                    lowered = True
+                    break
+                damping *= 5
+            if not lowered:
+                break
+            gain = 1 - trial_cost / cost
+            cameras, cost, damping = trial, trial_cost, max(damping / 4, 1e-6)
+            residual, jacobian, prior, prior_jacobian = (trial_residual, trial_jacobian, trial_prior,
+                                                         trial_prior_jacobian)
+            if gain < SMALLEST_GAIN:
+                break
+    return cameras, steps
+
+
+def _thinned(silhouettes, count):
+    """The same with about `count` of the boundary points of each view."""
+    step = max(1, round(silhouettes.points.shape[1] / count))
+    return replace(silhouettes, points=silhouettes.points[:, ::step])
+
+
+def _robust_system(silhouettes, cameras, num_depths, robust):
+    """Residuals whose squares sum to a robust cost of what lines of sight miss, and their Jacobian.
+
+    Geman and McClure's e^2 / (1 + e^2): a line far off, such as one at a wrong part of a mask, counts at most once.
+    """
+    clearance, jacobian = clearances(silhouettes, cameras, num_depths)
+    error = np.maximum(-clearance, 0) / robust
+    weight = np.sqrt(POINTS_WORTH / silhouettes.points.shape[1]) * robust / TYPICAL_ERROR
+    residual = error / np.sqrt(1 + error**2)
+    change = np.where(error > 0, -(1 + error**2) ** -1.5 / robust, 0)
+    return weight * residual, weight * change[:, None] * jacobian
+
+
+def _priors(cameras, first, named, closeness):
+    """Residuals that draw cameras toward what is likely, and their Jacobian over all parameters."""
+    views = len(named)
+    tilt = rotation_vector(named.swapaxes(1, 2) @ cameras.bases)  # of the transposed rotation: the negative vector
+    q = cameras.inverse_distances
+    # The mean over the views of how far the frame has moved in space, and been scaled.
+    over = 1 / (2 / 3 * views * first.scales)[:, None]  # a direction is seen by two of three axes
+    to_space = np.stack([named[:, 0] * over, -named[:, 1] * over], axis=1)  # (S, 2, 3): from shifts
+    parts = [-tilt.ravel() / np.radians(TILT_DEG),
+             np.einsum("vk,vkj->j", cameras.shifts - first.shifts, to_space) / GAUGE_SPREAD,
+             (np.log(cameras.scales) - np.log(first.scales)) / FRAME_SPREAD,
+             [(np.log(cameras.scales) - np.log(first.scales)).mean() / GAUGE_SPREAD],
+             ((cameras.shifts - first.shifts) / FRAME_SPREAD).ravel(),
+             (q - q.mean()) / PHONE_SPREAD]
+    index = np.arange(views * PARAMETERS).reshape(views, PARAMETERS)
+    one = np.eye(views * PARAMETERS)
+    alike = (np.eye(views) - 1 / views) / PHONE_SPREAD
+    rows = [one[index[:, :3].ravel()] / np.radians(TILT_DEG),
+            np.einsum("vkj,vkp->jp", to_space, one[index[:, 4:6]]) / GAUGE_SPREAD, one[index[:, 3]] / FRAME_SPREAD,
+            one[index[:, 3]].mean(axis=0, keepdims=True) / GAUGE_SPREAD, one[index[:, 4:6].ravel()] / FRAME_SPREAD, alike @ one[index[:, 6]]]
+    known = np.full(views, np.nan) if closeness is None else np.broadcast_to(np.asarray(closeness, float), views)
+    said = np.isfinite(known)
+    if said.any():
+        parts.append((q - known)[said] / EXIF_SPREAD)
+        rows.append(one[index[said, 6]] / EXIF_SPREAD)
+    else:
+        parts.append([(q.mean() - TYPICAL_CLOSENESS) / CLOSENESS_SPREAD])
+        rows.append(one[index[:, 6]].mean(axis=0, keepdims=True) / CLOSENESS_SPREAD)
+    return np.concatenate(parts), np.concatenate(rows)
+
+
+# ---- The common frame ------------------------------------------------------------------------------------------------
+
+
+def _without_common_rotation(cameras, named):
+    """The cameras in the frame in which their rotations from the named directions average to none."""
+    for _ in range(5):  # the mean of rotations, by tangent vectors (Karcher)
+        common = -rotation_vector(named.swapaxes(1, 2) @ cameras.bases).mean(axis=0)
+        cameras = replace(cameras, bases=cameras.bases @ rotation_matrix(common))
+    return cameras
+
+
+def _recentered(cameras, center, unit):
+    """The cameras in a frame whose origin is at `center` and whose unit is `unit` of the present one.
+
+    The camera stays where it is; as its axis is to pass through the new origin it is turned by the little that takes, by
+    which lines of sight change in the second order only.
+    """
+    toward = cameras.bases[:, 2]
+    q, depth = cameras.inverse_distances, toward @ center
+    w = 1 - q * depth
+    # The axis turns by q * (what lies across it) / w: r' = r + a t, u' = u + b t
+    across, up = cameras.bases[:, 0] @ center, cameras.bases[:, 1] @ center
+    turn = np.stack([up * q / w, -across * q / w, np.zeros_like(q)], axis=1)  # in the camera's own axes
+    world = np.einsum("vij,vi->vj", cameras.bases, turn)
+    bases = cameras.bases @ rotation_matrix(world).swapaxes(1, 2)
+    stretch = cameras.scales / w
+    shifts = cameras.shifts + np.stack([across * stretch, -up * stretch], axis=1)
+    return CameraSet(bases, q * unit / w, stretch * unit, shifts)
+
+
+def _small(masks):
+    from PIL import Image
+
+    size = min(masks.shape[-1], WORKING_SIZE)
+    return np.stack([np.asarray(Image.fromarray(mask).resize((size, size), Image.Resampling.BOX)) for mask in masks])
