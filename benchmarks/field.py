@@ -65,7 +65,7 @@ def run(rounds, num_points=1 << 18):
     shoe = render_field_arrays(textured_mesh(*make_shoe(0)[:5]), np.random.default_rng(0))
     maps, box = shoe["maps"].astype(np.float32), shoe["box"]
     torch.manual_seed(0)
-    model = FieldModel(grid_size=24, volume_widths=(32, 64, 128), pictures=False).eval().requires_grad_(False)
+    model = FieldModel(stand_ins=False).eval().requires_grad_(False)
     with torch.inference_mode():
         scene = model.encode(torch.from_numpy(maps)[None], view_cameras(1), torch.from_numpy(box)[None])
     points = np.random.default_rng(1).uniform(box[0], box[1], (num_points, 3)).astype(np.float32)

@@ -15,13 +15,15 @@ MAY_IMPORT = {
     "utils.device": set(),
     "utils.mesh": {"utils.io"},
     "utils.rendering": {"utils.mesh", "utils.io"},
-    "utils.views": {"utils.rendering"},
+    "utils.views": {"utils.multiview", "utils.rendering"},  # calibration asks what hull the silhouettes leave
     "utils.multiview": {"utils.rendering", "utils.mesh"},
-    "utils.training_data": {"utils.multiview", "utils.rendering", "utils.mesh", "utils.io"},
+    "utils.training_data": {"utils.views", "utils.multiview", "utils.rendering", "utils.mesh", "utils.io"},
     "utils.training": {"utils.io", "utils.device"},
     "utils.evaluation": {"utils.multiview", "utils.views", "utils.rendering", "utils.mesh", "utils.io"},
     "utils.prepare_dataset": {"utils.rendering", "utils.mesh", "utils.io"},
     "utils.rename_to_IDs": {"utils.prepare_dataset", "utils.mesh", "utils.io"},
+    "utils.photograph_dataset": {"utils.prepare_dataset", "utils.training_data", "utils.rendering", "utils.mesh",
+                                 "utils.io"},
     "models": {"utils.mesh", "utils.rendering", "utils.io", "utils.device"},
     "load_data": {"utils.training_data", "utils.multiview", "utils.views", "utils.rendering", "utils.mesh", "utils.io"},
 }
@@ -33,6 +35,13 @@ MAY_IMPORT |= {name: ALL_UTILS | {"models", "load_data"} | others for name, othe
 MAY_IMPORT["benchmarks"] = set(MAY_IMPORT)
 # Files without a test file of their own: {module: the test file that imports it, or what uses it}.
 TESTED_IN = {
+    "utils.evaluation.object_folders": "tests/evaluation/test_make_split.py",
+    "utils.mesh.textured_mesh": "tests/test_evaluate.py",
+    "utils.training_data.object_cache": "tests/models/test_encoder.py",
+    "utils.training_data.procedural_primitives": "tests/training_data/test_synthetic_shapes.py",
+    "utils.training_data.procedural_solids": "tests/training_data/test_synthetic_shapes.py",
+    "utils.training_data.procedural_textures": "tests/training_data/test_synthetic_shapes.py",
+    "utils.training_data.procedural_vessels": "tests/training_data/test_synthetic_shapes.py",
     "models.loading": "tests/models/test_geometry_model.py",
     "utils.mesh.mesh": "tests/mesh/test_mesh_io.py",
     "utils.mesh.mesh_repair": "tests/multiview/test_field_cleanup.py",

@@ -5,15 +5,14 @@ import trimesh
 
 from tests.multiview.test_visual_hull import solid_mesh
 from utils.mesh.mesh import plain_mesh
+from utils.rendering.depth_maps import can_leave, visible_directions
 from utils.training_data.occupancy import (
     DIRECTIONS,
     THIN_SURFACE_THICKNESS,
-    can_leave,
     directional_depth_maps,
     distances_and_walls,
     outer_surface,
     signed_distances,
-    visible_directions,
 )
 
 COUNT = 20_000
@@ -137,8 +136,8 @@ def test_whether_any_direction_leaves_is_what_all_directions_say():
     assert np.array_equal(can_leave(points, surface.depth_maps), directions.any(axis=1))
     normals = rng.normal(size=points.shape)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-    facing = normals @ np.stack([basis[2] for basis, _ in surface.depth_maps]).T > 0.1
-    clear = np.abs(normals @ np.stack([basis[2] for basis, _ in surface.depth_maps]).T - 0.1).min(axis=1) > 1e-5
+    facing = normals @ np.stack([view.basis[2] for view in surface.depth_maps]).T > 0.1
+    clear = np.abs(normals @ np.stack([view.basis[2] for view in surface.depth_maps]).T - 0.1).min(axis=1) > 1e-5
     expected = (directions & facing).any(axis=1)
     assert np.array_equal(can_leave(points, surface.depth_maps, normals)[clear], expected[clear])
     assert 0.1 < expected.mean() < directions.any(axis=1).mean()

@@ -12,6 +12,8 @@ from utils.rendering.cameras import VIEW_EXTENT
 from utils.rendering.rasterizer import rasterize, rasterize_both_sides
 
 GRAZING = 0.1  # |cos|; a face seen flatter than this (84 degrees) is judged from the other directions
+ANSWERED = 0.2  # share of points whose answer is known from which the others are asked of alone
+MIN_COSINE = 0.1  # between a surface's normal and a direction in which its side is said to be left
 FILLED = 2.1  # edge of what an object's longer image side fills of the 2 VIEW_EXTENT = 2.2 of a fitted map
 
 
@@ -104,24 +106,60 @@ def is_visible(points: np.ndarray, normals: np.ndarray, maps: list[DepthMap]) ->
     return visible
 
 
-def visible_directions(points: np.ndarray, maps: list[DepthMap]) -> np.ndarray:
-    """Which directions leave the object from each point of space.
+def visible_directions(points: np.ndarray, depth_maps: list[DepthMap]) -> np.ndarray:
+    """Which directions leave the object from each point: points (K, 3) -> (K, D) bool for D maps."""
+    free = np.empty((len(points), len(depth_maps)), bool)
+    across = np.ascontiguousarray(points.T, np.float32)
+    for number, (view, blocked) in enumerate(_blocked_depths(depth_maps)):
+        free[:, number] = _in_front(across, view, blocked)
+    return free
+
+
+def can_leave(points: np.ndarray, depth_maps: list[DepthMap], normals: np.ndarray | None = None) -> np.ndarray:
+    """Whether any direction leaves the object from each point, without asking on once one was found.
 
     Args:
-        points: (K, 3) float.
-        maps: from `paired_depth_maps`.
+        points: (K, 3) float; depth_maps: from `paired_depth_maps`.
+        normals: (K, 3) float; only directions on their side count. None: all.
     Returns:
-        (K, D) bool for D maps.
+        (K,) bool.
     """
-    free = np.empty((len(points), len(maps)), bool)
-    for number, view in enumerate(maps):
-        size = len(view.depth)
-        pixels = size / (2 * view.extent)
-        right, up, toward = ((points @ view.basis.T - view.center) * view.scale).T
-        column = np.clip(size / 2 - 0.5 + right * pixels, 0, size - 1.001).astype(np.int64)
-        row = np.clip(size / 2 - 0.5 - up * pixels, 0, size - 1.001).astype(np.int64)
-        corner, flat = row * size + column, view.depth.ravel()
-        # In front of all four pixels around it: half a pixel of a steep surface must not make a point free
-        nearest = np.maximum.reduce([flat[corner + step] for step in (0, 1, size, size + 1)])
-        free[:, number] = toward > nearest
+    free, left = np.zeros(len(points), bool), np.arange(len(points))
+    across = np.ascontiguousarray(points.T, np.float32)
+    facing = None if normals is None else np.ascontiguousarray(normals.T, np.float32)
+    found = np.zeros(len(left), bool)
+    for view, blocked in _blocked_depths(depth_maps):
+        out = _in_front(across, view, blocked)
+        if facing is not None:
+            out &= view.basis[2].astype(np.float32) @ facing > MIN_COSINE
+        found |= out
+        if np.count_nonzero(found) > ANSWERED * len(left):  # leaving points out costs about as much as asking of them
+            free[left[found]] = True
+            left, across = left[~found], across[:, ~found]
+            facing = None if facing is None else facing[:, ~found]
+            found = np.zeros(len(left), bool)
+    free[left[found]] = True
     return free
+
+
+def _blocked_depths(depth_maps):
+    """Yield each map and, flat, the nearest depth of the four pixels from each pixel on.
+
+    In front of all four: half a pixel of a steep surface must not make a point free.
+    """
+    for view in depth_maps:
+        depth = view.depth
+        nearest = depth.copy()
+        np.maximum(nearest[:-1], depth[1:], out=nearest[:-1])
+        nearest[:, :-1] = np.maximum(nearest[:, :-1], nearest[:, 1:])
+        yield view, nearest.ravel()
+
+
+def _in_front(points, view, blocked):
+    """(K,) bool, whether points (3, K) lie in front of what a map of `paired_depth_maps` shows there."""
+    size = len(view.depth)
+    scale = np.float32(size / (2 * view.extent))
+    right, up, toward = view.basis.astype(np.float32) @ points
+    column = np.clip(size / 2 - 0.5 + right * scale, 0, size - 1.001).astype(np.int32)
+    row = np.clip(size / 2 - 0.5 - up * scale, 0, size - 1.001).astype(np.int32)
+    return toward > blocked.take(row * size + column)

@@ -83,9 +83,9 @@ def sample_images(images: np.ndarray, points: np.ndarray, cameras: list[Camera] 
     Returns:
         (S, K, C) float32; outside an image its border is read.
     """
-    cameras = list(VIEW_CAMERAS.values()) if cameras is None else cameras
+    size, cameras = images.shape[1], list(VIEW_CAMERAS.values()) if cameras is None else cameras
     values = np.empty((len(cameras), len(points), images.shape[-1]), np.float32)
     for image, out, camera in zip(images, values, cameras):
-        column, row, _ = to_pixels(points, camera, images.shape[1]).T - 0.5
+        column, row, _ = to_pixels(points, camera, size).T - 0.5
         out[:] = sample_bilinear(image, column, row)
     return values

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from utils.mesh.mesh import sample_surface
-from utils.rendering.cameras import VIEW_EXTENT
-from utils.rendering.rasterizer import rasterize_both_sides
+from utils.rendering.depth_maps import DepthMap, can_leave, paired_depth_maps
 
 DIRECTIONS = 66  # spread evenly over the sphere; opposite ones share an image
 DEPTH_SIZE = 384  # pixels per edge of the depth images
@@ -20,8 +19,6 @@ WALL_REACH = 0.05  # lengths up to which the matter under a surface sample count
 WALL_SAMPLES, WALL_NEIGHBORS = 12_000, 32  # surface samples among which a wall's other side is looked for
 WALL_ASIDE = 0.03  # lengths that a sample of the other side may lie beside the normal
 OFF_SURFACE = 2e-3  # lengths from a surface sample at which each side of it is tried
-ANSWERED = 0.2  # share of points whose answer is known from which the others are asked of alone
-MIN_COSINE = 0.1  # between a surface's normal and a direction in which its side is said to be left
 TANGENT_REACH = 0.03  # lengths within which the distance to a sample's tangent plane stands for that to the surface
 
 
@@ -32,14 +29,14 @@ class OuterSurface:
     points, normals: (K, 3) float; normals point to the free side.
     sheet: (K,) bool, free at both sides.
     thickness: (K,) float, lengths through the matter below each sample; 0 for a sheet, inf from WALL_REACH on.
-    depth_maps: list of (basis (3, 3), depth (H, H)) from `directional_depth_maps`.
+    depth_maps: list of DepthMap from `directional_depth_maps`.
     """
 
     points: np.ndarray
     normals: np.ndarray
     sheet: np.ndarray
     thickness: np.ndarray
-    depth_maps: list
+    depth_maps: list[DepthMap]
 
 
 def directional_depth_maps(vertices, faces):
@@ -48,76 +45,17 @@ def directional_depth_maps(vertices, faces):
     Args:
         vertices: (V, 3) float in the normalized frame; faces: (F, 3) int.
     Returns:
-        list of basis (3, 3) (rows: image right, up, towards the camera) and depth (H, H) float32, larger is nearer.
+        list of DepthMap.
     """
     half = DIRECTIONS // 2
     height = (np.arange(half) + 0.5) / half  # Fibonacci lattice on the upper half of the sphere
     angle, radius = np.arange(half) * np.pi * (3 - np.sqrt(5)), np.sqrt(1 - height**2)
-    depth_maps, shrink = [], VIEW_EXTENT / DEPTH_EXTENT
+    bases = []
     for toward in np.stack([radius * np.cos(angle), height, radius * np.sin(angle)], axis=1):
         right = np.cross([0.0, 1.0, 0.0] if toward[1] < 0.9 else [1.0, 0.0, 0.0], toward)
         right /= np.linalg.norm(right)
-        basis = np.stack([right, np.cross(toward, right), toward])
-        near, far = rasterize_both_sides(vertices * shrink, faces, basis, DEPTH_SIZE)
-        depth_maps += [(basis, near.depth / shrink), (basis * [[1], [1], [-1]], far.depth / shrink)]
-    return depth_maps
-
-
-def visible_directions(points: np.ndarray, depth_maps: list) -> np.ndarray:
-    """Which directions leave the object from each point: points (K, 3) -> (K, DIRECTIONS) bool."""
-    free = np.empty((len(points), len(depth_maps)), bool)
-    across = np.ascontiguousarray(points.T, np.float32)
-    for number, (basis, blocked) in enumerate(_blocked_depths(depth_maps)):
-        free[:, number] = _in_front(across, basis, blocked)
-    return free
-
-
-def can_leave(points: np.ndarray, depth_maps: list, normals: np.ndarray | None = None) -> np.ndarray:
-    """Whether any direction leaves the object from each point, without asking on once one was found.
-
-    Args:
-        points: (K, 3) float; depth_maps: from `directional_depth_maps`.
-        normals: (K, 3) float; only directions on their side count. None: all.
-    Returns:
-        (K,) bool.
-    """
-    free, left = np.zeros(len(points), bool), np.arange(len(points))
-    across = np.ascontiguousarray(points.T, np.float32)
-    facing = None if normals is None else np.ascontiguousarray(normals.T, np.float32)
-    found = np.zeros(len(left), bool)
-    for basis, blocked in _blocked_depths(depth_maps):
-        out = _in_front(across, basis, blocked)
-        if facing is not None:
-            out &= basis[2].astype(np.float32) @ facing > MIN_COSINE
-        found |= out
-        if np.count_nonzero(found) > ANSWERED * len(left):  # leaving points out costs about as much as asking of them
-            free[left[found]] = True
-            left, across = left[~found], across[:, ~found]
-            facing = None if facing is None else facing[:, ~found]
-            found = np.zeros(len(left), bool)
-    free[left[found]] = True
-    return free
-
-
-def _blocked_depths(depth_maps):
-    """Yield each direction's basis and, flat, the nearest depth of the four pixels from each pixel on.
-
-    In front of all four: half a pixel of a steep surface must not make a point free.
-    """
-    for basis, depth in depth_maps:
-        nearest = depth.copy()
-        np.maximum(nearest[:-1], depth[1:], out=nearest[:-1])
-        nearest[:, :-1] = np.maximum(nearest[:, :-1], nearest[:, 1:])
-        yield basis, nearest.ravel()
-
-
-def _in_front(points, basis, blocked):
-    """(K,) bool, whether points (3, K) lie in front of what a direction's image shows there."""
-    scale = np.float32(DEPTH_SIZE / (2 * DEPTH_EXTENT))
-    right, up, toward = basis.astype(np.float32) @ points
-    column = np.clip(DEPTH_SIZE / 2 - 0.5 + right * scale, 0, DEPTH_SIZE - 1.001).astype(np.int32)
-    row = np.clip(DEPTH_SIZE / 2 - 0.5 - up * scale, 0, DEPTH_SIZE - 1.001).astype(np.int32)
-    return toward > blocked.take(row * DEPTH_SIZE + column)
+        bases.append(np.stack([right, np.cross(toward, right), toward]))
+    return paired_depth_maps(vertices, faces, bases, DEPTH_SIZE, DEPTH_EXTENT)
 
 
 def outer_surface(mesh, count, rng):
