@@ -8,10 +8,10 @@ import argparse
 import dataclasses
 import math
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from collections.abc import Callable, Sequence
 
 # The six orthographic views, by name and in this order everywhere (utils/rendering/cameras.py has their cameras).
 VIEW_NAMES = ("front", "back", "left", "right", "top", "bottom")

@@ -1,8 +1,8 @@
 """Results kept in files: read where they are whole, made again where they are absent or damaged."""
 import zipfile
 import zlib
-from pathlib import Path
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 

@@ -4,9 +4,9 @@ import hashlib
 import math
 import os
 import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch

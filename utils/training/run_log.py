@@ -2,8 +2,8 @@
 import json
 import math
 import time
-from pathlib import Path
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import torch
 from accelerate import Accelerator

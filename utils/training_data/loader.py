@@ -1,6 +1,6 @@
 """Batches in an order that is a function of seed and epoch alone."""
-from typing import Any
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from torch.utils.data import DataLoader

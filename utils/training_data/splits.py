@@ -1,7 +1,7 @@
 """Which objects are trained on, which are validated on, and which are left alone."""
 import hashlib
-from pathlib import Path
 from collections.abc import Sequence
+from pathlib import Path
 
 from config import Config, UserError
 
