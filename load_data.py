@@ -9,8 +9,8 @@ reads every object once and reports what is missing or broken, as training would
 """
 import contextlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
@@ -23,6 +23,7 @@ from utils.training_data.augment import AUGMENT_VERSION, augmented
 from utils.training_data.object_cache import (
     CachedObject,
     FieldObject,
+    MakingItems,
     ObjectFiles,
     UnusableObject,
     cache_field_object,
@@ -197,16 +198,16 @@ def prepare_objects(cfg: Config, quiet: bool = False) -> tuple[list[ObjectFiles]
     Raises:
         UserError: no object is usable (the message holds the table of problems), or the cache cannot be written.
     """
-    return _prepare(cfg, quiet, lambda files, index: cache_object(files, cfg.cache_dir, cfg.num_surface_samples,
-                                                                  cfg.image_size, index))
+    return _prepare(cfg, quiet, partial(cache_object, cache_dir=cfg.cache_dir, image_size=cfg.image_size,
+                                        num_surface_samples=cfg.num_surface_samples))
 
 
 def prepare_field_objects(cfg: Config, quiet: bool = False) -> tuple[list[ObjectFiles], dict[str, FieldObject]]:
     """As `prepare_objects`, but with what the field reads: `num_workers` processes make it."""
-    return _prepare(cfg, quiet, lambda files, index: cache_field_object(files, cfg.cache_dir, index), cfg.num_workers)
+    return _prepare(cfg, quiet, partial(cache_field_object, cache_dir=cfg.cache_dir), cfg.num_workers)
 
 
-def _prepare(cfg: Config, quiet: bool, cache: Callable[[ObjectFiles, dict], Any], num_workers: int = 0):
+def _prepare(cfg: Config, quiet: bool, cache: Callable, num_workers: int = 0):
     obj_dir, images_dir = resolve_data(cfg, quiet)
     objects, problems = find_objects(obj_dir, images_dir)
     if Path(cfg.cache_dir).exists() and not Path(cfg.cache_dir).is_dir():
@@ -219,12 +220,12 @@ def _prepare(cfg: Config, quiet: bool, cache: Callable[[ObjectFiles, dict], Any]
         return tqdm(steps, desc=what, total=len(objects), unit="object", leave=False, disable=True if quiet else None)
 
     if num_workers:  # the others leave in the cache what this process then finds there
-        making = DataLoader(_Making(objects, cache, index), batch_size=None, num_workers=num_workers)
+        making = DataLoader(MakingItems(objects, cache, index), batch_size=None, num_workers=num_workers)
         for _ in bar(making, "making items"):
             pass
     for files in bar(objects, "reading objects"):
         try:
-            cached[files.id] = cache(files, index)
+            cached[files.id] = cache(files, index=index)
         except UnusableObject as error:
             problems.append(Problem(files.id, "unusable file", str(error)))
     if cached and index != known:
@@ -235,21 +236,6 @@ def _prepare(cfg: Config, quiet: bool, cache: Callable[[ObjectFiles, dict], Any]
     if not quiet:
         _report(cached, sorted(problems, key=lambda problem: problem.id))
     return [files for files in objects if files.id in cached], cached
-
-
-class _Making:
-    """Cached items as a side effect of reading a data set, so that a DataLoader's processes make them."""
-
-    def __init__(self, objects, cache, index):
-        self.objects, self.cache, self.index = objects, cache, index
-
-    def __len__(self):
-        return len(self.objects)
-
-    def __getitem__(self, position):
-        with contextlib.suppress(UnusableObject):  # said by the process that reads it next
-            self.cache(self.objects[position], dict(self.index))
-        return position
 
 
 def _report(cached, problems):

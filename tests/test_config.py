@@ -16,7 +16,8 @@ OTHER_VALUES = {str: ("elsewhere", "elsewhere"), int: ("3", 3), float: ("0.25", 
 SPECIAL = {"mixed_precision": ("bf16", "bf16"), "image_size": ("140", 140), "num_points": ("99", 99),
            "num_surface_samples": ("5000", 5000), "encoder_width": ("8", 8), "encoder_heads": ("2", 2),
            "geometry_decoder": ("field", "field"), "field_grid": ("48", 48),
-           "field_widths": ("8,16", (8, 16)), "obj_dir": ("elsewhere", "elsewhere"), "field_color": ("false", False), "field_stretch": ("0.1", 0.1), "field_variants": ("5", 5)}
+           "field_widths": ("8,16", (8, 16)), "field_color": ("false", False),
+           "field_stretch": ("0.1", 0.1), "field_variants": ("5", 5)}
 
 
 def parse(*argv):
@@ -42,7 +43,8 @@ def test_a_fold_is_one_of_the_folds():
             parse(*options)
 
 
-@pytest.mark.parametrize("options", [["--geometry_decoder", "voxels"], ["--field_widths", "12,24"], ["--field_grid", "30"]])
+@pytest.mark.parametrize("options", [["--geometry_decoder", "voxels"], ["--field_widths", "12,24"],
+                                     ["--field_grid", "30"]])
 def test_field_options_that_cannot_work_are_refused_by_name(options):
     with pytest.raises(UserError, match=options[0]):
         parse(*options)
@@ -72,7 +74,8 @@ def test_a_preset_that_changes_nothing_for_a_script_is_refused():
 
 
 def test_options_of_a_script_are_those_it_takes_and_give_its_settings_again():
-    cfg = parse("--preset", "fast", "--num_points", "99", "--texture_hidden", "8", "--seed", "4", "--decoder_hidden", "8,9")
+    cfg = parse("--preset", "fast", "--num_points", "99", "--texture_hidden", "8", "--seed", "4", "--decoder_hidden",
+                "8,9")
     words = config.options_of("geometry", cfg)
     assert words == ["--preset", "fast", "--seed", "4", "--num_points", "99", "--decoder_hidden", "8,9"]
     again = parse_config(words, "test", "geometry")

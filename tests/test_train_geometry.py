@@ -230,7 +230,8 @@ def test_a_best_of_other_validation_objects_is_moved_aside(tiny_config, tmp_path
 def test_one_batch_can_be_overfitted_from_its_images(tiny_config, shoes, tmp_path, monkeypatch):
     monkeypatch.setattr(train_geometry, "MEAN_SHAPE_STEPS", 0)
     cfg = tiny_config(**few_shoes(shoes, tmp_path, 2), validation_fraction=0.0, batch_size_stage1=2,
-                      num_epochs_stage1=150, num_points=128, num_loss_samples=512, learning_rate_stage1=3e-3, **ONLY_CHAMFER)
+                      num_epochs_stage1=150, num_points=128, num_loss_samples=512, learning_rate_stage1=3e-3,
+                      **ONLY_CHAMFER)
     train_geometry.train(cfg)
     lines = read_log(cfg.log_dir)
     assert lines[-1]["chamfer"] < lines[0]["chamfer"] / 10
@@ -344,8 +345,8 @@ def run_processes(script, cfg, count):
     """Start a training script under torch's launcher on `count` CPU processes."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(count), script]
-    done = subprocess.run([*command, *as_options(cfg, script.removeprefix("train_").removesuffix(".py"))], cwd=ROOT, env=environment, capture_output=True, text=True,
-                          timeout=120)
+    options = as_options(cfg, script.removeprefix("train_").removesuffix(".py"))
+    done = subprocess.run([*command, *options], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 

@@ -88,7 +88,8 @@ def test_steps_follow_the_learning_rate_schedule(config, tmp_path):
     steps = [line for line in read_lines(cfg.log_dir, "texture") if "during_epoch" in line]
     assert [line["learning_rate"] for line in steps] == pytest.approx(expected)
     saved = torch.load(tmp_path / "checkpoints" / "texture_last.pth", weights_only=True)
-    assert all(group["lr"] == pytest.approx(expected[-1] * group["scale"]) for group in saved["optimizer"]["param_groups"])
+    groups = saved["optimizer"]["param_groups"]
+    assert all(group["lr"] == pytest.approx(expected[-1] * group["scale"]) for group in groups)
     assert saved["metric_name"] == "l1l2"
 
 
@@ -182,8 +183,8 @@ def test_best_is_never_overwritten_by_a_worse_run(config, tmp_path):
 
 def test_one_objects_colors_can_be_overfitted(config, shoes, tmp_path):
     cfg = config(**few_shoes(shoes, tmp_path, 1), validation_fraction=0.0, num_epochs_stage2=200,
-                 learning_rate_stage2=1e-2, texture_hidden=64, texture_frequencies=4, lambda_perceptual=0.0, lambda_smooth=0.0,
-                 freeze_image_encoder=True)
+                 learning_rate_stage2=1e-2, texture_hidden=64, texture_frequencies=4, lambda_perceptual=0.0,
+                 lambda_smooth=0.0, freeze_image_encoder=True)
     train_texture.train(cfg)
     lines = read_log(cfg.log_dir, "texture")
     assert lines[-1]["l1l2"] < lines[0]["l1l2"] / 4
@@ -211,7 +212,8 @@ def test_the_perceptual_loss_compares_the_mesh_drawn_in_six_views_with_the_true_
     geometry, _ = load_geometry_model(cfg.geometry_checkpoint)
     shown = [geometry.encoder(item["images"][None])[1]
              for item in SixViewDataset(list(prepare_objects(cfg, quiet=True)[1].values()))]
-    assert all(any(torch.allclose(true, tokens, atol=1e-5) for tokens in shown) for _, true in compared), "in their order"
+    for _, true in compared:
+        assert any(torch.allclose(true, tokens, atol=1e-5) for tokens in shown), "the views in their order"
 
 
 def test_a_color_is_that_of_the_nearest_true_point(config, monkeypatch, shoes):

@@ -1,13 +1,18 @@
 """Choosing the device, and what to try when its memory runs out: the only file that spells cuda, mps and cpu."""
 import contextlib
 import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import torch
 
-from config import UserError
+from config import Config, UserError
+
+if TYPE_CHECKING:  # slow to import, and inference has no need of it
+    from accelerate import Accelerator
 
 
-def resolve_device(name="auto"):
+def resolve_device(name: str = "auto") -> torch.device:
     """The torch device a run uses.
 
     Args:
@@ -35,7 +40,7 @@ def resolve_device(name="auto"):
     return device
 
 
-def make_accelerator(device_name, mixed_precision, gradient_accumulation_steps):
+def make_accelerator(device_name: str, mixed_precision: str, gradient_accumulation_steps: int) -> "Accelerator":
     """A Hugging Face Accelerator bound to `device_name`, or to this process's own device under a launcher.
 
     Args:
@@ -57,7 +62,7 @@ def make_accelerator(device_name, mixed_precision, gradient_accumulation_steps):
                        gradient_accumulation_steps=gradient_accumulation_steps)
 
 
-def full_precision(tensor):
+def full_precision(tensor: torch.Tensor) -> torch.autocast:
     """Context in which no autocast touches the tensor's device: what needs true float32 runs inside it."""
     return torch.autocast(tensor.device.type, enabled=False)
 
@@ -68,7 +73,7 @@ OUT_OF_MEMORY = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "DefaultCPUAlloc
 
 
 @contextlib.contextmanager
-def out_of_memory_advice(options):
+def out_of_memory_advice(options: list[str]) -> Iterator[None]:
     """Within this context, running out of memory becomes a UserError that says what to try.
 
     Args:
@@ -85,7 +90,7 @@ def out_of_memory_advice(options):
         raise UserError(f"out of memory; {advice}, or a device with more") from None
 
 
-def lighter_training(cfg, script):
+def lighter_training(cfg: Config, script: str) -> list[str]:
     """The options that lower a training run's memory, as far as `cfg` has not turned them yet.
 
     Those that change neither the result nor its quality much come first.
@@ -112,7 +117,7 @@ def lighter_training(cfg, script):
     return options + _halved(cfg, "num_loss_samples", 1024)
 
 
-def lighter_inference(texture_size, device_type):
+def lighter_inference(texture_size: int, device_type: str) -> list[str]:
     """The options of inference.py that lower its memory: list of str, in the order to try."""
     smaller = [f"--texture_size {max(1024, texture_size // 2)}"] if texture_size > 1024 else []
     return smaller + ["--device cpu"] * (device_type != "cpu")

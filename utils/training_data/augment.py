@@ -1,6 +1,6 @@
 """Variants of an object for training: its six images and its surface changed together, so that they still agree.
 
-Everything works on the arrays of one object as `load_data.load_cached` gives them: points, normals and colors
+Everything works on the arrays of one object as `object_cache.load_cached` gives them: points, normals and colors
 (K, 3) float32 of the true surface in the normalized frame; images (6, S, S, 3) and masks (6, S, S) uint8 in
 VIEW_NAMES order. Where images and masks are left out, the surface is changed as it would be with them. Each function
 returns a changed copy and leaves its argument as it was.
@@ -16,10 +16,11 @@ from utils.rendering.cameras import VIEW_BASES
 
 AUGMENT_VERSION = 1  # raise when `augmented` draws or does something else: features cached before are then stale
 IMAGES = {"images", "masks"}
+Arrays = dict[str, np.ndarray]
 LUMA = np.array([0.299, 0.587, 0.114])  # shares of red, green and blue in perceived brightness (ITU-R BT.601)
 
 
-def augmented(arrays, rng, turns=False):
+def augmented(arrays: Arrays, rng: np.random.Generator, turns: bool = False) -> Arrays:
     """A random variant of an object: mirrored, stretched and recolored, its images slightly worn.
 
     Args:
@@ -42,7 +43,7 @@ def augmented(arrays, rng, turns=False):
 # ---- Shape ----------------------------------------------------------------------------------------------------
 
 
-def apply_signed_permutation(arrays, matrix):
+def apply_signed_permutation(arrays: Arrays, matrix: np.ndarray) -> Arrays:
     """The object turned or mirrored so that its axes fall on axes: images change places and orientation.
 
     Args:
@@ -74,7 +75,7 @@ def _seen_as(basis):
     return VIEW_NAMES.index(source), flip
 
 
-def anisotropic_scale(arrays, factors, rng):
+def anisotropic_scale(arrays: Arrays, factors: np.ndarray, rng: np.random.Generator) -> Arrays:
     """The object scaled along each axis, then brought back to the normalized frame.
 
     Args:
@@ -129,7 +130,7 @@ def _resampled(arrays, windows):
 # ---- Color ---------------------------------------------------------------------------------------------------
 
 
-def random_color_map(rng):
+def random_color_map(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """A color map that keeps what is alike alike: exchanged channels, hue, saturation, contrast and brightness.
 
     Args:
@@ -152,7 +153,7 @@ def _hue_rotation(angle):
     return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
 
 
-def color_jitter(arrays, matrix, offset):
+def color_jitter(arrays: Arrays, matrix: np.ndarray, offset: np.ndarray) -> Arrays:
     """The object in other colors, the same on all six images and on its surface; the background stays white.
 
     Args:
@@ -179,7 +180,7 @@ def _as_bytes(colors):
 # ---- Wear -----------------------------------------------------------------------------------------------------
 
 
-def degrade(arrays, rng):
+def degrade(arrays: Arrays, rng: np.random.Generator) -> Arrays:
     """Images as a camera and a careless framing leave them; the surface stays.
 
     Each image is scaled by up to 3 % and shifted by up to 1.5 % of its edge. The six share a background that is

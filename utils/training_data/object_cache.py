@@ -3,9 +3,11 @@
 The point decoder and the texture read sampled surfaces and resized images (`CachedObject`); the field reads maps and
 labeled points (`FieldObject`). Neither makes what the other one reads.
 """
+import contextlib
 import hashlib
 import json
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,6 +109,27 @@ def source_hashes(files: ObjectFiles, index: dict) -> tuple[str, str]:
         raise UnusableObject(f"{error.filename}: cannot be read ({error.strerror})") from None
     except UserError as error:
         raise UnusableObject(str(error)) from None
+
+
+class MakingItems:
+    """Cached items as a side effect of reading a data set, so that a DataLoader's processes make them.
+
+    Args:
+        objects: list of ObjectFiles.
+        cache: cache_object or cache_field_object with all but files and index given (functools.partial).
+        index: as in `source_hashes`.
+    """
+
+    def __init__(self, objects: list[ObjectFiles], cache: Callable, index: dict):
+        self.objects, self.cache, self.index = objects, cache, index
+
+    def __len__(self) -> int:
+        return len(self.objects)
+
+    def __getitem__(self, position: int) -> int:
+        with contextlib.suppress(UnusableObject):  # said by the process that reads it next
+            self.cache(self.objects[position], index=dict(self.index))
+        return position
 
 
 def variant_rng(object_id: str, variant: int) -> np.random.Generator:
