@@ -37,6 +37,14 @@ def test_tables_hold_the_means_of_all_objects_or_of_a_group(results):
             table(results, name)
 
 
+def test_a_run_that_is_missing_is_said_so_and_every_run_has_its_script(tmp_path):
+    assert table(tmp_path, "validation/shoes") == readme_tables.NOT_RUN
+    written = "".join(path.read_text() for path in (ROOT / "runs").glob("*.sh"))
+    for name in set(readme_tables.RUNS) - {"validation", "test"}:
+        assert f"results/{name.split('_')[0]}" in written
+    assert '"results/$split"' in written
+
+
 def test_only_what_stands_between_the_marks_is_written_anew(results):
     text = "before\n<!-- table:small/shoes -->\nold\n<!-- end -->\nbetween <!-- end -->\n<!-- table:small -->\n<!-- end -->\n"
     new = with_tables(text, results)
