@@ -3,7 +3,6 @@ import json
 import re
 import subprocess
 
-
 import pytest
 
 import evaluate
@@ -46,7 +45,8 @@ def test_a_run_that_is_missing_is_said_so_and_every_run_has_its_script(tmp_path)
 
 
 def test_only_what_stands_between_the_marks_is_written_anew(results):
-    text = "before\n<!-- table:small/shoes -->\nold\n<!-- end -->\nbetween <!-- end -->\n<!-- table:small -->\n<!-- end -->\n"
+    text = ("before\n<!-- table:small/shoes -->\nold\n<!-- end -->\nbetween <!-- end -->\n"
+            "<!-- table:small -->\n<!-- end -->\n")
     new = with_tables(text, results)
     assert new.startswith("before\n<!-- table:small/shoes -->\n| method |") and "old" not in new
     assert "\nbetween <!-- end -->\n" in new and new.count("| hull |") == 2 and with_tables(new, results) == new
@@ -81,7 +81,7 @@ def test_command_says_what_is_missing(tmp_path, run_script_main, monkeypatch):
 def test_scripts_of_runs_parse_and_name_only_options_that_exist(path, capsys):
     assert subprocess.run(["bash", "-n", str(path)]).returncode == 0
     commands = " ".join(path.read_text().replace("\\\n", " ").splitlines())
-    named = [words for words in re.findall(r"python evaluate\.py(.*?)(?:python|done|$)", commands)]
+    named = list(re.findall(r"python evaluate\.py(.*?)(?:python|done|$)", commands))
     with pytest.raises(SystemExit):
         evaluate.parse_options(["--help"])
     known = set(re.findall(r"--\w+", capsys.readouterr().out))

@@ -2,8 +2,8 @@
 
     python -m utils.evaluation.readme_tables            # writes the blocks of README.md and docs/results.md anew
 
-A block stands between `<!-- table:NAME -->` and `<!-- end -->`. NAME is a folder of results/, and after a slash may name
-one group of its objects: `test`, `test/shoes`.
+A block stands between `<!-- table:NAME -->` and `<!-- end -->`. NAME is a folder of results/, and after a slash may
+name one group of its objects: `test`, `test/shoes`.
 """
 import json
 import re
@@ -15,8 +15,8 @@ from utils.io.files import atomic_write
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = ("README.md", "docs/results.md")
-SHOWN = ("cd_l1", "f_0.02", "f_0.04", "f_0.1", "normal", "iou_novel", "iou_input", "psnr_novel", "psnr_input", "handles",
-         "no_handles", "mask_iou", "camera_tilt_deg")  # where a run has them
+SHOWN = ("cd_l1", "f_0.02", "f_0.04", "f_0.1", "normal", "iou_novel", "iou_input", "psnr_novel", "psnr_input",
+         "handles", "no_handles", "mask_iou", "camera_tilt_deg")  # where a run has them
 RUNS = ("validation", "test", "baselines", "ablations", "shoes", "photographs_perspective", "photographs_hand",
         "photographs_photo")  # the folders of results/ that the scripts of runs/ write
 NOT_RUN = "*Not run yet for this version.*"  # in the place of a table
@@ -47,7 +47,8 @@ def table(results: Path, name: str) -> str:
     methods = groups[group]
     metrics = [metric for metric in SHOWN if any(metric in statistics for statistics in methods.values())]
     beside = hull if group == "all objects" else {}
-    lines = [["method", "objects"] + [COLUMNS[metric][0] for metric in metrics] + ["better than the hull"] * bool(beside)]
+    titles = [COLUMNS[metric][0] for metric in metrics] + (["better than the hull"] if beside else [])
+    lines = [["method", "objects", *titles]]
     for method, statistics in methods.items():
         cells = [f"{statistics[metric]['mean']:.{COLUMNS[metric][1]}f}" if metric in statistics else ""
                  for metric in metrics]
