@@ -385,12 +385,12 @@ def protocol_of(options, count: int, what: str, checkpoints: Iterable[Path]) -> 
               for path in dict.fromkeys(checkpoints)}
     commit = commit_of(ROOT)
     surfaces = (f"surfaces: {options.samples} samples on either by area, seeded; a sample counts if one of the 26 "
-                "directions to a grid cell's neighbors leaves the object unobstructed; cd_l1 is half the sum of both mean nearest "
-                f"distances; F-scores at {thresholds}")
+                "directions to a grid cell's neighbors leaves the object unobstructed; cd_l1 is half the sum of both "
+                f"mean nearest distances; F-scores at {thresholds}")
     images = (f"images: unlit, {options.picture_size} px; novel: 8 oblique cameras (azimuth 22.5 + 45 i, elevation +30 "
               "and -20 in turn); input: the six views; PSNR in dB over the union of both silhouettes, over white")
-    handles = ("handles too many: genus summed over the parts, (2 - Euler number) / 2, less the reference's (0 where it "
-               "is not watertight), 0 at least; none too many: share of objects")
+    handles = ("handles too many: genus summed over the parts, (2 - Euler number) / 2, less the reference's (0 where "
+               "it is not watertight), 0 at least; none too many: share of objects")
     lines = [
         f"objects: {count}, {what}",
         f"frame: the reference's box centered at the origin, its longest edge 2; {placed}",
