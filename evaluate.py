@@ -384,16 +384,19 @@ def protocol_of(options, count: int, what: str, checkpoints: Iterable[Path]) -> 
     hashes = {str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path): content_hash([path])
               for path in dict.fromkeys(checkpoints)}
     commit = commit_of(ROOT)
+    surfaces = (f"surfaces: {options.samples} samples on either by area, seeded; a sample counts if one of the 26 "
+                "directions to a grid cell's neighbors leaves the object unobstructed; cd_l1 is half the sum of both "
+                f"mean nearest distances; F-scores at {thresholds}")
+    images = (f"images: unlit, {options.picture_size} px; novel: 8 oblique cameras (azimuth 22.5 + 45 i, elevation +30 "
+              "and -20 in turn); input: the six views; PSNR in dB over the union of both silhouettes, over white")
+    handles = ("handles too many: genus summed over the parts, (2 - Euler number) / 2, less the reference's (0 where "
+               "it is not watertight), 0 at least; none too many: share of objects")
     lines = [
         f"objects: {count}, {what}",
         f"frame: the reference's box centered at the origin, its longest edge 2; {placed}",
-        f"surfaces: {options.samples} samples on either by area, seeded; a sample counts if one of the 26 directions "
-        "to a grid cell's neighbors leaves the object unobstructed; cd_l1 is half the sum of both mean nearest "
-        f"distances; F-scores at {thresholds}",
-        f"images: unlit, {options.picture_size} px; novel: 8 oblique cameras (azimuth 22.5 + 45 i, elevation +30 and "
-        "-20 in turn); input: the six views; PSNR in dB over the union of both silhouettes, over white",
-        "handles too many: genus summed over the parts, (2 - Euler number) / 2, less the reference's (0 where that is not "
-        "watertight), 0 at least; none too many: share of objects",
+        surfaces,
+        images,
+        handles,
         f"budgets: field and hull at grid {options.grid}, at most {options.faces} faces, {TEXTURE_SIZE} px texture",
         "95 %: bootstrap interval of the mean over objects, 2000 draws, seed 0",
     ]
@@ -529,7 +532,8 @@ def run_folds(objects: dict, options, passed: list[str]) -> int:
             checkpoints.extend(paths)
             train = [files for name, files in objects.items() if name not in held_out]
             methods = make_methods({"model": reconstructor(paths, options)}, baselines_of(options), train, options)
-            yield from evaluate_objects([files for name, files in objects.items() if name in held_out], methods, options)
+            unseen = [files for name, files in objects.items() if name in held_out]
+            yield from evaluate_objects(unseen, methods, options)
 
     judged = collect(judgments(), options)
     what = (f"each by the one of {options.folds} models that was not trained on it (whose best epoch was chosen by the "
@@ -550,7 +554,8 @@ def run_learning_curve(objects: dict, options, passed: list[str]) -> int:
     learned = {run.name: reconstructor(run.checkpoints, options) for run in reversed(runs)}
     train = [files for name, files in objects.items() if name not in held_out]
     methods = make_methods(learned, baselines_of(options), train, options)
-    judged = collect(evaluate_objects([objects[name] for name in held_out if name in objects], methods, options), options)
+    unseen = [objects[name] for name in held_out if name in objects]
+    judged = collect(evaluate_objects(unseen, methods, options), options)
     what = "held out of all trainings; each made the same number of steps"
     checkpoints = [path for run in runs for path in run.checkpoints]
     report(judged, protocol_of(options, _count(judged.rows), what, checkpoints), options)

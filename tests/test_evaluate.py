@@ -31,6 +31,12 @@ def small_textures():
         yield
 
 
+def read_csv(path):
+    """Rows of a CSV file as dicts."""
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
 def folders(shoes):
     return ("--obj_dir", shoes / "OBJs", "--images_dir", shoes / "input_images")
 
@@ -53,7 +59,7 @@ def result(shoes, tmp_path_factory):
 
 def test_every_object_and_method_has_a_row_and_the_table_shows_their_mean(result):
     output, printed = result
-    rows = list(csv.DictReader(open(output / "objects.csv")))
+    rows = read_csv(output / "objects.csv")
     assert len(rows) == 5 * 3 and len({(row["id"], row["method"]) for row in rows}) == 15
     summary = json.loads((output / "summary.json").read_text())["groups"]["all objects"]
     for method in ("model", "floor", "hull"):
@@ -83,7 +89,8 @@ def test_protocol_is_stated_with_the_content_of_the_checkpoints(result):
 
 def test_contact_sheet_shows_as_many_objects_as_asked_for(result):
     with Image.open(result[0] / "contact_sheet.png") as image:
-        assert image.size == (12 * contact_sheet.TILE, contact_sheet.LABEL + 2 * (contact_sheet.LABEL + contact_sheet.TILE))
+        tile, label = contact_sheet.TILE, contact_sheet.LABEL
+        assert image.size == (12 * tile, label + 2 * (label + tile))
     with Image.open(result[0] / "contact_sheet_gray.png") as image:
         tile = contact_sheet.GRAY_TILE
         assert image.size == (6 * tile, contact_sheet.LABEL + 2 * (contact_sheet.LABEL + tile))
@@ -112,7 +119,7 @@ def test_what_cannot_be_judged_is_left_out_with_exit_code_2(shoes, tmp_path, run
                                      "--output", tmp_path / "out", "--cache_dir", tmp_path / "cache")
     assert code == 2 and len(err.strip().splitlines()) == 1 and "2 objects" in err
     assert "shoe_00001" in out and "missing view top" in out
-    rows = list(csv.DictReader(open(tmp_path / "out" / "objects.csv")))
+    rows = read_csv(tmp_path / "out" / "objects.csv")
     assert {row["id"] for row in rows} == {"shoe_00000", "shoe_00003", "shoe_00004"}
 
 
@@ -125,8 +132,10 @@ def test_what_cannot_be_judged_is_left_out_with_exit_code_2(shoes, tmp_path, run
     (["--split", "test"], "--split_file"), (["--split_file", "nowhere.txt"], "nowhere.txt"),
     (["--split_file", "x", "--seed", "3"], "--seed"), (["--method", "other"], "NAME=DIR"),
     (["--method", "hull=."], "the name is taken"), (["--method", "other=nowhere"], "no such folder"),
-    (["--methods", "hull", "--without", "network"], "--without"), (["--without", "colors", "--methods", "model"], "colors"),
-    (["--folds", "2", "--without", "network"], "leave"), (["--shoes", "nowhere.txt", "--methods", "floor"], "nowhere.txt")])
+    (["--methods", "hull", "--without", "network"], "--without"),
+    (["--without", "colors", "--methods", "model"], "colors"),
+    (["--folds", "2", "--without", "network"], "leave"),
+    (["--shoes", "nowhere.txt", "--methods", "floor"], "nowhere.txt")])
 def test_bad_options_are_one_line_and_nothing_is_written(shoes, tmp_path, run_script_main, options, words):
     code, _, err = run_script_main(evaluate, *folders(shoes), "--output", tmp_path / "out", *options)
     assert code == 2 and len(err.strip().splitlines()) == 1 and words in err
@@ -229,7 +238,7 @@ def test_a_split_file_says_what_is_judged_over_several_folders(shoes, tmp_path, 
         code, out, err = run_script_main(evaluate, *arguments, "--split_file", tmp_path / "split.txt", "--split", split,
                                          "--output", tmp_path / split)
         assert code == 0, err
-        assert {row["id"] for row in csv.DictReader(open(tmp_path / split / "objects.csv"))} == expected
+        assert {row["id"] for row in read_csv(tmp_path / split / "objects.csv")} == expected
         assert f"{len(expected)} of 7 objects are judged" in out
     groups = json.loads((tmp_path / "test" / "summary.json").read_text())["groups"]
     assert groups["shoes"]["floor"]["objects"] == 1 and groups["others"]["floor"]["objects"] == 2
@@ -240,7 +249,7 @@ def test_a_split_file_says_what_is_judged_over_several_folders(shoes, tmp_path, 
 
 
 def test_steps_are_left_out_and_other_programs_meshes_are_judged_beside(shoes, tmp_path, run_script_main):
-    """Each switch gives a row of its own, and the rows differ; the truth handed in as a mesh scores as the floor does."""
+    """Each switch gives a row of its own, and the rows differ; the truth handed in as a mesh scores as the floor."""
     objects, _ = find_objects(shoes / "OBJs", shoes / "input_images")
     (tmp_path / "theirs").mkdir()
     mesh = true_mesh(objects[0])
@@ -252,7 +261,7 @@ def test_steps_are_left_out_and_other_programs_meshes_are_judged_beside(shoes, t
         "model,hull,floor", "--without", "network", "--without", "silhouettes,photo_consistency", "--method",
         f"theirs={tmp_path / 'theirs'}", "--output", tmp_path / "out", "--cache_dir", tmp_path / "cache")
     assert code == 0, err
-    rows = {row["method"]: row for row in csv.DictReader(open(tmp_path / "out" / "objects.csv"))}
+    rows = {row["method"]: row for row in read_csv(tmp_path / "out" / "objects.csv")}
     assert list(rows) == ["model", "model without network", "model without silhouettes + photo_consistency", "theirs",
                           "hull", "floor"]
     assert len({rows[name]["cd_l1"] for name in rows}) >= 5
@@ -279,7 +288,7 @@ def test_photographs_are_judged_after_a_rigid_motion_and_scale(shoes, tmp_path, 
             "--split", "test", "--methods", "floor", "--method", f"theirs={tmp_path / 'theirs'}", *switch, "--output",
             tmp_path / name, "--cache_dir", tmp_path / "cache")
         assert code == 0, err
-        rows = {row["method"]: row for row in csv.DictReader(open(tmp_path / name / "objects.csv"))}
+        rows = {row["method"]: row for row in read_csv(tmp_path / name / "objects.csv")}
         scores[name] = {method: float(row["f_0.04"]) for method, row in rows.items()}
     assert scores["as they are"]["theirs"] < 0.8
     assert scores["photographs"]["theirs"] == pytest.approx(scores["photographs"]["floor"], abs=0.02)
@@ -449,7 +458,7 @@ def test_learning_curve_draws_and_tabulates_every_share(tmp_path, capsys):
         rows += [{"id": str(i), "method": name, "cd_l1": level + 0.001 * i, "f_0.02": 1 - level, "f_0.1": 1 - level / 2}
                  for i in range(5)]
     report.write_learning_curve(rows, {"10 %": 10, "30 %": 30, "100 %": 100}, tmp_path)
-    table = list(csv.DictReader(open(tmp_path / "learning_curve.csv")))
+    table = read_csv(tmp_path / "learning_curve.csv")
     assert [row["training_objects"] for row in table] == ["10", "30", "100"]
     assert float(table[1]["cd_l1_mean"]) == pytest.approx(0.202)
     printed = capsys.readouterr().out
@@ -465,7 +474,7 @@ def test_folds_judge_every_object_once_by_a_model_that_did_not_see_it(shoes, tin
                  "--cache_dir", cfg.cache_dir, "--", *as_options(replace(cfg, explicit=cfg.explicit - ours)))
     code, out, err = run_script_main(evaluate, *arguments)
     assert code == 0, err
-    rows = list(csv.DictReader(open(tmp_path / "out" / "objects.csv")))
+    rows = read_csv(tmp_path / "out" / "objects.csv")
     assert sorted(row["id"] for row in rows if row["method"] == "model") == [f"shoe_0000{n}" for n in range(5)]
     held_out = [torch.load(tmp_path / "out" / f"fold_{fold}" / "checkpoints" / "geometry_best.pth",
                            weights_only=True)["validation_ids"] for fold in (0, 1)]
@@ -485,7 +494,7 @@ def test_learning_curve_trains_on_shares_and_says_whether_more_would_help(shoes,
         *as_options(replace(cfg, explicit=cfg.explicit - ours)))
     assert code == 0, err
     assert "more scans" in out and (tmp_path / "out" / "learning_curve.png").is_file()
-    rows = list(csv.DictReader(open(tmp_path / "out" / "objects.csv")))
+    rows = read_csv(tmp_path / "out" / "objects.csv")
     assert {row["method"] for row in rows} == {"10% of training", "30% of training", "100% of training", "hull"}
     epochs = [torch.load(tmp_path / "out" / f"share_{share}" / "checkpoints" / "geometry_last.pth",
                          weights_only=True)["epoch"] for share in (10, 30, 100)]

@@ -75,7 +75,7 @@ def test_mean_of_equal_objects_is_that_object_in_its_color(solids, tmp_path):
     mesh = mean_object([solids["ball"]], tmp_path)
     # Six round outlines leave a body with edges around the ball: between radius 1 and sqrt(3 / 2).
     distance = np.linalg.norm(mesh.vertices, axis=1)
-    assert 0.96 < distance.min() and distance.max() < 1.25
+    assert distance.min() > 0.96 and distance.max() < 1.25
     assert mesh.corner_colors.reshape(-1, 3).mean(0) == pytest.approx([1, 0, 0], abs=0.02)
     assert trimesh.Trimesh(mesh.vertices, mesh.faces).is_watertight
 
@@ -90,7 +90,7 @@ def test_mean_shape_lies_between_the_training_objects(solids, tmp_path):
 
 def test_level_of_a_field_is_where_it_should_be():
     at = (np.arange(40) + 0.5) * 2 / 40 - 1
-    distance = np.sqrt((at[:, None, None]**2 + at[None, :, None]**2 + at[None, None, :]**2))
+    distance = np.sqrt(at[:, None, None]**2 + at[None, :, None]**2 + at[None, None, :]**2)
     mesh = level_mesh(1 - distance, 0.4, (0, 0, 0))  # the field is 0.4 on the sphere of radius 0.6
     assert np.linalg.norm(mesh.vertices, axis=1) == pytest.approx(0.6, abs=0.01)
     ball = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)

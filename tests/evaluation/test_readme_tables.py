@@ -36,8 +36,17 @@ def test_tables_hold_the_means_of_all_objects_or_of_a_group(results):
             table(results, name)
 
 
+def test_a_run_that_is_missing_is_said_so_and_every_run_has_its_script(tmp_path):
+    assert table(tmp_path, "validation/shoes") == readme_tables.NOT_RUN
+    written = "".join(path.read_text() for path in (ROOT / "runs").glob("*.sh"))
+    for name in set(readme_tables.RUNS) - {"validation", "test"}:
+        assert f"results/{name.split('_')[0]}" in written
+    assert '"results/$split"' in written
+
+
 def test_only_what_stands_between_the_marks_is_written_anew(results):
-    text = "before\n<!-- table:small/shoes -->\nold\n<!-- end -->\nbetween <!-- end -->\n<!-- table:small -->\n<!-- end -->\n"
+    text = ("before\n<!-- table:small/shoes -->\nold\n<!-- end -->\nbetween <!-- end -->\n"
+            "<!-- table:small -->\n<!-- end -->\n")
     new = with_tables(text, results)
     assert new.startswith("before\n<!-- table:small/shoes -->\n| method |") and "old" not in new
     assert "\nbetween <!-- end -->\n" in new and new.count("| hull |") == 2 and with_tables(new, results) == new
@@ -72,7 +81,7 @@ def test_command_says_what_is_missing(tmp_path, run_script_main, monkeypatch):
 def test_scripts_of_runs_parse_and_name_only_options_that_exist(path, capsys):
     assert subprocess.run(["bash", "-n", str(path)]).returncode == 0
     commands = " ".join(path.read_text().replace("\\\n", " ").splitlines())
-    named = [words for words in re.findall(r"python evaluate\.py(.*?)(?:python|done|$)", commands)]
+    named = list(re.findall(r"python evaluate\.py(.*?)(?:python|done|$)", commands))
     with pytest.raises(SystemExit):
         evaluate.parse_options(["--help"])
     known = set(re.findall(r"--\w+", capsys.readouterr().out))

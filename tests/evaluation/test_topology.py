@@ -16,8 +16,7 @@ def pretzel():
     """A slab of 5 x 3 cubes with two of them missing: genus 2."""
     cells = np.ones((5, 3, 1), bool)
     cells[1, 1], cells[3, 1] = False, False
-    solid = trimesh.voxel.ops.matrix_to_marching_cubes(np.pad(cells, 1).astype(float))
-    return solid
+    return trimesh.voxel.ops.matrix_to_marching_cubes(np.pad(cells, 1).astype(float))
 
 
 @pytest.mark.parametrize("solid, expected", [

@@ -58,7 +58,7 @@ def assign(groups: list[list[str]], shoes: set[str], keep: dict[str, str], test:
         groups: from `groups_of`.
         shoes: ids of shoes; a group that holds one counts among the shoes.
         keep: {id: "train" or "validation"} of an earlier model.
-        test, validation: {True: number of shoes, False: number of others} that each is to hold at least, beside kept ones.
+        test, validation: {True: shoes, False: others}, the least that each is to hold beside kept ones.
     Returns:
         {id: "train", "validation" or "test"}.
     """
@@ -159,7 +159,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--obj_dir", required=True, help="folders of meshes, with commas")
     parser.add_argument("--images_dir", required=True, help="folders of images, with commas, in the same order")
     parser.add_argument("--objects", required=True, help="CSV files with the columns id and shoe, with commas")
-    parser.add_argument("--keep", help="file of lines <id> train|validation: an earlier model's, which stay as they are")
+    parser.add_argument("--keep", help="file of lines <id> train|validation, an earlier model's, which stay")
     parser.add_argument("--output", required=True, help="file to write")
     parser.add_argument("--shoes", help="file to write the ids of the shoes to, one a line")
     parser.add_argument("--cache_dir", default="data/cache", help="keeps small copies of images (default data/cache)")

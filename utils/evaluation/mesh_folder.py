@@ -20,5 +20,6 @@ def mesh_of(folder: Path, object_id: str) -> Mesh:
         found += sorted(path for path in inside.iterdir() if path.suffix.lower() in SUFFIXES)
     if len(found) != 1:
         what = "no mesh" if not found else "more than one mesh: " + ", ".join(path.name for path in found)
-        raise UserError(f"{folder} holds {what} for {object_id}; expected {object_id}.obj (or {', '.join(SUFFIXES[1:])})")
+        others = ", ".join(SUFFIXES[1:])
+        raise UserError(f"{folder} holds {what} for {object_id}; expected {object_id}.obj (or {others})")
     return read_mesh(found[0])[0]

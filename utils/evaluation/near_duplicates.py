@@ -106,7 +106,7 @@ def check_leaks(train: list, held_out: list, cache_dir) -> int:
 
 
 def describe(objects: list, cache_dir) -> tuple[dict, dict]:
-    """What near duplicates are found by: {id: points (NUM_POINTS, 3)} and {id: small images} of objects that can be read.
+    """What near duplicates are found by: {id: points (NUM_POINTS, 3)} and {id: small images}.
 
     What cannot be read is printed and left out.
     """

@@ -19,8 +19,8 @@ def mask_scores(files) -> dict[str, float]:
     Args:
         files: object's files (id, images).
     Returns:
-        mask_iou (mean intersection over union of the six masks) and worst_mask_iou (the smallest); empty where true masks
-        do not lie beside the images.
+        mask_iou (mean intersection over union of the six masks) and worst_mask_iou (the smallest); empty where true
+        masks do not lie beside the images.
     """
     paths = {view: _beside(files, "masks") / f"{files.id}_{view}.png" for view in VIEW_NAMES}
     if not all(path.is_file() for path in paths.values()):
@@ -40,8 +40,8 @@ def camera_scores(files, cameras: dict | None) -> dict[str, float]:
         files: object's files.
         cameras: {view: camera with basis (3, 3) and inverse_distance} that were found, or None.
     Returns:
-        camera_tilt_deg (mean angle) and camera_closeness (mean difference of 1 / distance); empty where none were found or
-        the true ones do not lie beside the images.
+        camera_tilt_deg (mean angle) and camera_closeness (mean difference of 1 / distance); empty where none were found
+        or the true ones do not lie beside the images.
     """
     path = _beside(files, "cameras") / f"{files.id}.json"
     if not cameras or not path.is_file():

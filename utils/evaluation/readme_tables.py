@@ -2,8 +2,8 @@
 
     python -m utils.evaluation.readme_tables            # writes the blocks of README.md and docs/results.md anew
 
-A block stands between `<!-- table:NAME -->` and `<!-- end -->`. NAME is a folder of results/, and after a slash may name
-one group of its objects: `test`, `test/shoes`.
+A block stands between `<!-- table:NAME -->` and `<!-- end -->`. NAME is a folder of results/, and after a slash may
+name one group of its objects: `test`, `test/shoes`.
 """
 import json
 import re
@@ -15,22 +15,27 @@ from utils.io.files import atomic_write
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = ("README.md", "docs/results.md")
-SHOWN = ("cd_l1", "f_0.02", "f_0.04", "f_0.1", "normal", "iou_novel", "iou_input", "psnr_novel", "psnr_input", "handles",
-         "no_handles", "mask_iou", "camera_tilt_deg")  # where a run has them
+SHOWN = ("cd_l1", "f_0.02", "f_0.04", "f_0.1", "normal", "iou_novel", "iou_input", "psnr_novel", "psnr_input",
+         "handles", "no_handles", "mask_iou", "camera_tilt_deg")  # where a run has them
+RUNS = ("validation", "test", "baselines", "ablations", "shoes", "photographs_perspective", "photographs_hand",
+        "photographs_photo")  # the folders of results/ that the scripts of runs/ write
+NOT_RUN = "*Not run yet for this version.*"  # in the place of a table
 BLOCK = re.compile(r"(<!-- table:(\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def table(results: Path, name: str) -> str:
-    """One Markdown table: means of every method.
+    """One Markdown table: means of every method; NOT_RUN where a script of runs/ has not been run.
 
     Args:
         results: folder of the runs' results.
         name: folder in it, and after a slash a group of objects (default all objects).
     Raises:
-        UserError: there are no such results, or no such group in them.
+        UserError: no script writes such results, or they are damaged, or there is no such group in them.
     """
     folder, _, group = name.partition("/")
     path = results / folder / "summary.json"
+    if folder in RUNS and not path.exists():
+        return NOT_RUN
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         groups, hull = content["groups"], content["beside_hull"]
@@ -42,7 +47,8 @@ def table(results: Path, name: str) -> str:
     methods = groups[group]
     metrics = [metric for metric in SHOWN if any(metric in statistics for statistics in methods.values())]
     beside = hull if group == "all objects" else {}
-    lines = [["method", "objects"] + [COLUMNS[metric][0] for metric in metrics] + ["better than the hull"] * bool(beside)]
+    titles = [COLUMNS[metric][0] for metric in metrics] + (["better than the hull"] if beside else [])
+    lines = [["method", "objects", *titles]]
     for method, statistics in methods.items():
         cells = [f"{statistics[metric]['mean']:.{COLUMNS[metric][1]}f}" if metric in statistics else ""
                  for metric in metrics]

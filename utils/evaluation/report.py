@@ -41,7 +41,8 @@ def summarize(rows: list[dict], seed: int = 0, shoes: set[str] = frozenset()) ->
         mean.
     """
     groups = {"all objects": rows}
-    for inside, outside, belongs in (("synthetic", "real", SYNTHETIC.fullmatch), ("shoes", "others", shoes.__contains__)):
+    for inside, outside, belongs in (("synthetic", "real", SYNTHETIC.fullmatch),
+                                     ("shoes", "others", shoes.__contains__)):
         members = [row for row in rows if belongs(row["id"])]
         if 0 < len(members) < len(rows):
             groups |= {inside: members, outside: [row for row in rows if not belongs(row["id"])]}
