@@ -40,7 +40,7 @@ def enforce_silhouettes(field: np.ndarray, hull: np.ndarray, distances: np.ndarr
     if not are_named(cameras):
         for distance, camera in zip(distances, cameras):
             field = _behind_every_pixel(field, hull, distance, axes, camera, step)
-        return np.maximum(field, -DEEPEST * step)
+        return field
     outlines = {}
     for distance, name in zip(distances, VIEW_NAMES):
         along = int(np.abs(VIEW_BASES[name][2]).argmax())
