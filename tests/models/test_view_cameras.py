@@ -7,7 +7,6 @@ import trimesh
 from config import VIEW_NAMES
 from models.field_model import EncodedObject, FieldModel
 from models.view_cameras import (
-    Cameras,
     augment_space,
     camera_tensors,
     project,
