@@ -4,20 +4,24 @@ import pytest
 import trimesh
 
 from config import VIEW_NAMES
+from tests.multiview.test_texture_projection import hand_held
 from tests.multiview.test_visual_hull import silhouettes, solid_mesh
 from utils.mesh.isosurface import mesh_from_grid
+from utils.mesh.mesh import plain_mesh
 from utils.mesh.mesh_repair import SMALLEST_PART, make_manifold, remove_small_mesh_components
 from utils.mesh.smoothing import taubin_smooth, vertex_normals
 from utils.multiview.field_cleanup import (
     close_pits,
+    cut_off,
     enforce_silhouettes,
     masked_gaussian,
     max_displacement,
     remove_small_components,
 )
-from utils.multiview.visual_hull import grid_axes, hull_on_grid, silhouette_sdf
-from utils.rendering.cameras import VIEW_BASES
+from utils.multiview.visual_hull import grid_axes, hull_box, hull_on_grid, silhouette_sdf
+from utils.rendering.cameras import VIEW_BASES, Camera
 from utils.rendering.image_sampling import sample_on_axes
+from utils.rendering.rasterizer import render
 
 PLATE = np.array([1.6, 0.2, 1.2])
 
@@ -118,6 +122,63 @@ def test_a_ball_of_matter_in_a_tricylinder_is_within_the_outlines_everywhere():
 
 
 # ---- Parts
+
+
+def test_where_the_hull_holds_a_line_s_best_place_down_another_place_on_it_is_raised_all_the_way():
+    axes = [np.linspace(-0.5, 0.5, 11)] * 3  # step 0.1
+    distances = np.full((6, 64, 64), 0.5, np.float32)
+    field, hull = np.full((11, 11, 11), 0.1, np.float32), np.full((11, 11, 11), 0.3, np.float32)
+    field[:, 5, 5] = -0.3
+    field[2, 5, 5], hull[2, 5, 5] = -0.01, 0.01  # the best place, which the hull lets come to 0.01 only
+    field[7, 5, 5] = -0.05
+    kept = enforce_silhouettes(field, hull, distances, axes)
+    assert kept[:, 5, 5].max() == pytest.approx(0.06, abs=1e-5), "0.6 of a step"
+
+
+def seen_through(mesh, cameras, size=128):
+    return np.stack([render(mesh, camera, size)[..., 3] for camera in cameras]).astype(np.float32) / 255
+
+
+@pytest.mark.parametrize("chosen", [[0, 1, 2, 3, 4, 5], [0, 2, 4]])
+def test_an_emptied_egg_keeps_its_silhouettes_in_photographs_and_stays_within_them(chosen):
+    egg = trimesh.creation.icosphere(4, 1.0)
+    egg.vertices *= [0.5, 0.4, 0.9]
+    cameras = [hand_held()[number] for number in chosen]
+    masks = seen_through(plain_mesh(egg.vertices, egg.faces), cameras)
+    distances = silhouette_sdf(masks)
+    axes = grid_axes(hull_box(distances, cameras), 64)
+    hull = hull_on_grid(distances, axes, cameras)
+    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+    # A network that carves too much: an egg 0.8 times as large
+    field = np.minimum(0.4 * (0.8 - np.linalg.norm(points / [0.5, 0.4, 0.9], axis=-1)), hull).astype(np.float32)
+    kept = enforce_silhouettes(field, hull, distances, axes, cameras)
+    deepest = 1.5 * max(axis[1] - axis[0] for axis in axes)
+    assert (kept <= hull + 1e-6).all() and (kept >= np.minimum(field, deepest) - 1e-6).all()
+    vertices, faces = mesh_from_grid(cut_off(kept, axes), axes)
+    after = seen_through(plain_mesh(vertices, faces), cameras) >= 0.5
+    vertices, faces = mesh_from_grid(cut_off(field, axes), axes)
+    before = seen_through(plain_mesh(vertices, faces), cameras) >= 0.5
+    for mask, one, other in zip(masks >= 0.5, before, after):
+        assert (one & mask).sum() / (one | mask).sum() < 0.8
+        assert (other & mask).sum() / (other | mask).sum() > (0.97 if len(chosen) == 6 else 0.95)
+    middle = tuple(size // 2 for size in kept.shape)
+    assert kept[middle] == pytest.approx(min(field[middle], deepest)), "what is there already is left alone"
+
+
+def test_almost_named_cameras_enforce_silhouettes_as_the_named_ones_do():
+    egg = trimesh.creation.icosphere(4, 1.0)
+    egg.vertices *= [0.5, 0.4, 0.9]
+    masks = seen_through(plain_mesh(egg.vertices, egg.faces), [Camera(basis) for basis in VIEW_BASES.values()])
+    distances = silhouette_sdf(masks)
+    axes = grid_axes(hull_box(distances), 48)
+    hull, nearly = hull_on_grid(distances, axes), [Camera(basis, 1e-9) for basis in VIEW_BASES.values()]
+    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+    field = np.minimum(0.4 * (0.8 - np.linalg.norm(points / [0.5, 0.4, 0.9], axis=-1)), hull).astype(np.float32)
+    one = enforce_silhouettes(field, hull, distances, axes)
+    assert np.array_equal(enforce_silhouettes(field, hull, distances, axes, [Camera(basis) for basis in VIEW_BASES.values()]), one)
+    other = enforce_silhouettes(field, hull, distances, axes, nearly)
+    both = (one > 0) & (other > 0)
+    assert both.sum() > 0.9 * ((one > 0) | (other > 0)).sum() and (one > 0).sum() > 1.1 * (field > 0).sum()
 
 
 def test_specks_go_and_a_second_large_part_stays():

@@ -3,19 +3,20 @@ import numpy as np
 import pytest
 import trimesh
 
-from tests.multiview.test_texture_projection import images_of
+from tests.multiview.test_texture_projection import hand_held, images_of
 from utils.mesh.mesh import colored_mesh, plain_mesh
 from utils.mesh.smoothing import vertex_normals
 from utils.multiview.photo_consistency import (
     CLEARANCE_FRACTION,
     LARGEST_MOVE,
     _step_bounds,
+    image_motion,
     refine_by_photo_consistency,
 )
-from utils.multiview.texture_projection import visibility
+from utils.multiview.texture_projection import facing_cosines, visibility
 from utils.multiview.visual_hull import silhouette_sdf
-from utils.rendering.cameras import VIEW_BASES
-from utils.rendering.rasterizer import render_views
+from utils.rendering.cameras import VIEW_BASES, VIEW_EXTENT, Camera, project
+from utils.rendering.rasterizer import over_white, render, render_views
 
 
 def painted_ball(paint):
@@ -54,6 +55,33 @@ def test_a_patterned_ball_that_was_dented_becomes_round_again(exposure):
     before, after = (np.abs(np.linalg.norm(points, axis=1) - 1)[two] for points in (start, found))
     assert before.mean() > 0.018 and after.mean() < 0.35 * before.mean()
     assert (np.einsum("ij,ij->i", vertex_normals(found, faces), vertices) > 0.8).all(), "nothing folds"
+
+
+def test_points_move_in_each_image_as_they_are_projected_before_and_after_a_step():
+    rng, cameras = np.random.default_rng(0), hand_held() + [Camera(basis) for basis in VIEW_BASES.values()]
+    points, normals = rng.uniform(-0.8, 0.8, (2, 50, 3))
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    right, up, cosine = image_motion(points, normals, cameras)
+    for number, camera in enumerate(cameras):
+        ends = [project(points + sign * 1e-4 * normals, camera)[:, :2] for sign in (1, -1)]
+        expected = (ends[0] - ends[1]) / 2e-4 * VIEW_EXTENT
+        assert np.allclose(np.stack([right[number], -up[number]], axis=1), expected, atol=1e-5)
+        if camera.inverse_distance:
+            sight = camera.basis[2] / camera.inverse_distance - points
+            assert np.allclose(cosine[number], (sight * normals).sum(axis=1) / np.linalg.norm(sight, axis=1))
+
+
+def test_a_dented_ball_becomes_round_again_in_photographs_whose_cameras_are_known():
+    ball, cameras = trimesh.creation.icosphere(5, 1.0), hand_held()
+    vertices, faces = np.array(ball.vertices), np.array(ball.faces)
+    drawn = np.stack([render(colored_mesh(vertices, faces, patterned(vertices)), camera, 256) for camera in cameras])
+    images, masks = over_white(drawn).astype(np.float32) / 255, drawn[..., 3].astype(np.float32) / 255
+    start, distances = dented(vertices), silhouette_sdf(masks)
+    found = refine_by_photo_consistency(start, faces, images, masks, distances, cameras)
+    seen = visibility(vertices, vertices, faces, cameras) & (facing_cosines(vertices, vertices, cameras) > 0.3)
+    two = seen.sum(axis=0) >= 2
+    before, after = (np.abs(np.linalg.norm(points, axis=1) - 1)[two] for points in (start, found))
+    assert before.mean() > 0.018 and after.mean() < 0.4 * before.mean()
 
 
 def test_a_true_surface_stays_where_it_is():

@@ -6,10 +6,10 @@ import trimesh
 from config import VIEW_NAMES
 from tests.multiview.test_visual_hull import solid_mesh
 from utils.mesh.mesh import Mesh, colored_mesh
-from utils.multiview.texture_projection import project_colors, visibility
-from utils.rendering.cameras import VIEW_BASES, VIEW_EXTENT
+from utils.multiview.texture_projection import facing_cosines, project_colors, visibility
+from utils.rendering.cameras import VIEW_BASES, VIEW_EXTENT, Camera, rotation_matrix
 from utils.rendering.image_sampling import sample_images
-from utils.rendering.rasterizer import over_white, render_views
+from utils.rendering.rasterizer import over_white, render, render_views
 
 GREEN, RED = (0.1, 0.8, 0.2), (0.9, 0.1, 0.1)
 
@@ -41,6 +41,57 @@ def test_a_painted_ball_gets_its_own_colors_back_from_six_images():
     colors, seen = project_colors(ball.vertices, ball.vertices, ball.vertices, ball.faces, images, masks)
     assert seen.all() and colors.dtype == np.float32
     assert np.abs(colors - paint).max() < 0.02
+
+
+def hand_held(seed=0):
+    rng = np.random.default_rng(seed)
+    return [Camera(rotation_matrix(np.radians(rng.uniform(-5, 5, 3))) @ basis, rng.uniform(0.1, 0.25),
+                   rng.uniform(0.6, 0.7), rng.uniform(-0.1, 0.1, 2)) for basis in VIEW_BASES.values()]
+
+
+@pytest.mark.parametrize("count", [6, 4])
+def test_a_painted_ball_gets_its_own_colors_back_from_photographs(count):
+    ball, cameras = trimesh.creation.icosphere(5, 1.0), hand_held()
+    paint = (ball.vertices + 1) / 2
+    drawn = np.stack([render(colored_mesh(ball.vertices, ball.faces, paint), camera, 256) for camera in cameras])[:count]
+    images, masks = over_white(drawn).astype(np.float32) / 255, drawn[..., 3].astype(np.float32) / 255
+    arguments = ball.vertices, ball.vertices, ball.vertices, ball.faces, images, masks
+    colors, seen = project_colors(*arguments, cameras[:count])
+    assert np.abs(colors - paint)[seen].max() < 0.02 and seen.mean() > (0.99 if count == 6 else 0.8)
+    if count == 6:
+        assert np.abs(project_colors(*arguments)[0] - paint).max() > 0.1, "named cameras would not do"
+
+
+def test_in_perspective_a_camera_sees_the_cap_of_a_ball_that_its_distance_allows():
+    ball, cameras = trimesh.creation.icosphere(5, 0.8), hand_held(1)
+    points = np.array(ball.vertices)
+    cosine = facing_cosines(points, points / 0.8, cameras)
+    for row, angle, camera in zip(visibility(points, points, ball.faces, cameras), cosine, cameras):
+        height = points @ camera.basis[2] - camera.inverse_distance * 0.8 ** 2  # above the circle where lines touch it
+        assert row[height > 0.25].all() and not row[height < -0.1].any()
+        assert (angle[height > 0.02] > 0).all() and (angle[height < -0.02] < 0).all()
+
+
+def test_the_view_that_faces_a_point_most_squarely_counts_with_the_third_power_of_its_cosine():
+    ball = trimesh.creation.icosphere(4, 1.0)
+    images, masks = images_of(solid_mesh(ball))
+    images[:] = 0
+    images[VIEW_NAMES.index("front")] = 1.0
+    for degrees in (20, 35, 50):
+        across, along = np.sin(np.radians(degrees)), np.cos(np.radians(degrees))
+        point = np.array([[across, 0, along]])
+        colors, _ = project_colors(point * 0.999, point, ball.vertices, ball.faces, images, np.ones_like(masks))
+        assert colors[0] == pytest.approx(np.full(3, along**3 / (along**3 + across**3)), abs=1e-3)
+
+
+def test_the_white_that_shines_in_at_an_outline_is_taken_out():
+    ball = trimesh.creation.icosphere(4, 1.0)
+    images, masks = images_of(solid_mesh(ball, RED))
+    masks[:] = 0.96
+    images[:] = 0.96 * np.array(RED, np.float32) + 0.04
+    points = ball.vertices * 0.999
+    colors, seen = project_colors(points, ball.vertices, ball.vertices, ball.faces, images, masks)
+    assert seen.all() and np.abs(colors - RED).max() < 1e-4
 
 
 def test_a_hidden_patch_wears_its_own_neighbors_not_what_hides_it(shaded_roof):

@@ -107,6 +107,35 @@ def test_the_box_is_the_mean_of_the_four_views_that_see_an_axis():
     assert hull_box(distances)[:, 1:] == pytest.approx(np.array([[-0.4, -0.6], [0.4, 0.6]]), abs=0.005)
 
 
+def bitten_box():
+    """Distances of a box's silhouettes, the front's with a piece missing at one side, and where that piece is."""
+    masks = silhouettes(solid_mesh(trimesh.creation.box([1.2, 0.8, 1.0])))
+    size = masks.shape[-1]
+    front, per_length = VIEW_NAMES.index("front"), size / (2 * VIEW_EXTENT)
+    rows = slice(int(size / 2 - 0.2 * per_length), int(size / 2 + 0.2 * per_length))
+    columns = slice(int(size / 2 + 0.4 * per_length), size)
+    masks[front, rows, columns] = 0
+    return masks, front, rows, columns
+
+
+def test_a_piece_that_one_unsure_view_denies_is_kept_as_the_others_support_it():
+    masks, front, rows, columns = bitten_box()
+    distances, axes = silhouette_sdf(masks), grid_axes(np.array([[-0.6, -0.4, -0.5], [0.6, 0.4, 0.5]]), 40)
+    confidence = np.ones_like(masks)
+    assert np.array_equal(hull_on_grid(distances, axes, confidence=confidence), hull_on_grid(distances, axes))
+    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+    inside = (np.abs(points) < [0.58, 0.38, 0.48]).all(axis=-1)
+    denied = inside & (points[..., 0] > 0.42) & (np.abs(points[..., 1]) < 0.17)
+    assert denied.sum() > 100 and not (hull_on_grid(distances, axes) > 0)[denied].any()
+    confidence[front, rows, columns] = 0
+    kept = hull_on_grid(distances, axes, confidence=confidence)
+    assert (kept > 0)[inside].all() and (kept > 0).sum() < 1.1 * inside.sum() * (1.2 * 0.8 / (1.16 * 0.76)) / 0.96
+    outside = (np.abs(points) > [0.62, 0.42, 0.52]).any(axis=-1)
+    assert not (kept > 0)[outside].any(), "what two views deny is gone however unsure one is"
+    confidence[front, rows, columns] = 0.9
+    assert not (hull_on_grid(distances, axes, confidence=confidence) > 0)[denied & (points[..., 0] > 0.5)].any()
+
+
 def test_boxes_between_pixels_are_found_within_half_a_pixel():
     extents = np.array([1.987, 1.234, 0.721])
     found = hull_box(silhouette_sdf(silhouettes(solid_mesh(trimesh.creation.box(extents)), 128)))

@@ -7,18 +7,21 @@ import numpy as np
 
 from config import VIEW_NAMES
 from utils.mesh.mesh_repair import SMALLEST_PART
-from utils.rendering.cameras import VIEW_BASES, VIEW_EXTENT
-from utils.rendering.image_sampling import sample_images, sample_on_axes
+from utils.multiview.visual_hull import all_cameras, are_named
+from utils.rendering.cameras import VIEW_BASES, VIEW_EXTENT, Camera, pixel_rays
+from utils.rendering.image_sampling import sample_images, sample_on_axes, sample_on_grid
 
 ROUNDS = 3  # over the three axes: what one axis adds may be cut off by another
 DEEPEST = 1.5  # grid steps at which a field's values are cut off, above 0 and (for marching cubes) below
 THINNEST = 0.6  # of a grid step: what is kept on a line that the field emptied reaches this far above 0
+LINES_AT_ONCE = 4096  # bounds the memory of following lines of sight through a field
 ON_HULL, PIXEL_RIPPLES = 0.25, 0.15  # pixels from the hull's surface; by which a vertex there may be moved
 PIT, DEEP = 5, 0.1  # grid steps; lengths from the surface beyond which a field's values make no difference to a pit
 
 
-def enforce_silhouettes(field, hull, distances, axes):
-    """Make a field agree with the six outlines: nothing outside them, something behind every pixel inside.
+def enforce_silhouettes(field: np.ndarray, hull: np.ndarray, distances: np.ndarray, axes: list[np.ndarray],
+                        cameras: list[Camera] | None = None) -> np.ndarray:
+    """Make a field agree with the silhouettes: nothing outside them, something behind every pixel inside.
 
     Where a line of sight inside a mask meets no matter, the field is raised along that whole line until its best place
     just reaches the surface; near an outline by no more than the distance to it, so outlines stay where they are drawn.
@@ -26,13 +29,18 @@ def enforce_silhouettes(field, hull, distances, axes):
     Args:
         field: (X, Y, Z) float32, about the signed distance in lengths, positive in matter.
         hull: (X, Y, Z) float32 from utils.multiview.visual_hull.hull_on_grid.
-        distances: (6, H, H) from utils.multiview.visual_hull.silhouette_sdf.
+        distances: (S, H, H) from utils.multiview.visual_hull.silhouette_sdf, in the order of `cameras`.
         axes: three float arrays, coordinates of the grid's planes.
+        cameras: S Camera; None: the six exact orthographic ones.
     Returns:
         (X, Y, Z) float32, at most `hull` everywhere.
     """
     step = max(axis[1] - axis[0] for axis in axes)
     field = np.minimum(field, np.minimum(hull, DEEPEST * step))
+    if not are_named(cameras):
+        for distance, camera in zip(distances, cameras):
+            field = _behind_every_pixel(field, hull, distance, axes, camera, step)
+        return field
     outlines = {}
     for distance, name in zip(distances, VIEW_NAMES):
         along = int(np.abs(VIEW_BASES[name][2]).argmax())
@@ -50,6 +58,45 @@ def enforce_silhouettes(field, hull, distances, axes):
 def cut_off(field, axes):
     """A field for marching cubes: a value far below 0 beside one just above it would leave less than that cell."""
     return np.maximum(field, -DEEPEST * max(axis[1] - axis[0] for axis in axes))
+
+
+def _behind_every_pixel(field, hull, distance, axes, camera, step):
+    """`enforce_silhouettes` for one view of any camera: what each line of sight lacks is given to all cells on it.
+
+    Args:
+        field, hull, axes: as there; distance: (H, H); camera: Camera; step: the grid's.
+    Returns:
+        (X, Y, Z) float32.
+    """
+    import torch
+    import torch.nn.functional as F
+
+    # One line for each pixel of an image as fine as the grid, at the origin's depth
+    size = int(np.clip(np.ceil(2 / (camera.scale * step)), 8, 1024))
+    outline = torch.from_numpy(np.ascontiguousarray(distance, np.float32))[None, None]
+    outline = F.interpolate(outline, (size, size), mode="bilinear", align_corners=False)[0, 0].numpy()
+    outline = outline / np.float32(camera.scale * VIEW_EXTENT)
+    rows, columns = np.nonzero(outline > 0)
+    if not len(rows):
+        return field
+    origins, directions = pixel_rays(camera, (np.stack([columns, rows], axis=1) + 0.5) * 2 / size - 1)
+    ends = np.array([[axis[0], axis[-1]] for axis in axes])
+    corners = np.stack(np.meshgrid(*ends), axis=-1).reshape(-1, 3) @ camera.basis[2]
+    depths = np.arange(corners.min(), corners.max() + step / 2, step / 2).astype(np.float32)
+    middle, half = ends.mean(axis=1), (ends[:, 1] - ends[:, 0]) / 2
+    start, change = (torch.from_numpy(np.ascontiguousarray(each[:, ::-1], np.float32))  # grid_sample wants z, y, x
+                     for each in ((origins - middle) / half, directions / half))
+    grid = torch.from_numpy(np.ascontiguousarray(field, np.float32))[None, None]
+    best = np.concatenate([
+        F.grid_sample(grid, (one[:, None] + torch.from_numpy(depths)[:, None] * other[:, None])[None, None],
+                      padding_mode="border", align_corners=True)[0, 0, 0].amax(dim=1).numpy()
+        for one, other in zip(start.split(LINES_AT_ONCE), change.split(LINES_AT_ONCE))])
+    missing = np.zeros((size, size), np.float32)
+    missing[rows, columns] = (np.minimum(outline[rows, columns], THINNEST * step) - best).clip(min=0)
+    if not missing.any():
+        return field
+    missing, _ = sample_on_grid(missing, camera, axes)
+    return np.where(missing > 0, np.minimum(field + missing, np.maximum(hull, field)), field)
 
 
 def masked_gaussian(field, hull, cells):
@@ -101,17 +148,20 @@ def remove_small_components(field):
     return field
 
 
-def max_displacement(vertices, distances):
+def max_displacement(vertices: np.ndarray, distances: np.ndarray, cameras: list[Camera] | None = None) -> np.ndarray:
     """(V,) how far each vertex of a mesh in the hull may be moved, in lengths: not far where it lies on the hull's surface.
 
     There the outlines say what is so, but for the ripples that their pixels leave.
 
     Args:
         vertices: (V, 3) float in the normalized frame.
-        distances: (6, H, H) from utils.multiview.visual_hull.silhouette_sdf.
+        distances: (S, H, H) from utils.multiview.visual_hull.silhouette_sdf, in the order of `cameras`.
+        cameras: S Camera; None: the six exact orthographic ones.
     """
-    nearest = sample_images(distances[..., None], vertices)[..., 0].min(axis=0)
-    return np.where(nearest < ON_HULL * 2 * VIEW_EXTENT / distances.shape[-1],
-                    PIXEL_RIPPLES * 2 * VIEW_EXTENT / distances.shape[-1], np.inf)
-
-
+    cameras = all_cameras(cameras)
+    nearest = sample_images(distances[..., None], vertices, cameras)[..., 0].min(axis=0)
+    pixel = 2 * VIEW_EXTENT / distances.shape[-1]
+    ripple = np.full(len(vertices), PIXEL_RIPPLES * pixel)
+    if not are_named(cameras):  # a pixel there is so long in space
+        ripple *= np.mean([1 / (camera.scale * VIEW_EXTENT) for camera in cameras])
+    return np.where(nearest < ON_HULL * pixel, ripple, np.inf)

@@ -1,6 +1,6 @@
 """Move a surface to where the images that see it agree about its color.
 
-The images are orthographic and of one moment, so a point that two views see has one color, read in both. Where the
+A point that two views see has one color, read in both where it projects. Where the
 surface lies too deep or too high the two read different spots: the difference, and how it changes as the point moves
 along its normal, say how far it is off. (Faugeras and Keriven 1998, "Variational principles, surface evolution, PDE's,
 level set methods and the stereo problem"; on meshes Vu et al. 2012, "High accuracy and visibility-consistent dense
@@ -10,11 +10,11 @@ from itertools import combinations
 
 import numpy as np
 
-from config import VIEW_NAMES
 from utils.mesh.smoothing import neighbor_mean_matrix, vertex_normals
 from utils.multiview.field_cleanup import ON_HULL
 from utils.multiview.texture_projection import visibility
-from utils.rendering.cameras import VIEW_BASES, VIEW_EXTENT, to_pixels
+from utils.multiview.visual_hull import all_cameras, surface_clearance
+from utils.rendering.cameras import VIEW_EXTENT, Camera, to_pixels
 from utils.rendering.image_sampling import sample_images
 
 BLURS_PX = (4, 2, 1)  # of images of 256 pixels, coarse to fine: a blur reaches about as far as a match is looked for
@@ -30,7 +30,8 @@ LARGEST_STEP, LARGEST_MOVE = 0.01, 0.2  # lengths, in one round and in all
 CLEARANCE_FRACTION, NEIGHBORS = 0.35, 64  # of the distance to what lies against a vertex; among how many it is looked for
 
 
-def refine_by_photo_consistency(vertices, faces, images, masks, distances):
+def refine_by_photo_consistency(vertices: np.ndarray, faces: np.ndarray, images: np.ndarray, masks: np.ndarray,
+                                distances: np.ndarray, cameras: list[Camera] | None = None) -> np.ndarray:
     """Move vertices along their normals until views that see the same spot agree about its color.
 
     This is done twice. First what lies on the hull is held but loosely: an outline says that some matter lies on each
@@ -39,30 +40,33 @@ def refine_by_photo_consistency(vertices, faces, images, masks, distances):
 
     Args:
         vertices: (V, 3) float64 in the normalized frame; faces: (F, 3) int64, closed.
-        images: (6, H, H, 3) float32 sRGB in [0, 1] over white, in VIEW_NAMES order; masks: (6, H, H) float32 in [0, 1].
-        distances: (6, h, h) from utils.multiview.visual_hull.silhouette_sdf.
+        images: (S, H, H, 3) float32 sRGB in [0, 1] over white, in the order of `cameras`; masks: (S, H, H) float32 in
+            [0, 1].
+        distances: (S, h, h) from utils.multiview.visual_hull.silhouette_sdf.
+        cameras: S Camera; None: the six exact orthographic ones in VIEW_NAMES order.
     Returns:
         (V, 3) float64; no vertex has left the visual hull by its own move.
     """
     from scipy.sparse import identity
 
+    cameras = all_cameras(cameras)
     readings = [_colors_and_gradients(images, masks, blur * images.shape[1] / 256) for blur in BLURS_PX]
     bend = identity(len(vertices)) - neighbor_mean_matrix(faces, len(vertices))
     stiffness = BENDING_WEIGHT * (bend.T @ bend).tocsr()
-    pieces, room = _silhouette_segments(vertices, distances), _step_bounds(vertices, vertex_normals(vertices, faces))
+    pieces, room = _silhouette_segments(vertices, distances, cameras), _step_bounds(vertices, vertex_normals(vertices, faces))
     hold = np.where((pieces >= 0).any(axis=0), HULL_ANCHOR_WEIGHT, ANCHOR_WEIGHT)
-    _, moved = _gauss_newton(vertices, faces, readings, distances, stiffness, hold, room)
+    _, moved = _gauss_newton(vertices, faces, readings, distances, cameras, stiffness, hold, room)
     hold = np.where(_silhouette_vertices(pieces, moved), SILHOUETTE_ANCHOR_WEIGHT, hold)
-    return _gauss_newton(vertices, faces, readings, distances, stiffness, hold, room)[0]
+    return _gauss_newton(vertices, faces, readings, distances, cameras, stiffness, hold, room)[0]
 
 
-def _silhouette_segments(vertices, distances):
-    """(6, V) int: which piece of each view's outline each vertex touches, by number, or -1 where it touches none."""
+def _silhouette_segments(vertices, distances, cameras):
+    """(S, V) int: which piece of each view's outline each vertex touches, by number, or -1 where it touches none."""
     size = distances.shape[-1]
-    gaps = sample_images(distances[..., None], vertices)[..., 0]
+    gaps = sample_images(distances[..., None], vertices, cameras)[..., 0]
     pieces = np.empty(gaps.shape, int)
-    for number, name in enumerate(VIEW_NAMES):
-        column, row, _ = (to_pixels(vertices, VIEW_BASES[name], size) // SEGMENT_PX).astype(int).T
+    for number, camera in enumerate(cameras):
+        column, row, _ = (to_pixels(vertices, camera, size) // SEGMENT_PX).astype(int).T
         touches = gaps[number] < ON_HULL * 2 * VIEW_EXTENT / size
         pieces[number] = np.where(touches, (number * size + row) * size + column, -1)
     return pieces
@@ -88,7 +92,7 @@ def _silhouette_vertices(pieces, moved):
     """Which vertices hold the outlines: of those that touch one piece of outline, the ones the images leave outmost.
 
     Args:
-        pieces: (6, V) int from `_silhouette_segments`; moved: (V,) float, lengths by which each went outwards.
+        pieces: (S, V) int from `_silhouette_segments`; moved: (V,) float, lengths by which each went outwards.
     Returns:
         (V,) bool.
     """
@@ -97,11 +101,11 @@ def _silhouette_vertices(pieces, moved):
     return ((pieces >= 0) & (moved >= outmost[pieces] - SLACK)).any(axis=0)
 
 
-def _gauss_newton(vertices, faces, readings, distances, stiffness, hold, room):
+def _gauss_newton(vertices, faces, readings, distances, cameras, stiffness, hold, room):
     """Gauss-Newton with robust weights (Geman and McClure 1987) and thin-plate stiffness, over ever sharper images.
 
     Args:
-        vertices, faces, distances: as in `refine_by_photo_consistency`.
+        vertices, faces, distances, cameras: as in `refine_by_photo_consistency`.
         readings: list of what `_colors_and_gradients` gives, coarse to fine.
         stiffness: (V, V) sparse; hold: (V,) float, how much each vertex is held where it was; room: from `_step_bounds`.
     Returns:
@@ -115,21 +119,21 @@ def _gauss_newton(vertices, faces, readings, distances, stiffness, hold, room):
         for number in range(ROUNDS):
             normals = vertex_normals(vertices, faces)
             if number % 2 == 0:
-                seen = visibility(vertices, vertices, faces)
-            curvature, slope = _photometric_residual(reading, vertices, normals, seen)
+                seen = visibility(vertices, vertices, faces, cameras)
+            curvature, slope = _photometric_residual(reading, vertices, normals, seen, cameras)
             system = diags(curvature + hold) + stiffness
             right = -slope - stiffness @ moved - hold * moved
             step, _ = cg(system, right, rtol=1e-3, maxiter=100, M=diags(1 / system.diagonal()))
             step = np.clip(step, -LARGEST_STEP, LARGEST_STEP)
             step = np.clip(moved + step, *room) - moved
             vertices, moved = vertices + step[:, None] * normals, moved + step
-            beyond = -sample_images(distances[..., None], vertices)[..., 0].min(axis=0)
+            beyond = -surface_clearance(distances, vertices, cameras)
             vertices = vertices - np.clip(beyond, 0, step.clip(0))[:, None] * normals
     return vertices, moved
 
 
 def _colors_and_gradients(images, masks, blur_px):
-    """(6, H, H, 10) float32: color blurred within the mask, its slope per pixel to the right and down, coverage."""
+    """(S, H, H, 10) float32: color blurred within the mask, its slope per pixel to the right and down, coverage."""
     from scipy.ndimage import gaussian_filter
 
     over = (0, blur_px, blur_px, 0)
@@ -140,23 +144,22 @@ def _colors_and_gradients(images, masks, blur_px):
     return np.concatenate([colors, right, down, masks[..., None]], axis=-1).astype(np.float32)
 
 
-def _photometric_residual(readings, vertices, normals, seen):
+def _photometric_residual(readings, vertices, normals, seen, cameras):
     """How much all pairs of views disagree at each vertex, as it moves along its normal: second and first derivative.
 
     Args:
         readings: from `_colors_and_gradients`.
-        vertices, normals: (V, 3) float; seen: (6, V) bool.
+        vertices, normals: (V, 3) float; seen: (S, V) bool; cameras: S Camera.
     Returns:
         curvature, slope: (V,) float, of half the weighted squared difference of colors; per length.
     """
-    values = sample_images(readings, vertices)
-    bases = np.stack([VIEW_BASES[name] for name in VIEW_NAMES])
-    right, up, cosine = np.moveaxis(normals @ bases.transpose(0, 2, 1), -1, 0)  # (6, V) each
+    values = sample_images(readings, vertices, cameras)
+    right, up, cosine = image_motion(vertices, normals, cameras)
     per_length = readings.shape[1] / (2 * VIEW_EXTENT)
     slopes = (values[..., 3:6] * right[..., None] - values[..., 6:9] * up[..., None]) * per_length
     usable = seen & (cosine > MIN_COSINE) & (values[..., 9] > INSIDE)
     curvature, slope = np.zeros(len(vertices)), np.zeros(len(vertices))
-    for one, other in combinations(range(len(VIEW_NAMES)), 2):
+    for one, other in combinations(range(len(cameras)), 2):
         both = np.flatnonzero(usable[one] & usable[other])
         if not len(both):
             continue
@@ -168,3 +171,28 @@ def _photometric_residual(readings, vertices, normals, seen):
         curvature[both] += weight * (change**2).sum(axis=1)
         slope[both] += weight * (change * difference).sum(axis=1)
     return curvature, slope
+
+
+def image_motion(points: np.ndarray, normals: np.ndarray, cameras: list[Camera]) -> tuple[np.ndarray, ...]:
+    """How points move in each image as they move along their normals.
+
+    Args:
+        points, normals: (V, 3) float; cameras: S Camera.
+    Returns:
+        right, up: (S, V) float64, per length, in units of 1 / VIEW_EXTENT of half the image: in the exact orthographic
+            cameras the normal's own components.
+        cosine: (S, V) float64, between the normal and the direction to the camera.
+    """
+    bases = np.stack([camera.basis for camera in cameras])
+    right, up, toward = np.moveaxis(normals @ bases.transpose(0, 2, 1), -1, 0)  # (S, V) each
+    for number, camera in enumerate(cameras):
+        if camera.is_exact():
+            continue
+        # x = s X / w with w = 1 - q depth: both X and w change as the point moves
+        x, y, depth = (points @ camera.basis.T).T
+        q, w = camera.inverse_distance, 1 - camera.inverse_distance * depth
+        away, stretch = q * toward[number] / w, camera.scale * VIEW_EXTENT / w
+        right[number], up[number] = (right[number] + x * away) * stretch, (up[number] + y * away) * stretch
+        sight = camera.basis[2] - q * points
+        toward[number] = np.einsum("vj,vj->v", normals, sight) / np.linalg.norm(sight, axis=1)
+    return right, up, toward

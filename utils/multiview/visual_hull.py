@@ -11,7 +11,7 @@ from utils.mesh.isosurface import mesh_from_grid
 from utils.mesh.mesh import colored_mesh
 from utils.mesh.smoothing import vertex_normals
 from utils.rendering.cameras import VIEW_BASES, VIEW_CAMERAS, VIEW_EXTENT, Camera
-from utils.rendering.image_sampling import sample_on_axes, sample_on_grid
+from utils.rendering.image_sampling import sample_images, sample_on_axes, sample_on_grid
 
 EXACT_WITHIN = 3  # pixels from an outline
 BOX_REACH = 1.4  # normalized units from the origin within which the hull of cameras in perspective is looked for
@@ -59,23 +59,37 @@ def _contour_points(mask):
                            for share in (0, 0.25, 0.5, 0.75, 1)])
 
 
-def hull_on_grid(distances: np.ndarray, axes: list[np.ndarray], cameras: list[Camera] | None = None) -> np.ndarray:
+def hull_on_grid(distances: np.ndarray, axes: list[np.ndarray], cameras: list[Camera] | None = None,
+                 confidence: np.ndarray | None = None) -> np.ndarray:
     """The hull's signed distance, positive inside (exact at its surface, at most the true one elsewhere).
 
     In perspective a silhouette's distance is taken from the image back to the depth of the point, so that the values of
-    all views are comparable in space.
+    all views are comparable in space. Where a view is unsure, the one that denies a point most is believed as far as it
+    is sure, and for the rest the one that denies it second most: a bad outline alone deletes nothing that the others
+    support.
 
     Args:
         distances: (S, H, H) from `silhouette_sdf`, in the order of `cameras`.
         axes: three float arrays, coordinates of the grid's planes.
         cameras: S Camera; None: the six exact orthographic ones.
+        confidence: (S, H, H) float in [0, 1], how sure it is that each pixel shows the object or does not; None: 1.
     Returns:
         (len(x), len(y), len(z)) float32.
     """
+    cameras = all_cameras(cameras)
     hull = np.full([len(axis) for axis in axes], np.inf, np.float32)
-    for distance, camera in zip(distances, all_cameras(cameras)):
-        np.minimum(hull, view_on_grid(distance, camera, axes), out=hull)
-    return hull
+    if confidence is None or len(cameras) < 2:
+        for distance, camera in zip(distances, cameras):
+            np.minimum(hull, view_on_grid(distance, camera, axes), out=hull)
+        return hull
+    second, sure = hull.copy(), np.ones_like(hull)
+    for distance, certainty, camera in zip(distances, confidence, cameras):
+        values = view_on_grid(distance, camera, axes)
+        certainty = _read_on_grid(certainty, camera, axes)
+        lowest = values < hull
+        second = np.minimum(second, np.where(lowest, hull, values))
+        sure, hull = np.where(lowest, certainty, sure), np.minimum(hull, values)
+    return np.where(sure < 1, hull + (1 - sure) * (second - hull), hull).astype(np.float32)
 
 
 def all_cameras(cameras: list[Camera] | None) -> list[Camera]:
@@ -98,10 +112,20 @@ def view_on_grid(distance: np.ndarray, camera: Camera, axes: list[np.ndarray]) -
     Returns:
         float32 array that broadcasts to (len(x), len(y), len(z)).
     """
-    if camera.is_exact() and (np.abs(camera.basis).max(axis=1) == 1).all():
+    if _along_axes(camera):
         return sample_on_axes(distance, camera.basis, axes)
     values, w = sample_on_grid(distance, camera, axes)
     return values * w / np.float32(camera.scale * VIEW_EXTENT)
+
+
+def _read_on_grid(image, camera, axes):
+    """An image's values where a camera shows a grid's points, as `view_on_grid` broadcasts them."""
+    return sample_on_axes(image, camera.basis, axes) if _along_axes(camera) else sample_on_grid(image, camera, axes)[0]
+
+
+def _along_axes(camera):
+    """Whether all lines of sight of a camera run along an axis of the frame, unscaled: its image can be read row by row."""
+    return camera.is_exact() and (np.abs(camera.basis).max(axis=1) == 1).all()
 
 
 def hull_box(distances: np.ndarray, cameras: list[Camera] | None = None) -> np.ndarray:
@@ -146,6 +170,15 @@ def _box_on_grid(distances, cameras):
         low, high = box[0] + np.array(ends).T * steps
         box = np.stack([low, high] if last else [low - steps / 2, high + steps / 2]).clip(-BOX_REACH, BOX_REACH)
     return box
+
+
+def surface_clearance(distances: np.ndarray, points: np.ndarray, cameras: list[Camera]) -> np.ndarray:
+    """(K,) the hull's signed distance at points (K, 3), positive inside; distances, cameras as for `hull_on_grid`."""
+    values = sample_images(distances[..., None], points, cameras)[..., 0]
+    for row, camera in zip(values, cameras):
+        if not camera.is_exact():
+            row *= (1 - camera.inverse_distance * (points @ camera.basis[2])) / (camera.scale * VIEW_EXTENT)
+    return values.min(axis=0)
 
 
 def camera_hull_on_grid(distances, cameras, axes):
