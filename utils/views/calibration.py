@@ -19,7 +19,7 @@ from utils.multiview.silhouette_coherence import (
     make_silhouettes,
 )
 from utils.multiview.visual_hull import camera_hull_box, edge_distances
-from utils.rendering.cameras import VIEW_BASES, VIEW_CAMERAS, rotation_matrix, rotation_vector
+from utils.rendering.cameras import VIEW_BASES, VIEW_CAMERAS, VIEW_EXTENT, rotation_matrix, rotation_vector
 
 WORKING_SIZE = 320  # pixels; masks are averaged down to this, which keeps boundaries exact to a tenth of a pixel
 FEWEST_VIEWS = 3
@@ -37,9 +37,12 @@ MOST_TRIALS = 6  # of shorter and shorter steps
 SMALLEST_GAIN = 1e-4  # share by which a step must lower the sum of squares for the next to be worth taking
 BOX_CELLS = 64  # cells along the longest edge of the grid on which the hull's box is found
 
-EXACT_ERROR = 0.12  # pixels of the working size; below this mean error, exact cameras explain the silhouettes
+# Images whose boxes lie as the named cameras draw them are renders, or masks of renders: share of the image's half-width.
+FRAMED_WITHIN = 0.04
+EXACT_ERROR = 1.2  # pixels of the working size: what JPEG and border masks do to renders at most, on most objects
+RENDER_CLOSENESS = 0.08  # 1 / normalized units; framed like a render, images from farther away than this are taken for one
 CLEARLY = 0.7  # found cameras leave at most this share of the error of simpler ones
-LEAST_GAIN = 0.06  # pixels of the working size that they win at least
+LEAST_GAIN = 0.5  # pixels of the working size that they win at least
 
 
 @dataclass(frozen=True)
@@ -100,25 +103,26 @@ def calibrate_views(masks, views=VIEW_NAMES, closeness=None):
     fine = make_silhouettes(masks, STAGES[-1][0], WORKING_SIZE)
     to_given = masks.shape[-1] / fine.size
 
-    exact = camera_set([VIEW_CAMERAS[view] for view in views])
-    exact_error = _mean_errors(fine, exact)
-    if exact_error.mean() <= EXACT_ERROR:
+    exact, start = camera_set([VIEW_CAMERAS[view] for view in views]), _from_boxes(masks, views)
+    exact_error, steps = _mean_errors(fine, exact), 0
+    like_render = (np.abs(np.log(start.scales * VIEW_EXTENT)).max() < FRAMED_WITHIN
+                   and np.abs(start.shifts).max() < FRAMED_WITHIN)
+    if like_render and exact_error.mean() <= EXACT_ERROR:
         return _result("exact", exact, exact_error, exact_error, views, to_given, 0)
-    start = _from_boxes(masks, views)
-    framed, _, steps = _fit(fine, start, named, frames_only=True)
-    framed_error = _mean_errors(fine, framed)
-    simpler = [("framed", framed, framed_error)]
-    if not framed_error.mean() < CLEARLY * exact_error.mean() - LEAST_GAIN:
-        simpler = [("exact", exact, exact_error)]
-    kind, cameras, error = simpler[0]
-    found, more = _find(fine, (start, framed), named, masks, closeness)
+    if like_render:
+        kind, simple, simple_error = "exact", exact, exact_error
+    else:
+        simple, _, steps = _fit(fine, start, named, frames_only=True)
+        kind, simple_error = "framed", _mean_errors(fine, simple)
+    cameras, error = simple, simple_error
+    found, more = _find(fine, (start, simple), named, masks, closeness)
     found_error = _mean_errors(fine, found)
-    if found_error.mean() < CLEARLY * error.mean() - LEAST_GAIN:
+    if (found_error.mean() < min(CLEARLY * simple_error.mean(), simple_error.mean() - LEAST_GAIN)
+            and not (like_render and np.median(found.inverse_distances) < RENDER_CLOSENESS)):
         kind, cameras, error = "found", found, found_error
     if kind != "exact":  # once more: the last steps were taken freely
         cameras = in_normalized_frame(cameras, named, masks)
-    before = min(framed_error.mean(), exact_error.mean())
-    return _result(kind, cameras, error, before, views, to_given, steps + more)
+    return _result(kind, cameras, error, simple_error, views, to_given, steps + more)
 
 
 def named_cameras(masks, views=VIEW_NAMES):
