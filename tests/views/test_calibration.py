@@ -32,7 +32,7 @@ def photographed():
 def test_hand_held_cameras_are_found(photographed):
     _, true, found, report = photographed
     assert report.kind == "found"
-    assert report.error_before > 2 and report.error_after < 0.2
+    assert report.error_before > 0.7 and report.error_after < 0.05
     np.testing.assert_allclose(found.inverse_distances, true.inverse_distances, atol=0.05)
     np.testing.assert_allclose(found.scales / true.scales, 1, atol=0.05)
     np.testing.assert_allclose(found.shifts, true.shifts, atol=0.05)
@@ -56,7 +56,7 @@ def test_the_found_frame_is_the_normalized_one(photographed):
     np.testing.assert_allclose(box.mean(axis=0), 0, atol=0.015)
     assert (box[1] - box[0]).max() == pytest.approx(2, abs=0.02)
     mean_turn = rotation_vector(NAMED.swapaxes(1, 2) @ found.bases).mean(axis=0)
-    np.testing.assert_allclose(mean_turn, 0, atol=1e-6)
+    np.testing.assert_allclose(mean_turn, 0, atol=1e-5)
 
 
 def test_found_cameras_carve_a_better_hull_than_named_ones(photographed):
@@ -112,7 +112,7 @@ def test_fewer_views_are_calibrated_too(views):
     masks = {view: silhouette(BODY, true[view], SIZE) for view in views}
     cameras, report = calibrate_views(masks)
     assert len(cameras) == len(views) and list(report.tilts_deg) == list(views)
-    assert report.error_after < 0.5 * report.error_before
+    assert report.error_after < 0.3  # three views that are not opposite contradict each other hardly at all
     if len(views) == 5:
         q = np.array([camera.inverse_distance for camera in cameras])
         np.testing.assert_allclose(q, 0.2, atol=0.08)
