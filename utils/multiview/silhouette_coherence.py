@@ -134,15 +134,18 @@ def clearances(silhouettes, cameras, num_depths):
     if len(rows):
         origin, direction = origins.reshape(-1, 3)[rows], directions.reshape(-1, 3)[rows]
         depth, reach = depths[best].ravel()[rows], depths[1] - depths[0]
+        distance, gradient = _distances_at(silhouettes, cameras, origin + depth[:, None] * direction, own)
         for _ in range(REFINEMENTS):
-            points, distance, gradient = _distances_at(silhouettes, cameras, origin, direction, depth, own)
-            slope = np.einsum("nwj,nj->nw", gradient, direction)
-            weights, step = _crossing(distance, slope, reach)
-            clearance[rows] = np.einsum("nw,nw->n", weights, np.where(weights > 0, distance, 0))
-            last = depth
-            depth = (depth + step).clip(-DEEPEST, DEEPEST)
+            _, step = _crossing(distance, np.einsum("nwj,nj->nw", gradient, direction), reach)
+            trial = (depth + step).clip(-DEEPEST, DEEPEST)
+            there, its_gradient = _distances_at(silhouettes, cameras, origin + trial[:, None] * direction, own)
+            better = there.min(axis=1) > distance.min(axis=1)  # where lines are bent, a step may lead astray
+            depth[better], distance[better], gradient[better] = trial[better], there[better], its_gradient[better]
             reach = reach / 2
-        jacobian[rows] = _jacobian(silhouettes, cameras, points, origin, last, own, gradient, weights)
+        weights, _ = _crossing(distance, np.einsum("nwj,nj->nw", gradient, direction), reach)
+        clearance[rows] = np.einsum("nw,nw->n", weights, np.where(weights > 0, distance, 0))
+        points = origin + depth[:, None] * direction
+        jacobian[rows] = _jacobian(silhouettes, cameras, points, origin, depth, own, gradient, weights)
     return clearance, jacobian
 
 
@@ -175,15 +178,14 @@ def _smallest_distances(silhouettes, cameras, origins, directions, depths):
     return smallest
 
 
-def _distances_at(silhouettes, cameras, origin, direction, depth, own):
-    """Points on lines and what all views say of them.
+def _distances_at(silhouettes, cameras, points, own):
+    """What all views say of points on lines of sight.
 
     Args:
-        origin, direction: (n, 3); depth: (n,); own: (n,) int, the view that each line belongs to.
+        points: (n, 3) float64; own: (n,) int, the view that each point's line belongs to.
     Returns:
-        points: (n, 3); distance: (n, S) pixels, inf for a line's own view; gradient: (n, S, 3) in space, 0 there.
+        distance: (n, S) pixels, inf for a line's own view; gradient: (n, S, 3) in space, 0 there.
     """
-    points = origin + depth[:, None] * direction
     distance = np.full((len(points), len(cameras.scales)), np.inf)
     gradient = np.zeros((*distance.shape, 3))
     for view in range(distance.shape[1]):
@@ -196,7 +198,7 @@ def _distances_at(silhouettes, cameras, origin, direction, depth, own):
         dy = -stretch * (up + (local[:, 1:2] * q / w[:, None]) * toward)
         distance[here, view] = value
         gradient[here, view] = slope[:, :1] * dx + slope[:, 1:] * dy
-    return points, distance, gradient
+    return distance, gradient
 
 
 def _read_view(silhouettes, cameras, view, points):

@@ -19,7 +19,7 @@ from utils.multiview.silhouette_coherence import (
     make_silhouettes,
 )
 from utils.multiview.visual_hull import camera_hull_box, silhouette_sdf
-from utils.rendering.cameras import VIEW_BASES, VIEW_CAMERAS, rotation_matrix, rotation_vector
+from utils.rendering.cameras import VIEW_BASES, VIEW_CAMERAS, VIEW_EXTENT, rotation_matrix, rotation_vector
 
 WORKING_SIZE = 320  # pixels; masks are averaged down to this, which keeps boundaries exact to a tenth of a pixel
 FEWEST_VIEWS = 3
@@ -27,18 +27,22 @@ FEWEST_VIEWS = 3
 STAGES = ((60, 40, 8.0, 12), (100, 56, 2.0, 12), (160, 72, 0.7, 20))
 TYPICAL_ERROR = 0.4  # pixels of the working size, of a good mask
 POINTS_WORTH = 40  # independent observations that a boundary gives: neighboring points say the same
-TILT_DEG = 4.0  # standard deviation that a hand-held camera is expected to be off its named direction
-TYPICAL_CLOSENESS, CLOSENESS_SPREAD = 0.17, 0.1  # 1 / normalized units: three object lengths away, or one, or ten
+TILT_DEG = 2.5  # standard deviation that a hand-held camera is expected to be off its named direction
+TYPICAL_CLOSENESS, CLOSENESS_SPREAD = 0.17, 0.06  # 1 / normalized units: from two object lengths away to five
 PHONE_SPREAD = 0.02  # 1 / normalized units, by which the closeness of images of one session differs
 EXIF_SPREAD = 0.02  # the same, of what a focal length says: the object's depth and the crop are known to a tenth
 FRAME_SPREAD = 0.3  # of log scales and shifts, about those that the boxes of the masks give
 GAUGE_SPREAD = 0.01  # of the frame's place (normalized units) and log scale, which silhouettes leave open
+MOST_TRIALS = 6  # of shorter and shorter steps
 SMALLEST_GAIN = 1e-4  # share by which a step must lower the sum of squares for the next to be worth taking
 BOX_CELLS = 64  # cells along the longest edge of the grid on which the hull's box is found
 
-EXACT_ERROR = 0.12  # pixels of the working size; below this mean error, exact cameras explain the silhouettes
+# Images whose boxes lie as the named cameras draw them are renders, or masks of renders: share of the image's half-width.
+FRAMED_WITHIN = 0.04
+EXACT_ERROR = 1.2  # pixels of the working size: what JPEG and border masks do to renders at most, on most objects
+RENDER_CLOSENESS = 0.08  # 1 / normalized units; framed like a render, images from farther away than this are taken for one
 CLEARLY = 0.7  # found cameras leave at most this share of the error of simpler ones
-LEAST_GAIN = 0.06  # pixels of the working size that they win at least
+LEAST_GAIN = 0.5  # pixels of the working size that they win at least
 
 
 @dataclass(frozen=True)
@@ -99,25 +103,26 @@ def calibrate_views(masks, views=VIEW_NAMES, closeness=None):
     fine = make_silhouettes(masks, STAGES[-1][0], WORKING_SIZE)
     to_given = masks.shape[-1] / fine.size
 
-    exact = camera_set([VIEW_CAMERAS[view] for view in views])
-    exact_error = _mean_errors(fine, exact)
-    if exact_error.mean() <= EXACT_ERROR:
+    exact, start = camera_set([VIEW_CAMERAS[view] for view in views]), _from_boxes(masks, views)
+    exact_error, steps = _mean_errors(fine, exact), 0
+    like_render = (np.abs(np.log(start.scales * VIEW_EXTENT)).max() < FRAMED_WITHIN
+                   and np.abs(start.shifts).max() < FRAMED_WITHIN)
+    if like_render and exact_error.mean() <= EXACT_ERROR:
         return _result("exact", exact, exact_error, exact_error, views, to_given, 0)
-    start = _from_boxes(masks, views)
-    framed, steps = _fit(fine, start, named, frames_only=True)
-    framed_error = _mean_errors(fine, framed)
-    simpler = [("framed", framed, framed_error)]
-    if not framed_error.mean() < CLEARLY * exact_error.mean() - LEAST_GAIN:
-        simpler = [("exact", exact, exact_error)]
-    kind, cameras, error = simpler[0]
-    found, more = _fit(fine, replace(framed, inverse_distances=_first_closeness(closeness, views)), named, closeness)
+    if like_render:
+        kind, simple, simple_error = "exact", exact, exact_error
+    else:
+        simple, _, steps = _fit(fine, start, named, frames_only=True)
+        kind, simple_error = "framed", _mean_errors(fine, simple)
+    cameras, error = simple, simple_error
+    found, more = _find(fine, (start, simple), named, masks, closeness)
     found_error = _mean_errors(fine, found)
-    if found_error.mean() < CLEARLY * error.mean() - LEAST_GAIN:
+    if (found_error.mean() < min(CLEARLY * simple_error.mean(), simple_error.mean() - LEAST_GAIN)
+            and not (like_render and np.median(found.inverse_distances) < RENDER_CLOSENESS)):
         kind, cameras, error = "found", found, found_error
-    if kind != "exact":
+    if kind != "exact":  # once more: the last steps were taken freely
         cameras = in_normalized_frame(cameras, named, masks)
-    before = min(framed_error.mean(), exact_error.mean())
-    return _result(kind, cameras, error, before, views, to_given, steps + more)
+    return _result(kind, cameras, error, simple_error, views, to_given, steps + more)
 
 
 def named_cameras(masks, views=VIEW_NAMES):
@@ -199,11 +204,11 @@ def _from_boxes(masks, views):
                      np.exp(solution[:len(views)] - unit), np.array(centers).reshape(-1, 2))
 
 
-def _first_closeness(closeness, views):
-    """(S,) inverse distances to begin with."""
+def _first_closeness(closeness, count):
+    """(count,) inverse distances to begin with."""
     if closeness is None:
-        return np.full(len(views), TYPICAL_CLOSENESS)
-    given = np.broadcast_to(np.asarray(closeness, float), len(views))
+        return np.full(count, TYPICAL_CLOSENESS)
+    given = np.broadcast_to(np.asarray(closeness, float), count)
     return np.where(np.isfinite(given), given, TYPICAL_CLOSENESS).clip(0, 0.5 / DEEPEST)
 
 
@@ -229,52 +234,71 @@ def _mean_errors(silhouettes, cameras):
 # ---- Optimization ----------------------------------------------------------------------------------------------------
 
 
-def _fit(silhouettes, cameras, named, closeness=None, frames_only=False):
-    """Cameras under which the silhouettes fit together best.
+def _find(silhouettes, starts, named, masks, closeness):
+    """Cameras with everything free, the best of several ways to begin, in the normalized frame.
+
+    Args:
+        silhouettes: Silhouettes; starts: CameraSets to begin with, but for their inverse distances; named: (S, 3, 3).
+        masks: (S, H, H); closeness: see `calibrate_views`.
+    Returns:
+        CameraSet, and the number of steps taken.
+    """
+    ends, steps = [], 0
+    for start in starts:
+        cameras = replace(start, inverse_distances=_first_closeness(closeness, len(named)))
+        for stage in STAGES:
+            cameras, cost, more = _fit(silhouettes, cameras, named, (stage,), closeness)
+            steps += more
+        ends.append((cost, len(ends), in_normalized_frame(cameras, named, masks)))
+    cameras, _, more = _fit(silhouettes, min(ends)[2], named, STAGES[-1:], closeness)
+    return cameras, steps + more
+
+
+def _fit(silhouettes, cameras, named, stages=STAGES, closeness=None, frames_only=False):
+    """Cameras under which the silhouettes fit together best: Levenberg and Marquardt's method.
 
     Args:
         silhouettes: Silhouettes; cameras: CameraSet to begin with; named: (S, 3, 3) bases of the named views.
-        closeness: see `calibrate_views`.
+        stages: of STAGES; closeness: see `calibrate_views`.
         frames_only: whether scales and shifts alone may change.
     Returns:
-        CameraSet, and the number of steps taken.
+        CameraSet; the cost at the end; and the number of steps taken.
     """
     first, steps = cameras, 0
     free = np.zeros((len(named), PARAMETERS), bool)
     free[:, 3:6] = True
     free[:] |= not frames_only
     free = np.flatnonzero(free.ravel())
-    for num_points, num_depths, robust, most in STAGES:
+    for num_points, num_depths, robust, most in stages:
         some = _thinned(silhouettes, num_points)
-        prior, prior_jacobian = _priors(cameras, first, named, closeness)
-        residual, jacobian = _robust_system(some, cameras, num_depths, robust)
-        cost = (residual**2).sum() + (prior**2).sum()
-        damping = 1e-3
+
+        def system(at):
+            """Residuals and Jacobian of data and priors together."""
+            return [np.concatenate(parts) for parts in zip(_robust_system(some, at, num_depths, robust),
+                                                           _priors(at, first, named, closeness))]
+        residual, jacobian = system(cameras)
+        cost, damping = residual @ residual, 1e-3
         for _ in range(most):
-            both = np.concatenate([jacobian, prior_jacobian])[:, free]
-            normal, slope = both.T @ both, both.T @ np.concatenate([residual, prior])
-            lowered = False
-            for _ in range(6):
+            normal = jacobian[:, free].T @ jacobian[:, free]
+            slope = jacobian[:, free].T @ residual
+            for _ in range(MOST_TRIALS):
                 step = np.zeros(len(named) * PARAMETERS)
                 step[free] = -np.linalg.solve(normal + damping * np.diag(np.diag(normal) + 1e-9), slope)
                 trial = cameras.moved(step.reshape(-1, PARAMETERS))
-                trial_prior, trial_prior_jacobian = _priors(trial, first, named, closeness)
-                trial_residual, trial_jacobian = _robust_system(some, trial, num_depths, robust)
-                trial_cost = (trial_residual**2).sum() + (trial_prior**2).sum()
+                trial_residual, trial_jacobian = system(trial)
+                trial_cost = trial_residual @ trial_residual
                 steps += 1
                 if trial_cost < cost:
-                    lowered = True
                     break
                 damping *= 5
-            if not lowered:
+            if trial_cost >= cost:
                 break
             gain = 1 - trial_cost / cost
-            cameras, cost, damping = trial, trial_cost, max(damping / 4, 1e-6)
-            residual, jacobian, prior, prior_jacobian = (trial_residual, trial_jacobian, trial_prior,
-                                                         trial_prior_jacobian)
+            cameras, cost, residual, jacobian = trial, trial_cost, trial_residual, trial_jacobian
+            damping = max(damping / 4, 1e-6)
             if gain < SMALLEST_GAIN:
                 break
-    return cameras, steps
+    return cameras, cost, steps
 
 
 def _thinned(silhouettes, count):
