@@ -242,7 +242,7 @@ def pipeline() -> None:
     """A shipped example on its way from six images to a textured mesh: each step's result in gray, then the textured one."""
     from inference import STEPS, Reconstructor
 
-    folder, size = ROOT / "data" / "examples" / PIPELINE_EXAMPLE, 250
+    folder, size = ROOT / "data" / "examples" / PIPELINE_EXAMPLE, 320
     images = {view: next(folder.glob(f"{view}.*")) for view in VIEW_NAMES}
     oblique = camera_basis(35, 32)
     steps = {"visual hull": frozenset(STEPS), "field": frozenset({"photo_consistency"}), "refined surface": frozenset()}
@@ -253,6 +253,9 @@ def pipeline() -> None:
         mesh = replace(mesh, vertices=mesh.vertices * fit)
         tiles[name] = gray_image(mesh, oblique, size)
     tiles["textured mesh"] = over_white(render(mesh, oblique, size))
+    shown = [np.flatnonzero((tile < 250).any((0, 2))) for tile in tiles.values()]
+    window = slice(max(0, min(columns[0] for columns in shown) - 8), max(columns[-1] for columns in shown) + 9)
+    tiles = {name: tile[:, window] for name, tile in tiles.items()}
     small = size // 2
     inputs = [np.asarray(Image.open(images[view]).convert("RGBA").resize((small, small), Image.Resampling.LANCZOS))
               for view in VIEW_NAMES]
