@@ -30,7 +30,7 @@ from utils.training_data.synthetic_shapes import gray_image  # noqa: E402
 from utils.training_data.synthetic_shoes import make_shoe  # noqa: E402
 
 SHOE_SEED = 900020  # a green sneaker with laces: neither side nor sole can be taken for another
-PIPELINE_EXAMPLE = "shoe_900004"
+PIPELINE_EXAMPLE = "shoe_900002"
 DPI = 110
 COLORS = 128  # of a figure's palette: drawings need no more, and stay below 120 KB
 INK, RED, GREEN = "#222222", "#c53030", "#2f855a"
