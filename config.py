@@ -8,9 +8,10 @@ import argparse
 import dataclasses
 import math
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Sequence
+from typing import Any
 
 # The six orthographic views, by name and in this order everywhere (utils/rendering/cameras.py has their cameras).
 VIEW_NAMES = ("front", "back", "left", "right", "top", "bottom")
@@ -117,7 +118,7 @@ class Config:
                                  "each training object drawn anew, turned or among others; made in the first epochs")
     field_stretch: float = option(0.25, FIELD,
                                   "standard deviation of the logarithm by which objects are stretched along each axis")
-    field_generated: int = option(0, FIELD, "generated objects trained on beside the real ones, the same in every epoch")
+    field_generated: int = option(0, FIELD, "generated objects beside the real ones, the same in every epoch")
     learning_rate_field: float = option(1e-3, FIELD, "peak; linear warm-up, then cosine")
 
     # Texture (stage 2)
@@ -326,9 +327,16 @@ def refuse_unused(cfg: "Config", script: str) -> None:
                             f"{' and '.join(SCRIPTS[user] for user in users)}")
 
 
+def preset_helps(preset: str, script: str) -> bool:
+    """Whether a preset changes any option that a script uses."""
+    return any(getattr(PRESETS[preset], item.name) != item.default and script in item.metadata["scripts"]
+               for item in option_fields())
+
+
 def options_of(script: str, cfg: "Config") -> list[str]:
-    """The options set by hand that a script uses, as its command line: for programs that run several scripts."""
-    words = []
+    """The preset and the options set by hand that a script uses, as its command line: for programs that run several."""
+    preset = next(name for name, kind in PRESETS.items() if kind is type(cfg))
+    words = ["--preset", preset] if preset_helps(preset, script) else []
     for item in option_fields():
         if item.name in cfg.explicit and script in item.metadata["scripts"]:
             value = getattr(cfg, item.name)
@@ -369,7 +377,10 @@ def parse_config(argv: Sequence[str], description: str, script: str | None = Non
                             help=argparse.SUPPRESS if unused else
                             f"{item.metadata['help']} (default {shown})".replace("%", "%%"), **flag)
     options = vars(parser.parse_args(argv))
-    cfg = PRESETS[options.pop("preset")]()
+    preset = options.pop("preset")
+    if script and preset != "default" and not preset_helps(preset, script):
+        raise UserError(f"--preset {preset}: changes nothing that {SCRIPTS[script]} uses")
+    cfg = PRESETS[preset]()
     named = {name: text for name, text in options.items() if text is not None}
     for name, text in named.items():
         setattr(cfg, name, _parse_value(name, text, type(getattr(cfg, name))))

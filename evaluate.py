@@ -1,18 +1,26 @@
-"""The judge: reconstruct objects whose meshes are known, and compare.
+"""Evaluate reconstructions against ground-truth meshes.
 
     python evaluate.py --obj_dir D --images_dir I                      # held-out objects, model and baselines
+    python evaluate.py --obj_dir A,B --images_dir C,D --split_file data/splits/real_objects.txt --split validation
     python evaluate.py --methods model,hull,checkpoints/other.pth      # geometry checkpoints side by side
+    python evaluate.py --methods model --without network --without photo_consistency   # what each step is worth
+    python evaluate.py --methods model --method other=their_meshes/    # meshes of another program beside ours
     python evaluate.py --leak_check                                    # near duplicates across the split
     python evaluate.py --folds 5 -- --preset fast                      # trains five times, with the options after --
     python evaluate.py --learning_curve -- --preset fast               # trains on 10, 30 and 100 % of the objects
 
-Prints a table and writes objects.csv, summary.json, table.md and contact_sheet.png. Without --obj_dir and
---images_dir it judges the shipped sample, or your data/ if you have any.
+Prints a table and writes objects.csv, summary.json, table.md and two contact sheets: contact_sheet.png in color and
+contact_sheet_gray.png without. Without --obj_dir and --images_dir it judges the shipped sample, or your data/.
 """
-import time
-from pathlib import Path
+from __future__ import annotations
 
-from config import PATCH_SIZE, Config, OptionParser, UserError, run_script
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
+
+from config import Config, OptionParser, UserError, run_script
 
 ROOT = Path(__file__).parent
 LEARNED = ("model", "field", "points")  # names that stand for checkpoints
@@ -20,18 +28,33 @@ KINDS = ("geometry", "field", "texture")  # of checkpoints
 BASELINES = ("floor", "mean_shape", "nearest", "hull", "mean_color")
 TEXTURE_SIZE = 1024  # texels, as inference writes unless told otherwise
 SHARES = (0.1, 0.3, 1.0)  # of the training objects, for the learning curve
+SHOES_FILE = "data/splits/real_shoes.txt"  # ids that are shown apart
 
 
-def parse_options(argv):
+def parse_options(argv: list[str]):
     """Options of this script, and the list of those after `--`, which are the training scripts'."""
     argv, passed = (argv[:argv.index("--")], argv[argv.index("--") + 1:]) if "--" in argv else (argv, [])
     parser = OptionParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--obj_dir", help="<obj_dir>/<id>/<anything>.obj")
-    parser.add_argument("--images_dir", help="<images_dir>/<id>_<view>.{png,jpg,jpeg}")
-    parser.add_argument("--split", choices=["val", "train", "all"], default="val", help="which objects (default val)")
-    parser.add_argument("--methods", default=",".join(("model",) + BASELINES),
+    parser.add_argument("--obj_dir", help="<obj_dir>/<id>/<anything>.obj; several folders with commas")
+    parser.add_argument("--images_dir", help="<images_dir>/<id>_<view>.{png,jpg,jpeg}; as many folders, in that order")
+    parser.add_argument("--split", choices=["val", "validation", "train", "test", "all"], default="val",
+                        help="which objects (default val, the same as validation; test needs --split_file)")
+    parser.add_argument("--split_file", help="lines of <id> and train, validation or test, such as "
+                                             "data/splits/real_objects.txt (default: as the checkpoint was trained)")
+    parser.add_argument("--shoes", default=str(ROOT / SHOES_FILE),
+                        help=f"file of ids whose figures are also shown apart (default {SHOES_FILE})")
+    parser.add_argument("--methods", default=",".join(("model", *BASELINES)),
                         help="with commas: model (what inference uses), field, points (the two decoders), "
                              f"geometry checkpoints by path, {', '.join(BASELINES)} (default: model and baselines)")
+    parser.add_argument("--without", action="append", default=[], metavar="STEPS",
+                        help="one more row: the first model without these steps (with commas: network, silhouettes, "
+                             "photo_consistency); may be given several times")
+    parser.add_argument("--method", action="append", default=[], metavar="NAME=DIR", dest="meshes",
+                        help="one more row: meshes of another program, DIR/<id>.{obj,glb,gltf,ply,off,stl} or one such "
+                             "file in DIR/<id>/, in the normalized frame; may be given several times")
+    parser.add_argument("--photographs", action="store_true",
+                        help="the images are photographs (see python -m utils.photograph_dataset): meshes are laid on "
+                             "the reference by a rigid motion and scale first; masks/ beside the images is compared")
     parser.add_argument("--texture_checkpoint", help="default: texture_best.pth beside a named geometry checkpoint, "
                                                      "else what inference uses")
     parser.add_argument("--output", default="results", help="folder for the results (default results)")
@@ -39,59 +62,106 @@ def parse_options(argv):
     parser.add_argument("--validation_fraction", type=float, help="share held out (default: as for --seed)")
     parser.add_argument("--samples", type=int, default=20000, help="points on either surface (default 20000)")
     parser.add_argument("--picture_size", type=int, default=256, help="pixels of the judging images (default 256)")
-    parser.add_argument("--sheet_rows", type=int, default=12, help="worst objects on the contact sheet (default 12)")
-    parser.add_argument("--grid", type=int, default=128, help="cells along the longest edge for a field (default 128)")
-    parser.add_argument("--faces", type=int, default=20000, help="most faces of a field's mesh (default 20000)")
+    parser.add_argument("--sheet_rows", type=int, default=12, help="worst objects on the contact sheets (default 12)")
+    parser.add_argument("--grid", type=int, default=128,
+                        help="cells along the longest edge, for a field and for the hull (default 128)")
+    parser.add_argument("--faces", type=int, default=20000,
+                        help="most faces of a field's mesh and of the hull's (default 20000)")
     parser.add_argument("--leak_check", action="store_true", help="only look for near duplicates across the split")
     parser.add_argument("--folds", type=int, default=0, help="train this many times, each on all but one part")
     parser.add_argument("--learning_curve", action="store_true", help="train on 10, 30 and 100 %% of the objects")
     parser.add_argument("--device", default="auto", help="auto (cuda, then mps, then cpu), cuda, cuda:N, mps or cpu")
     parser.add_argument("--cache_dir", default=str(ROOT / "data" / "cache"), help="small copies of images, UV atlas")
     options = parser.parse_args(argv)
+    _check_ranges(options)
+    _check_modes(options, passed)
+    options.methods = list(dict.fromkeys(_words(options.methods)))
+    options.meshes = _mesh_folders(options.meshes)
+    options.without = [_words(steps) for steps in options.without]
+    for name in options.methods:
+        if name not in LEARNED + BASELINES and not name.endswith(".pth"):
+            raise UserError(f"--methods {name}: choose from {', '.join(LEARNED + BASELINES)}, or name a geometry .pth")
+    if not options.methods and not options.meshes:
+        raise UserError("--methods: name at least one")
+    learned = [name for name in options.methods if name not in BASELINES]
+    if options.without and not learned:
+        raise UserError("--without: leaves out steps of a model; name model or a checkpoint in --methods")
+    if "mean_color" in options.methods and not (learned or options.folds or options.learning_curve):
+        raise UserError("--methods mean_color: paints a model's shape; name model or a checkpoint as well")
+    return options, passed
+
+
+def _words(text):
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _check_ranges(options):
     for name, low, high in (("samples", 100, 1 << 22), ("picture_size", 32, 2048), ("sheet_rows", 0, 200),
                             ("grid", 16, 512), ("faces", 100, 10**7), ("seed", 0, 1 << 62),
                             ("validation_fraction", 0, 0.9), ("folds", 0, 1000)):
         value = getattr(options, name)
         if value is not None and not low <= value <= high:
             raise UserError(f"--{name} {value}: choose {low} to {high}")
+
+
+def _check_modes(options, passed):
+    """Options that exclude or need each other: none is silently without effect."""
+    trains = options.folds or options.learning_curve
     if options.folds == 1:
         raise UserError("--folds 1: one part leaves nothing to train on; choose 2 or more")
     if sum([options.leak_check, options.folds > 0, options.learning_curve]) > 1:
         raise UserError("--leak_check, --folds and --learning_curve: choose one")
-    if passed and not (options.folds or options.learning_curve):
+    if passed and not trains:
         raise UserError(f"{passed[0]}: options after -- are for training, which only --folds and --learning_curve do")
-    options.methods = list(dict.fromkeys(name.strip() for name in options.methods.split(",") if name.strip()))
-    for name in options.methods:
-        if name not in LEARNED + BASELINES and not name.endswith(".pth"):
-            raise UserError(f"--methods {name}: choose from {', '.join(LEARNED + BASELINES)}, or name a geometry .pth")
-    if not options.methods:
-        raise UserError("--methods: name at least one")
-    return options, passed
+    if options.split == "test" and not options.split_file:
+        raise UserError("--split test: needs --split_file, which says what the test set is")
+    if options.split_file and (options.seed is not None or options.validation_fraction is not None):
+        raise UserError("--split_file: says which objects are held out; leave --seed and --validation_fraction out")
+    several = [name for name in ("obj_dir", "images_dir") if "," in (getattr(options, name) or "")]
+    if trains and (options.split_file or several or options.without or options.meshes or options.photographs):
+        raise UserError("--folds and --learning_curve: split the objects of one folder themselves; leave --split_file, "
+                        "--without, --method, --photographs and further folders out")
+
+
+def _mesh_folders(named):
+    """{name: Path} of --method NAME=DIR."""
+    folders = {}
+    for text in named:
+        name, sign, folder = text.partition("=")
+        if not (name and sign and folder):
+            raise UserError(f"--method {text}: expected NAME=DIR")
+        if name in LEARNED + BASELINES or name in folders:
+            raise UserError(f"--method {name}: the name is taken; choose another")
+        if not Path(folder).is_dir():
+            raise UserError(f"--method {name}: {folder} is no such folder")
+        folders[name] = Path(folder)
+    return folders
 
 
 # ---- Methods --------------------------------------------------------------------------------------------------
 
 
-def reconstructor(paths, device, options):
+def reconstructor(paths: list, options, without: Iterable[str] = ()) -> Callable:
     """Images to mesh by the checkpoints of `checkpoint_paths`.
 
     Args:
         paths: geometry checkpoint, and texture checkpoint unless the first holds a field.
-        device: torch.device.
-        options: of this script; grid, faces and cache_dir are used.
+        options: of this script; device, grid, faces and cache_dir are used.
+        without: steps of inference.STEPS to leave out.
     Returns:
-        function of {view name: path} and an object's id that gives a utils.mesh.mesh.Mesh in the normalized frame.
+        function of an object's files that gives a utils.mesh.textured_mesh.TexturedMesh in the normalized frame.
     Raises:
         UserError: a checkpoint is missing or wrong (here), or an image is (from the function).
     """
     from inference import Reconstructor, ViewReader
 
-    model = Reconstructor(paths[0], paths[1] if len(paths) > 1 else None, str(device), texture_size=TEXTURE_SIZE,
-                          grid=options.grid, faces=options.faces, cache_dir=options.cache_dir)
-    return lambda files, object_id: model.reconstruct_from(ViewReader(files, object_id)).as_mesh()
+    model = Reconstructor(paths[0], paths[1] if len(paths) > 1 else None, str(options.device), grid=options.grid,
+                          faces=options.faces, texture_size=TEXTURE_SIZE, cache_dir=options.cache_dir,
+                          without=frozenset(without))
+    return lambda files: model.reconstruct_from(ViewReader(files.images, files.id))
 
 
-def checkpoint_paths(name, texture_checkpoint=None):
+def checkpoint_paths(name: str, texture_checkpoint: str | None = None) -> list[Path]:
     """The checkpoint files that a name in --methods stands for: geometry, and texture unless that is a field."""
     from inference import choose_geometry, default_checkpoint
     from utils.io.checkpoint import load_checkpoint
@@ -104,21 +174,19 @@ def checkpoint_paths(name, texture_checkpoint=None):
     return [geometry, Path(texture)]
 
 
-def baselines_of(options):
+def baselines_of(options) -> list[str]:
     """The baselines among --methods."""
     return [name for name in options.methods if name in BASELINES]
 
 
-def make_methods(learned, baselines, train_objects, cache_dir):
-    """Functions from an object's files to its Mesh, by name.
+def make_methods(learned: dict, baselines: list[str], train_objects: list, options) -> dict[str, Callable]:
+    """Functions from an object's files to its Mesh or TexturedMesh, by name, in the order in which they are to be run.
 
     Args:
         learned: {name: function from `reconstructor`}.
         baselines: names from BASELINES; mean_color paints the first of `learned`.
         train_objects: list of load_data.ObjectFiles.
-        cache_dir: folder of small copies of the training images.
-    Returns:
-        {name: function of an ObjectFiles}, in the order in which they are to be run.
+        options: of this script; grid, faces and cache_dir are used.
     """
     from utils.evaluation import baselines as free
 
@@ -126,30 +194,25 @@ def make_methods(learned, baselines, train_objects, cache_dir):
     if {"mean_shape", "nearest"} & set(baselines) and not train_objects:
         raise UserError("mean_shape and nearest need training objects, and there are none here; leave them out of "
                         "--methods")
-    for name in baselines:
-        if name == "floor":
-            methods[name] = free.true_mesh
-        elif name == "hull":
-            methods[name] = free.visual_hull
-        elif name == "nearest":
-            methods[name] = free.nearest_object(train_objects, cache_dir)
-        elif name == "mean_shape":
-            mean = free.mean_object(train_objects, cache_dir)
-            methods[name] = lambda files: mean
-        elif name == "mean_color":
-            shape = next(iter(methods.values()))
-            methods[name] = lambda files: free.in_mean_color(shape(files), files)
-    return methods
+    shape = next(iter(methods.values()), None)
+    factories = {
+        "floor": lambda: free.true_mesh,
+        "hull": lambda: lambda files: free.visual_hull(files, options.grid, options.faces, TEXTURE_SIZE),
+        "nearest": lambda: free.nearest_object(train_objects, options.cache_dir),
+        "mean_shape": lambda: free.always(free.mean_object(train_objects, options.cache_dir)),
+        "mean_color": lambda: lambda files: free.in_mean_color(shape(files), files),
+    }
+    return methods | {name: factories[name]() for name in baselines}
 
 
 def _remembering(run):
-    """`run` as a function of ObjectFiles that keeps its last result: mean_color paints the same mesh again."""
+    """`run` that keeps its last result: mean_color paints the same mesh again."""
     last = {}
 
     def method(files):
         if files.id not in last:
             last.clear()
-            last[files.id] = run(files.images, files.id)
+            last[files.id] = run(files)
         return last[files.id]
     return method
 
@@ -157,132 +220,246 @@ def _remembering(run):
 # ---- Judging --------------------------------------------------------------------------------------------------
 
 
-def evaluate_objects(objects, methods, options, rows, sheet):
-    """Judge every method on every object.
+@dataclass
+class Judgment:
+    """One object, judged.
 
-    Args:
-        objects: list of ObjectFiles.
-        methods: from `make_methods`.
-        options: of this script.
-        rows: list to which one dict for each object and method is added: id, method, seconds, scores.
-        sheet: list of (F-score, row of the contact sheet), to which the worst are added.
-    Returns:
-        number of objects, or reconstructions of them, that were left out.
+    rows: {method: dict of id, method, seconds and scores}; meshes: {method: Mesh} as it was compared; renders: {method:
+    (8, H, W, 4) uint8 oblique images}; truth: GroundTruth, None if the object itself cannot be read; true_mesh: Mesh;
+    left_out: number of reconstructions, or 1 for the object, that gave nothing.
     """
-    import numpy as np
+
+    files: object
+    truth: object = None
+    true_mesh: object = None
+    rows: dict = field(default_factory=dict)
+    meshes: dict = field(default_factory=dict)
+    renders: dict = field(default_factory=dict)
+    left_out: int = 0
+
+
+def evaluate_objects(objects: list, methods: dict[str, Callable], options) -> Iterator[Judgment]:
+    """Judge every method on every object, one Judgment at a time; what is left out is printed."""
     from tqdm import tqdm
 
     from utils.evaluation.baselines import true_mesh
-    from utils.evaluation.metrics import evaluate_mesh, lpips_distance, make_ground_truth
+    from utils.evaluation.metrics import lpips_distance, make_ground_truth
 
-    perceptual, left_out = lpips_distance(), 0
+    perceptual = lpips_distance()
+    if perceptual is None:
+        print("LPIPS is not measured: the package lpips is not installed")
     for files in tqdm(objects, desc="judging", unit="object", leave=False, disable=None):
+        judgment = Judgment(files)
         try:
-            truth = make_ground_truth(true_mesh(files), options.samples, options.picture_size)
+            judgment.true_mesh = true_mesh(files)
+            judgment.truth = make_ground_truth(judgment.true_mesh, options.samples, options.picture_size)
         except UserError as error:
             print(f"left out: {error}")
-            left_out += 1
+            judgment.left_out = 1
+            yield judgment
             continue
-        drawn, scores = {}, {}
         for name, method in methods.items():
-            started = time.perf_counter()
             try:
-                mesh = method(files)
+                _judge_method(judgment, name, method, perceptual, options.photographs)
             except UserError as error:
                 print(f"left out: {name} on {files.id}: {error}")
-                left_out += 1
-                continue
-            seconds = time.perf_counter() - started
-            if not len(mesh.faces) or not np.isfinite(mesh.vertices).all():
-                print(f"left out: {name} on {files.id}: the mesh is empty or has vertices that are not finite")
-                left_out += 1
-                continue
-            scores[name], pictures = evaluate_mesh(mesh, truth, perceptual)
-            drawn[name] = pictures["novel"]
-            rows.append({"id": files.id, "method": name, "seconds": seconds} | scores[name])
-        shown = next(iter(methods))
-        if shown in scores and options.sheet_rows:
-            _keep_worst(sheet, files, shown, scores[shown], drawn, truth, options.sheet_rows)
-    return left_out
+                judgment.left_out += 1
+        yield judgment
 
 
-def _keep_worst(sheet, files, shown, scores, drawn, truth, count):
-    """Add an object's row to `sheet` if it is among the `count` with the lowest F-score at 0.02."""
-    from utils.evaluation.contact_sheet import TILE, sheet_row
+def _judge_method(judgment, name, method, perceptual, photographs):
+    """Add one method's mesh, scores and images to a Judgment."""
+    import numpy as np
+
+    from utils.evaluation.metrics import evaluate_mesh
+    from utils.evaluation.photographs import camera_scores
+    from utils.mesh.mesh import Mesh
+
+    started = time.perf_counter()
+    made = method(judgment.files)
+    seconds = time.perf_counter() - started
+    mesh = made if isinstance(made, Mesh) else made.as_mesh()
+    if not len(mesh.faces) or not np.isfinite(mesh.vertices).all():
+        raise UserError("the mesh is empty or has vertices that are not finite")
+    if photographs:
+        from utils.evaluation.alignment import align_similarity
+
+        moved, _ = align_similarity(mesh.vertices, mesh.faces, judgment.true_mesh, judgment.truth.samples)
+        mesh = replace(mesh, vertices=moved)
+    scores, images = evaluate_mesh(mesh, judgment.truth, perceptual)
+    if photographs:
+        scores |= camera_scores(judgment.files, getattr(made, "cameras", None))
+    judgment.rows[name] = {"id": judgment.files.id, "method": name, "seconds": seconds} | scores
+    judgment.meshes[name], judgment.renders[name] = mesh, images["novel"]
+
+
+def collect(judgments: Iterable[Judgment], options) -> SimpleNamespace:
+    """Rows of all judgments, and contact sheet rows of the worst: rows, sheet [(score, painted, gray)], left_out."""
+    rows, sheet, left_out = [], [], 0
+    for judgment in judgments:
+        left_out += judgment.left_out
+        rows += _with_photograph_scores(judgment) if options.photographs else judgment.rows.values()
+        sheet = keep_worst(sheet, judgment, options.sheet_rows)
+    return SimpleNamespace(rows=rows, sheet=sheet, left_out=left_out)
+
+
+def _with_photograph_scores(judgment):
+    """Rows of a Judgment with what its photographs' masks are worth, the same for every method."""
+    from utils.evaluation.photographs import mask_scores
+
+    scores = mask_scores(judgment.files) if judgment.rows else {}
+    return [row | scores for row in judgment.rows.values()]
+
+
+def keep_worst(sheet: list, judgment: Judgment, count: int) -> list:
+    """`sheet`, with this object's rows if its first method is among the `count` with the lowest F-score at 0.02.
+
+    Args:
+        sheet: list of (F-score, row in color, gray row), lowest first.
+    """
+    from utils.evaluation.contact_sheet import TILE, gray_renders, gray_row, sheet_row
     from utils.views.six_views import read_framed_views
 
+    shown = next(iter(judgment.rows), None)
+    if shown is None or not count:
+        return sheet
+    scores = judgment.rows[shown]
     score = scores["f_0.02"]
     if len(sheet) >= count and score >= sheet[-1][0]:
-        return
-    label = (f"{files.id}   {shown}: F@0.02 {score:.3f}, F@0.1 {scores['f_0.1']:.3f}, cd_l1 {scores['cd_l1']:.4f}, "
-             f"PSNR novel {scores['psnr_novel']:.1f}")
-    inputs = read_framed_views(files.images, 2 * TILE, files.id)[0].images
-    sheet.append((score, sheet_row(label, inputs, drawn[shown], drawn.get("hull"), truth.images["novel"])))
-    sheet.sort(key=lambda entry: entry[0])
-    del sheet[count:]
+        return sheet
+    label = (f"{judgment.files.id}   {shown}: F@0.02 {score:.3f}, F@0.1 {scores['f_0.1']:.3f}, "
+             f"cd_l1 {scores['cd_l1']:.4f}, PSNR novel {scores['psnr_novel']:.1f}, "
+             f"handles too many {scores['handles']:.0f}")
+    inputs = read_framed_views(judgment.files.images, 2 * TILE, judgment.files.id)[0].images
+    painted = sheet_row(label, inputs, judgment.renders[shown], judgment.renders.get("hull"),
+                        judgment.truth.images["novel"])
+    gray = gray_row(label, *(None if mesh is None else gray_renders(mesh, judgment.truth.scale) for mesh in (
+        judgment.meshes[shown], judgment.meshes.get("hull"), judgment.true_mesh)))
+    return sorted([*sheet, (score, painted, gray)], key=lambda entry: entry[0])[:count]
 
 
-def report(rows, sheet, protocol, output):
-    """Print the tables and write every file of the results folder."""
-    from utils.evaluation.contact_sheet import write_sheet
-    from utils.evaluation.report import compare_with_hull, report_text, summarize, write_results
+def report(judged: SimpleNamespace, protocol: dict, options) -> None:
+    """Print the tables and write every file of the results folder.
 
-    if not rows:
+    Args:
+        judged: from `collect`.
+        protocol: from `protocol_of`.
+        options: of this script; output and shoes are used.
+    """
+    from utils.evaluation.contact_sheet import COLUMNS, GRAY_COLUMNS, write_sheet
+    from utils.evaluation.report import compare_with_hull, read_ids, report_text, summarize, write_results
+
+    if not judged.rows:
         raise UserError("no object could be judged (see above)")
-    summary, comparison = summarize(rows), compare_with_hull(rows)
-    print("\n" + report_text(summary, comparison, protocol))
-    write_results(output, rows, summary, comparison, protocol)
-    if sheet:
-        write_sheet(Path(output) / "contact_sheet.png", [row for _, row in sheet])
-    print(f"wrote {output}/table.md, objects.csv, summary.json" + (" and contact_sheet.png" if sheet else ""))
+    summary, comparison = summarize(judged.rows, shoes=read_ids(options.shoes)), compare_with_hull(judged.rows)
+    print("\n" + report_text(summary, comparison, protocol["lines"]))
+    output = Path(options.output)
+    write_results(output, judged.rows, summary, comparison, protocol)
+    if judged.sheet:
+        write_sheet(output / "contact_sheet.png", COLUMNS, [painted for _, painted, _ in judged.sheet])
+        write_sheet(output / "contact_sheet_gray.png", GRAY_COLUMNS, [gray for _, _, gray in judged.sheet])
+    print(f"wrote {output}/table.md, objects.csv, summary.json"
+          + (", contact_sheet.png and contact_sheet_gray.png" if judged.sheet else ""))
 
 
-def protocol_lines(options, count, what, checkpoints):
-    """What a reader must know to take the figures for what they are: list of str.
+def protocol_of(options, count: int, what: str, checkpoints: Iterable[Path]) -> dict:
+    """What a reader must know to take the figures for what they are.
 
     Args:
         options: of this script.
         count: objects judged.
-        what: str, which objects these are.
-        checkpoints: list of Path.
+        what: which objects these are.
+        checkpoints: of all learned methods.
+    Returns:
+        dict: lines (list of str), commit (str or None), checkpoints ({path: content hash}).
     """
     from utils.evaluation.metrics import THRESHOLDS
+    from utils.evaluation.report import commit_of
     from utils.io.files import content_hash
 
     thresholds = ", ".join(f"{value:g}" for value in THRESHOLDS)
-    return [
+    placed = ("predictions laid on it by a rigid motion and scale (point-to-plane ICP from the identity, the nearest "
+              "90 % of the points), the images are photographs" if options.photographs else
+              "predictions compared as they are, no alignment")
+    hashes = {str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path): content_hash([path])
+              for path in dict.fromkeys(checkpoints)}
+    commit = commit_of(ROOT)
+    lines = [
         f"objects: {count}, {what}",
-        "frame: the reference's box centerd at the origin, its longest edge 2; predictions compared as they are, "
-        "no alignment",
+        f"frame: the reference's box centered at the origin, its longest edge 2; {placed}",
         f"surfaces: {options.samples} samples on either by area, seeded; a sample counts if one of the 26 directions "
         "to a grid cell's neighbors leaves the object unobstructed; cd_l1 is half the sum of both mean nearest "
         f"distances; F-scores at {thresholds}",
         f"images: unlit, {options.picture_size} px; novel: 8 oblique cameras (azimuth 22.5 + 45 i, elevation +30 and "
         "-20 in turn); input: the six views; PSNR in dB over the union of both silhouettes, over white",
+        "handles too many: genus summed over the parts, (2 - Euler number) / 2, less the reference's (0 where that is not "
+        "watertight), 0 at least; none too many: share of objects",
+        f"budgets: field and hull at grid {options.grid}, at most {options.faces} faces, {TEXTURE_SIZE} px texture",
         "95 %: bootstrap interval of the mean over objects, 2000 draws, seed 0",
-    ] + [f"checkpoint: {path.relative_to(ROOT) if path.is_relative_to(ROOT) else path}, content {content_hash([path])}"
-         for path in dict.fromkeys(checkpoints)]
+    ]
+    lines += [f"checkpoint: {name}, content {key}" for name, key in hashes.items()]
+    lines += [f"commit: {commit}"] if commit else []
+    return {"lines": lines, "commit": commit, "checkpoints": hashes}
 
 
 # ---- Which objects --------------------------------------------------------------------------------------------
 
 
-def data_folders(options):
-    """The folders of meshes and images that the options name, or the defaults of training."""
+def data_folders(options) -> list[tuple[str, str]]:
+    """Pairs of a folder of meshes and one of images that the options name, or the default of training."""
     from load_data import resolve_data
+    from utils.evaluation.object_folders import pairs_of_folders
 
+    if options.obj_dir and options.images_dir and "," in options.obj_dir + options.images_dir:
+        return pairs_of_folders(options.obj_dir, options.images_dir)
     named = {name: getattr(options, name) for name in ("obj_dir", "images_dir") if getattr(options, name)}
-    return resolve_data(Config(**named, explicit=frozenset(named)))
+    return [resolve_data(Config(**named, explicit=frozenset(named)))]
 
 
-def find_data(options):
-    """The complete objects that the options name; returns ObjectFiles by id, and how many were left out."""
+def find_data(options) -> tuple[dict, int]:
+    """The complete objects that the options name: ObjectFiles by id, and how many were left out."""
     from load_data import find_objects
+    from utils.evaluation.object_folders import merge_objects
 
-    objects, problems = find_objects(*data_folders(options))
+    found = [find_objects(*pair) for pair in data_folders(options)]
+    problems = [problem for _, several in found for problem in several]
     for problem in problems:
         print(f"left out: {problem}")
-    return {files.id: files for files in objects}, len(problems)
+    return merge_objects(objects for objects, _ in found), len(problems)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which objects are judged: lists of ids, and where the split comes from."""
+
+    train: list
+    judged: list
+    origin: str
+
+
+def select(ids: list[str], checkpoint: dict | None, options) -> Selection:
+    """The objects that --split names, by --split_file or else by `choose_split`.
+
+    Raises:
+        UserError: there are none, or an object has no line in the split file.
+    """
+    if options.split_file:
+        from utils.evaluation.make_split import read_split
+
+        sides = read_split(options.split_file)
+        unknown = sorted(set(ids) - sides.keys())
+        if unknown:
+            raise UserError(f"{unknown[0]}: has no line in {options.split_file} ({len(unknown)} such objects)")
+        parts = {side: sorted(name for name in ids if sides[name] == side) for side in ("train", "validation", "test")}
+        path = Path(options.split_file).resolve()
+        origin = f"as {path.relative_to(ROOT) if path.is_relative_to(ROOT) else options.split_file} lists them"
+    else:
+        train, held_out, origin = choose_split(ids, checkpoint, options)
+        parts = {"train": train, "validation": held_out}
+    parts |= {"val": parts["validation"], "all": sorted(ids)}
+    if not parts[options.split]:
+        raise UserError(f"--split {options.split}: holds no object ({len(ids)} in all); choose --split all")
+    return Selection(parts["train"], parts[options.split], f"--split {options.split}, {origin}")
 
 
 def choose_split(ids, checkpoint, options):
@@ -295,7 +472,7 @@ def choose_split(ids, checkpoint, options):
     Returns:
         train_ids, val_ids, and str saying where the split comes from.
     """
-    from load_data import split_objects
+    from utils.training_data.splits import split_objects
 
     trained = checkpoint["config"] if checkpoint else {}
     own = options.seed is None and options.validation_fraction is None
@@ -328,159 +505,122 @@ def trained_on(checkpoint, judged_ids, all_ids):
     return set(judged_ids) - held_out if held_out & set(all_ids) else set()
 
 
-def check_leaks(train_objects, held_out_objects, cache_dir):
-    """Print pairs of near duplicates across the split; returns how many there are."""
-    from tqdm import tqdm
-
-    from load_data import UnusableObject, cache_object, load_cached
-    from utils.evaluation import near_duplicates
-    from utils.evaluation.baselines import THUMBNAIL_SIZE, thumbnails
-
-    points, pictures, sides = {}, {}, []
-    for side in (train_objects, held_out_objects):
-        for files in tqdm(side, desc="reading objects", unit="object", leave=False, disable=None):
-            try:
-                entry = cache_object(files, cache_dir, near_duplicates.NUM_POINTS, PATCH_SIZE)
-            except UnusableObject as error:
-                print(f"left out: {error}")
-                continue
-            points[files.id] = load_cached(entry)["points"]
-        for name, small in thumbnails(side, cache_dir).items():
-            pictures[name] = near_duplicates.small_images(small.images)
-        sides.append([files.id for files in side])
-
-    def split(values):
-        return [{name: values[name] for name in side if name in values} for side in sides]
-
-    found = [("meshes", near_duplicates.SHAPE_DISTANCE, near_duplicates.similar_shapes(*split(points))),
-             ("images", near_duplicates.IMAGE_DISTANCE, near_duplicates.similar_images(*split(pictures)))]
-    for what, threshold, pairs in found:
-        print(f"{len(pairs)} pairs of held-out and training {what} nearer than {threshold} (" + (
-            "cd_l1, over quarter turns and mirror images" if what == "meshes" else
-            f"color difference of {THUMBNAIL_SIZE // 4} px images, sRGB in [0, 1]") + ")")
-        for distance, held_out, train in pairs:
-            print(f"  {distance:.4f}  held out {held_out}  training {train}")
-    return sum(len(pairs) for _, _, pairs in found)
-
-
 # ---- Training several times -----------------------------------------------------------------------------------
 
 
-def common_options(options):
-    """What every training gets from this script's own options: list of str."""
-    obj_dir, images_dir = data_folders(options)
+def common_options(options) -> list[str]:
+    """What every training gets from this script's own options."""
+    (obj_dir, images_dir), = data_folders(options)
     named = {"obj_dir": obj_dir, "images_dir": images_dir, "cache_dir": options.cache_dir, "device": options.device}
     named |= {name: getattr(options, name) for name in ("seed", "validation_fraction")
               if getattr(options, name) is not None}
     return [text for name, value in named.items() for text in (f"--{name}", str(value))]
 
 
-def run_folds(objects, options, passed):
+def run_folds(objects: dict, options, passed: list[str]) -> int:
     """k-fold: every object is judged by a model that did not see it; returns how many were left out."""
-    from utils.device import resolve_device
-    from utils.evaluation.retrain import check_training_options, run_training
-    from utils.io.checkpoint import load_checkpoint
+    from utils.evaluation.cross_validation import check_training_options, train_folds
 
     check_training_options(passed)
-    common = common_options(options) + passed
-    rows, sheet, left_out, checkpoints = [], [], 0, []
-    for fold in range(options.folds):
-        folder = Path(options.output) / f"fold_{fold}"
-        paths = run_training(folder, common + ["--num_folds", str(options.folds), "--fold", str(fold)])
-        held_out = set(load_checkpoint(paths[0], KINDS)["validation_ids"])
-        train = [files for name, files in objects.items() if name not in held_out]
-        learned = {"model": reconstructor(paths, resolve_device(options.device), options)}
-        methods = make_methods(learned, baselines_of(options), train, options.cache_dir)
-        left_out += evaluate_objects([files for name, files in objects.items() if name in held_out], methods, options,
-                                     rows, sheet)
-        checkpoints += paths
+    checkpoints = []
+
+    def judgments():
+        for paths, held_out in train_folds(Path(options.output), options.folds, common_options(options) + passed):
+            checkpoints.extend(paths)
+            train = [files for name, files in objects.items() if name not in held_out]
+            methods = make_methods({"model": reconstructor(paths, options)}, baselines_of(options), train, options)
+            yield from evaluate_objects([files for name, files in objects.items() if name in held_out], methods, options)
+
+    judged = collect(judgments(), options)
     what = (f"each by the one of {options.folds} models that was not trained on it (whose best epoch was chosen by the "
             "loss on its held-out objects)")
-    report(rows, sheet, protocol_lines(options, len({row["id"] for row in rows}), what, checkpoints), options.output)
-    return left_out
+    report(judged, protocol_of(options, _count(judged.rows), what, checkpoints), options)
+    return judged.left_out
 
 
-def run_learning_curve(objects, options, passed):
-    """Scores against the number of training objects, all on the same held-out ones; returns how many were left out.
-
-    Runs on fewer objects make as many steps: more epochs, so that they lack objects and not training.
-    """
-    from utils.device import resolve_device
+def run_learning_curve(objects: dict, options, passed: list[str]) -> int:
+    """Scores against the number of training objects, all on the same held-out ones; returns how many were left out."""
+    from utils.evaluation.cross_validation import check_training_options, train_shares
     from utils.evaluation.report import write_learning_curve
-    from utils.evaluation.retrain import check_training_options, run_training
-    from utils.io.checkpoint import load_checkpoint
 
-    cfg, common = check_training_options(passed), common_options(options) + passed
-    device, learned, counts, checkpoints = resolve_device(options.device), {}, {}, []
-    for share in SHARES:
-        epochs = [f"--{name}={round(getattr(cfg, name) / share)}"
-                  for name in ("num_epochs_stage1", "num_epochs_stage2", "validate_every")]
-        paths = run_training(Path(options.output) / f"share_{share:.0%}".rstrip("%"),
-                           common + epochs + ["--training_share", str(share)])
-        checkpoint = load_checkpoint(paths[0], KINDS)
-        held_out, name = checkpoint["validation_ids"], f"{share:.0%} of training"
-        learned[name] = reconstructor(paths, device, options)
-        counts[name] = max(1, int((len(objects) - len(held_out)) * share + 0.5))
-        checkpoints += paths
+    cfg = check_training_options(passed)
+    runs = list(train_shares(Path(options.output), SHARES, cfg, common_options(options) + passed))
+    held_out = runs[-1].held_out
+    counts = {run.name: max(1, int((len(objects) - len(held_out)) * run.share + 0.5)) for run in runs}
+    learned = {run.name: reconstructor(run.checkpoints, options) for run in reversed(runs)}
     train = [files for name, files in objects.items() if name not in held_out]
-    methods = make_methods(dict(reversed(learned.items())), baselines_of(options), train, options.cache_dir)
-    rows, sheet = [], []
-    left_out = evaluate_objects([objects[name] for name in held_out if name in objects], methods, options, rows, sheet)
+    methods = make_methods(learned, baselines_of(options), train, options)
+    judged = collect(evaluate_objects([objects[name] for name in held_out if name in objects], methods, options), options)
     what = "held out of all trainings; each made the same number of steps"
-    report(rows, sheet, protocol_lines(options, len({row["id"] for row in rows}), what, checkpoints), options.output)
-    write_learning_curve(rows, counts, options.output)
-    return left_out
+    checkpoints = [path for run in runs for path in run.checkpoints]
+    report(judged, protocol_of(options, _count(judged.rows), what, checkpoints), options)
+    write_learning_curve(judged.rows, counts, options.output)
+    return judged.left_out
+
+
+def _count(rows):
+    return len({row["id"] for row in rows})
 
 
 # ---- The script -----------------------------------------------------------------------------------------------
 
 
-def run_once(objects, options):
+def learned_methods(paths: dict, options) -> dict[str, Callable]:
+    """{name: function} of every model, of the first one without steps, and of other programs' meshes."""
+    from utils.evaluation.mesh_folder import mesh_of
+
+    methods = {name: reconstructor(files, options) for name, files in paths.items()}
+    for steps in options.without:
+        first = next(iter(paths))
+        methods[f"{first} without {' + '.join(steps)}"] = reconstructor(paths[first], options, steps)
+    return methods | {name: (lambda files, folder=folder: mesh_of(folder, files.id))
+                      for name, folder in options.meshes.items()}
+
+
+def warn_of_training_objects(stages: dict, judged: list[str], all_ids: Iterable[str]) -> None:
+    """Print which of the judged objects a checkpoint has seen."""
+    for name, pair in stages.items():
+        for checkpoint in pair:
+            known = trained_on(checkpoint, judged, all_ids)
+            if known:
+                print(f"warning: {name}'s {checkpoint['kind']} checkpoint was trained on {len(known)} of them: "
+                      + ", ".join(sorted(known)[:5]) + ("..." if len(known) > 5 else ""))
+
+
+def run_once(objects: dict, options) -> int:
     """Judge the methods that the options name on one split; returns how many were left out."""
     from utils.device import resolve_device
     from utils.io.checkpoint import load_checkpoint
 
     names = [name for name in options.methods if name not in BASELINES]
-    if not names and "mean_color" in options.methods:
-        raise UserError("--methods mean_color: paints a model's shape; name model or a checkpoint as well")
     paths = {name: checkpoint_paths(name, options.texture_checkpoint) for name in names}
     stages = {name: [load_checkpoint(path, KINDS) for path in pair] for name, pair in paths.items()}
-    first = stages[names[0]][0] if names else None
-    train_ids, held_out_ids, origin = choose_split(list(objects), first, options)
-    judged = {"val": held_out_ids, "train": train_ids, "all": sorted(objects)}[options.split]
-    if not judged:
-        raise UserError(f"--split {options.split}: holds no object ({len(objects)} in all); choose --split all")
-    print(f"{len(judged)} of {len(objects)} objects are judged (--split {options.split}, {origin})")
-    for name, pair in stages.items():
-        for checkpoint in pair:
-            known = trained_on(checkpoint, judged, objects)
-            if known:
-                print(f"warning: {name}'s {checkpoint['kind']} checkpoint was trained on {len(known)} of them: "
-                      + ", ".join(sorted(known)[:5]) + ("..." if len(known) > 5 else ""))
-
-    device = resolve_device(options.device)
-    learned = {name: reconstructor(pair, device, options) for name, pair in paths.items()}
-    methods = make_methods(learned, baselines_of(options), [objects[name] for name in train_ids], options.cache_dir)
-    rows, sheet = [], []
-    left_out = evaluate_objects([objects[name] for name in judged], methods, options, rows, sheet)
-    protocol = protocol_lines(options, len({row["id"] for row in rows}), f"--split {options.split}, {origin}",
-                              [path for pair in paths.values() for path in pair])
-    report(rows, sheet, protocol, options.output)
-    return left_out
+    selection = select(list(objects), stages[names[0]][0] if names else None, options)
+    print(f"{len(selection.judged)} of {len(objects)} objects are judged ({selection.origin})")
+    warn_of_training_objects(stages, selection.judged, objects)
+    options.device = resolve_device(options.device)
+    methods = make_methods(learned_methods(paths, options), baselines_of(options),
+                           [objects[name] for name in selection.train], options)
+    judged = collect(evaluate_objects([objects[name] for name in selection.judged], methods, options), options)
+    report(judged, protocol_of(options, _count(judged.rows), selection.origin,
+                               [path for pair in paths.values() for path in pair]), options)
+    return judged.left_out
 
 
-def run_leak_check(objects, options):
+def run_leak_check(objects: dict, options) -> None:
     """Look for near duplicates across the split of the options (or of the checkpoint that inference uses)."""
+    from utils.evaluation.near_duplicates import check_leaks
     from utils.io.checkpoint import load_checkpoint
 
     names = [name for name in options.methods if name not in BASELINES]
     first = load_checkpoint(checkpoint_paths(names[0])[0], KINDS) if names else None
-    train_ids, held_out_ids, origin = choose_split(list(objects), first, options)
-    print(f"{len(held_out_ids)} held-out objects beside {len(train_ids)} for training ({origin})")
-    check_leaks([objects[name] for name in train_ids], [objects[name] for name in held_out_ids], options.cache_dir)
+    selection = select(list(objects), first, options)
+    print(f"{len(selection.judged)} held-out objects beside {len(selection.train)} for training ({selection.origin})")
+    check_leaks([objects[name] for name in selection.train], [objects[name] for name in selection.judged],
+                options.cache_dir)
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     options, passed = parse_options(argv)
     objects, left_out = find_data(options)
 

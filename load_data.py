@@ -1,4 +1,4 @@
-"""Where images and meshes enter: finding objects, reporting what is broken, splitting, batching.
+"""Where images and meshes enter: finding objects, reporting what is broken, data sets.
 
 Images themselves are read by utils/views/six_views.py, in training and in inference alike; what is made of an object
 once is kept by utils/training_data/object_cache.py.
@@ -8,11 +8,10 @@ once is kept by utils/training_data/object_cache.py.
 reads every object once and reports what is missing or broken, as training would.
 """
 import contextlib
-import hashlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Callable, Iterator, Sequence
+from typing import Any
 
-import numpy as np
 import torch
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -36,7 +35,6 @@ from utils.training_data.object_cache import (
 from utils.views.six_views import FRAMED, UNLIKE, Problem, in_one_line, match_images, view_problems
 
 INDEX_NAME = "index.json"  # in the cache: which files have been read before
-SPLITS = ("train", "validation", "test")  # words of a --split_file
 
 
 # ---- Finding --------------------------------------------------------------------------------------------------
@@ -221,7 +219,8 @@ def _prepare(cfg: Config, quiet: bool, cache: Callable[[ObjectFiles, dict], Any]
         return tqdm(steps, desc=what, total=len(objects), unit="object", leave=False, disable=True if quiet else None)
 
     if num_workers:  # the others leave in the cache what this process then finds there
-        for _ in bar(DataLoader(_Making(objects, cache, index), batch_size=None, num_workers=num_workers), "making items"):
+        making = DataLoader(_Making(objects, cache, index), batch_size=None, num_workers=num_workers)
+        for _ in bar(making, "making items"):
             pass
     for files in bar(objects, "reading objects"):
         try:
@@ -270,94 +269,7 @@ def _report(cached, problems):
     print(f"{len(cached)} objects complete, {len(left_out)} left out")
 
 
-# ---- Splitting and batching -----------------------------------------------------------------------------------
-
-
-def choose_split(cfg: Config, ids: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Ids to train on and to validate on, as `cfg` says: by `split_file`, or by `split_objects`.
-
-    Args:
-        cfg: Config; split_file, validation_fraction, seed, num_folds, fold, training_share are used.
-        ids: of the objects that are there.
-    Returns:
-        train_ids, validation_ids: sorted lists; what the file calls test is in neither.
-    Raises:
-        UserError: the file cannot be read, or names an id twice.
-    """
-    if not cfg.split_file:
-        return split_objects(ids, cfg.validation_fraction, cfg.seed, cfg.num_folds, cfg.fold, cfg.training_share)
-    named = read_split_file(cfg.split_file)
-    absent = sorted(named.keys() - set(ids))
-    if absent:
-        print(f"warning: {cfg.split_file} names {len(absent)} objects that are not here, such as {absent[0]}")
-    parts = {word: sorted(name for name in ids if named.get(name, "train") == word) for word in SPLITS}
-    if parts["test"]:
-        print(f"{len(parts['test'])} test objects are neither trained on nor validated on")
-    return _share(parts["train"], cfg.seed, cfg.training_share), parts["validation"]
-
-
-def read_split_file(path: Path | str) -> dict[str, str]:
-    """{id: "train", "validation" or "test"} from lines `<id> <word>` or `<id>,<word>`; # begins a comment.
-
-    Raises:
-        UserError: the file cannot be read, or a line is of another form or names an id a second time.
-    """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--split_file {path}: cannot be read ({getattr(error, 'strerror', 'not a text')})") from None
-    split = {}
-    for number, line in enumerate(lines, 1):
-        words = line.split("#")[0].replace(",", " ").split()
-        if not words or number == 1 and words[0] == "id":  # the head of a table
-            continue
-        if len(words) != 2 or words[1] not in SPLITS:
-            raise UserError(f"{path}, line {number}: expected `<id> train`, `<id> validation` or `<id> test`")
-        if words[0] in split:
-            raise UserError(f"{path}, line {number}: {words[0]} stands in an earlier line already")
-        split[words[0]] = words[1]
-    return split
-
-
-def split_objects(ids: Sequence[str], validation_fraction: float, seed: int, num_folds: int = 0, fold: int = 0,
-                  training_share: float = 1.0) -> tuple[list[str], list[str]]:
-    """Choose the objects held out of training, by a hash of each id: order of listing does not matter.
-
-    Args:
-        ids: distinct str.
-        validation_fraction: share held out; above 0 at least one object, and one always stays for training.
-        seed: int.
-        num_folds: 0, or the number k of equal parts of which one is held out, whatever validation_fraction says.
-        fold: which of them, 0 to k - 1.
-        training_share: share of the other objects that is trained on, at least one; a larger share holds a smaller.
-    Returns:
-        train_ids, val_ids: sorted lists.
-    Raises:
-        UserError: fewer objects than folds.
-    """
-    ranked = _ranked(ids, seed)
-    if num_folds:
-        if num_folds > len(ranked):
-            raise UserError(f"--num_folds {num_folds}: there are only {len(ranked)} objects")
-        first, last = (len(ranked) * number // num_folds for number in (fold, fold + 1))
-    else:
-        first, last = 0, int(len(ranked) * validation_fraction + 0.5)
-        if validation_fraction > 0:
-            last = min(max(last, 1), len(ranked) - 1)
-        last = max(last, 0)
-    return _share(ranked[:first] + ranked[last:], seed, training_share), sorted(ranked[first:last])
-
-
-def _share(ids, seed, share):
-    """Sorted: a share of ids, at least one; a larger share holds a smaller."""
-    if share < 1:
-        ids = _ranked(ids, f"{seed}:share")[:max(1, int(len(ids) * share + 0.5))]
-    return sorted(ids)
-
-
-def _ranked(ids, seed):
-    """Distinct ids in an order that depends on each of them and the seed alone."""
-    return sorted(ids, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
+# ---- Data sets ------------------------------------------------------------------------------------------------
 
 
 class SixViewDataset:
@@ -434,55 +346,6 @@ class FieldDataset:
             number, variant = index - len(self.cached), 0
             arrays, name = generated_item(self.cache_dir, self.seed, number), f"generated {self.seed}-{number}"
         return {key: torch.from_numpy(array) for key, array in arrays.items()} | {"id": name, "variant": variant}
-
-
-class EpochSampler:
-    """The order of an epoch as a function of (seed, epoch) alone, so a resumed run repeats it without replaying.
-
-    Args:
-        count: objects; each comes once an epoch.
-        shuffle: in a random order, else in their own.
-        seed: int.
-        augmentations: how many augmented variants of an object there are beside itself; one of all is drawn for each
-            epoch, and (index, variant) handed out instead of the index.
-        fresh: an augmented variant is one that no other epoch uses.
-    """
-
-    def __init__(self, count: int, shuffle: bool, seed: int, augmentations: int = 0, fresh: bool = False):
-        self.count, self.shuffle, self.seed, self.epoch = count, shuffle, seed, 0
-        self.augmentations, self.fresh = augmentations, fresh
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __iter__(self) -> Iterator:
-        if not self.shuffle:
-            return iter(range(self.count))
-        rng = np.random.default_rng([self.seed, self.epoch])
-        order = rng.permutation(self.count).tolist()
-        if not self.augmentations:
-            return iter(order)
-        variants = rng.integers(0, self.augmentations + 1, self.count)
-        if self.fresh:
-            variants = np.where(variants > 0, self.epoch + 1, 0)
-        return iter(list(zip(order, variants.tolist())))
-
-
-def make_loader(dataset: Any, batch_size: int, shuffle: bool, seed: int, num_workers: int = 0, augmentations: int = 0,
-                fresh: bool = False) -> DataLoader:
-    """A DataLoader whose order is fixed by `loader.sampler.set_epoch(epoch)`, to be called before each epoch.
-
-    accelerate's prepared loaders pass their own `set_epoch(epoch)` on to this sampler; its arguments are as there.
-
-    Returns:
-        DataLoader of dicts as in SixViewDataset with a leading batch axis; ids as a list of str.
-    """
-    sampler = EpochSampler(len(dataset), shuffle, seed, augmentations, fresh)
-    return DataLoader(dataset, batch_size=batch_size, sampler=sampler, num_workers=num_workers,
-                      persistent_workers=num_workers > 0)
 
 
 def main(argv: list[str]) -> None:

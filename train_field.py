@@ -17,7 +17,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from config import Config, UserError, config_as_dict, parse_config, run_script
-from load_data import FieldDataset, FieldObject, choose_split, make_loader, prepare_field_objects
+from load_data import FieldDataset, FieldObject, prepare_field_objects
 from models.field_model import FieldModel, current_checkpoint, field_loss, with_stand_ins
 from models.view_cameras import augment_space, random_colors, stack_cameras, transform_box, transform_points
 from utils.device import lighter_training, out_of_memory_advice
@@ -42,8 +42,11 @@ from utils.training.loop import (
     validation_mean,
 )
 from utils.training.run_log import RunLog, StepMeter
+from utils.training_data.loader import make_loader
+from utils.training_data.splits import choose_split
 
-METRIC = "occupancy, thin walls counted"  # what a validation score measures: scores of other metrics are not compared with it
+# What a validation score measures: scores of other metrics are not compared with it
+METRIC = "occupancy, thin walls counted"
 
 
 def train(cfg: Config) -> dict:
@@ -68,9 +71,10 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
         objects, cached = prepare_field_objects(cfg, quiet=not accelerator.is_main_process)
     train_ids, validation_ids = choose_split(cfg, [item.id for item in objects])
     generated = f" and {cfg.field_generated} generated ones" if cfg.field_generated else ""
-    print(f"training on {len(train_ids)} objects{generated}, validating on {len(validation_ids)} that are not trained on")
+    print(f"training on {len(train_ids)} objects{generated}, validating on {len(validation_ids)} not trained on")
     own_share = validation_ids[accelerator.process_index::accelerator.num_processes]
-    task = FieldTask(cfg, accelerator.device, [cached[name] for name in train_ids], [cached[name] for name in own_share])
+    task = FieldTask(cfg, accelerator.device, [cached[name] for name in train_ids],
+                     [cached[name] for name in own_share])
     optimizer = make_optimizer(task.model, cfg.weight_decay)
 
     # Resume
@@ -172,7 +176,7 @@ class FieldTask:
                                              seed=cfg.seed, num_workers=cfg.num_workers)
 
     def losses(self, network: nn.Module, batch: dict, epoch: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss of one batch, its space and its colors changed at random: scalar, and its parts, of which there are none.
+        """Loss of one batch, its space and its colors changed at random: scalar, and its parts: none.
 
         What is random in it depends on the seed, the epoch and each object's id alone.
         """

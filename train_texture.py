@@ -11,10 +11,47 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from config import PRETRAINED_DIR, UserError, config_as_dict, parse_config, run_script
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.utils.data import Subset
+
+from config import PRETRAINED_DIR, Config, UserError, config_as_dict, parse_config, run_script
+from load_data import CachedObject, SixViewDataset, prepare_objects
+from models.encoder import cached_features, copy_encoder, encode_dataset, load_encoder
+from models.geometry_model import GeometryModel, load_geometry_model
+from models.losses import color_loss, draw_colors, feature_distance, gather_points, sample_faces, smoothness_loss
+from models.texture_model import TextureModel
+from utils.device import lighter_training, out_of_memory_advice
+from utils.io.checkpoint import load_checkpoint
+from utils.mesh.nearest import nearest_index
+from utils.rendering.pixel_map import pixel_corners
+from utils.training.best_checkpoint import BestCheckpoint
+from utils.training.loop import (
+    STATISTICS_OBJECTS,
+    check_finite,
+    closing_line,
+    learning_rate_at,
+    make_optimizer,
+    prepare_run,
+    progress,
+    resume,
+    sample_generator,
+    save_model,
+    set_learning_rate,
+    shuffled_views,
+    silence_other_ranks,
+    uniform_noise,
+    validation_mean,
+)
+from utils.training.run_log import RunLog, StepMeter
+from utils.training_data.loader import make_loader
+from utils.training_data.splits import choose_split
+
+METRIC = "l1l2"  # what a validation score measures: scores of other metrics are not compared with it
 
 
-def train(cfg):
+def train(cfg: Config) -> dict:
     """Train the texture model as `cfg` says.
 
     Args:
@@ -24,258 +61,230 @@ def train(cfg):
     Raises:
         UserError: data, geometry checkpoint, device are not as needed, or the loss is no longer finite.
     """
-    import torch
-    from torch.utils.data import Subset
-    from tqdm import tqdm
+    accelerator = prepare_run(cfg)
+    with silence_other_ranks(accelerator):
+        return train_on(accelerator, cfg)
 
-    from load_data import SixViewDataset, make_loader, prepare_objects, split_objects
-    from models.encoder import cached_features, copy_encoder, encode_dataset, load_encoder
-    from models.geometry_model import load_geometry_model
-    from models.losses import color_loss, draw_colors, feature_distance, gather_points, sample_faces, smoothness_loss
-    from models.texture_model import TextureModel
-    from utils.device import make_accelerator
-    from utils.io.checkpoint import load_checkpoint, load_weights, save_checkpoint, stored_weights
-    from utils.io.files import check_writable
-    from utils.mesh.nearest import nearest_index
-    from utils.rendering.pixel_map import pixel_corners
-    from utils.training.best_checkpoint import BestCheckpoint
-    from utils.training.loop import (
-        STATISTICS_OBJECTS,
-        check_finite,
-        learning_rate_at,
-        make_optimizer,
-        sample_generator,
-        seed_everything,
-        set_learning_rate,
-        shuffled_views,
-        silence_other_ranks,
-        uniform_noise,
-    )
-    from utils.training.run_log import RunLog
 
-    # Device
-    accelerator = make_accelerator(cfg.device, cfg.mixed_precision, cfg.gradient_accumulation_steps)
-    silence_other_ranks(accelerator)
-    device = accelerator.device
-    for folder in (cfg.checkpoint_dir, cfg.log_dir):
-        check_writable(folder)
-    print(f"device: {device}, processes: {accelerator.num_processes}, precision: {cfg.mixed_precision}")
-    seed_everything(cfg.seed)
-
-    # Models: geometry is frozen, texture starts from a copy of its encoder unless the user named another one
-    geometry_path = find_geometry(cfg)
-    geometry, geometry_checkpoint = load_geometry_model(geometry_path)
-    image_size = geometry_checkpoint["image_size"]
-    if "image_size" in cfg.explicit and cfg.image_size != image_size:
-        raise UserError(f"--image_size {cfg.image_size}: {geometry_path} reads images of {image_size} pixels")
-    print(f"geometry: {geometry_path}, images of {image_size} px")
+def train_on(accelerator: Accelerator, cfg: Config) -> dict:
+    """`train` on a device that is ready."""
+    # Data and models
+    geometry, image_size = load_frozen_geometry(cfg)
     cfg = replace(cfg, image_size=image_size)
-    named_encoder = "encoder_name" in cfg.explicit
-    encoder = load_encoder(cfg)[0] if named_encoder else copy_encoder(
-        geometry.encoder, frozen=cfg.freeze_image_encoder, gradient_checkpointing=cfg.gradient_checkpointing)
-    width = geometry.sizes["aggregate_dim"]
-    model = TextureModel(encoder, aggregate_dim=width, hidden=cfg.texture_hidden, num_layers=cfg.texture_layers,
-                         num_frequencies=cfg.texture_frequencies)
-    if not named_encoder:
-        model.aggregator.load_state_dict(geometry.aggregator.state_dict())
-    geometry.to(device)
-    template = geometry.template
-    optimizer = make_optimizer(model, cfg.weight_decay, cfg.encoder_learning_rate_scale)
-
-    # Data
     with accelerator.main_process_first():
-        objects, cached = prepare_objects(cfg)
-    train_ids, validation_ids = split_objects([item.id for item in objects], cfg.validation_fraction, cfg.seed,
-                                              cfg.num_folds, cfg.fold, cfg.training_share)
-    print(f"training on {len(train_ids)} objects, validating on {len(validation_ids)} that are not trained on")
-    frozen = encoder.frozen  # its features are cached, so only the perceptual loss still reads images
-    with_images = not frozen or cfg.lambda_perceptual > 0
-    train_set = SixViewDataset([cached[name] for name in train_ids], cfg.augment_turns)
-    loop_set = SixViewDataset(train_set.cached, cfg.augment_turns, with_images)
-    loader = make_loader(loop_set, cfg.batch_size_stage2, shuffle=True, seed=cfg.seed, num_workers=cfg.num_workers,
-                         augmentations=cfg.augmentations, fresh=not frozen)
-    own_share = validation_ids[accelerator.process_index::accelerator.num_processes]
-    validation_set = SixViewDataset([cached[name] for name in own_share], with_images=not frozen)
-    validation_loader = make_loader(validation_set, cfg.batch_size_stage2, shuffle=False, seed=cfg.seed,
-                                    num_workers=cfg.num_workers)
+        objects, cached = prepare_objects(cfg, quiet=not accelerator.is_main_process)
+    train_ids, validation_ids = choose_split(cfg, [item.id for item in objects])
+    print(f"training on {len(train_ids)} objects, validating on {len(validation_ids)} not trained on")
+    task = TextureTask(cfg, accelerator, geometry, [cached[name] for name in train_ids],
+                       [cached[name] for name in validation_ids])
+    optimizer = make_optimizer(task.model, cfg.weight_decay, cfg.encoder_learning_rate_scale)
 
     # Resume
-    last_path, best_path = (Path(cfg.checkpoint_dir) / f"texture_{name}.pth" for name in ("last", "best"))
-    first_epoch, step, start_score = 0, 0, None
-    if cfg.resume:
-        saved = load_checkpoint(last_path, "texture")
-        load_weights(model, saved["weights"], last_path)
-        optimizer.load_state_dict(saved["optimizer"])
-        first_epoch, step, start_score = saved["epoch"], saved["step"], saved["start_score"]
-        print(f"resumed from {last_path}: {first_epoch} epochs done")
+    last_path, best_path = (Path(cfg.checkpoint_dir) / f"texture_{which}.pth" for which in ("last", "best"))
+    saved = resume(last_path, "texture", task.model, optimizer) if cfg.resume else {}
+    first_epoch, step, start_score = saved.get("epoch", 0), saved.get("step", 0), saved.get("start_score")
     old_best = load_checkpoint(best_path, "texture") if best_path.is_file() else None
-    keeper = BestCheckpoint(best_path, validation_ids, old_best)
+    best = BestCheckpoint(best_path, validation_ids, old_best, METRIC)
     log = RunLog(cfg.log_dir, "texture", config_as_dict(cfg), first_epoch if cfg.resume else None,
                  accelerator.is_main_process)
-
-    model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
+    model, optimizer, loader = accelerator.prepare(task.model, optimizer, task.loader)
     plain_model = accelerator.unwrap_model(model)
     total_steps = cfg.num_epochs_stage2 * -(-len(loader) // cfg.gradient_accumulation_steps)
-
-    # A frozen encoder sees every image once; one that the geometry was not trained with sets its statistics
-    if frozen:
-        pooled = cached_features(plain_model.encoder, train_set, 1 + cfg.augmentations, cfg.cache_dir, accelerator)
-    elif named_encoder:
-        seen = Subset(train_set, range(min(len(train_set), STATISTICS_OBJECTS)))
-        pooled = encode_dataset(plain_model.encoder, make_loader(seen, 8, shuffle=False, seed=0), device)
-    if named_encoder and not cfg.resume:
-        plain_model.aggregator.set_statistics(torch.cat(list(pooled.values())))
-    seen_by_geometry = {}
-    if frozen:
-        held_out = SixViewDataset([cached[name] for name in validation_ids])
-        pooled |= cached_features(plain_model.encoder, held_out, 1, cfg.cache_dir, accelerator)
-        for dataset, variants in ((train_set, 1 + cfg.augmentations), (held_out, 1)):
-            seen_by_geometry |= cached_features(geometry.encoder, dataset, variants, cfg.cache_dir, accelerator)
-
-    shapes = {}  # the geometry model never changes, so it predicts each object's vertices once: id to (N, 3)
-
-    def shape_of(key, images):
-        """Vertices (N, 3) that the geometry model predicts for (id, variant), one by one: in a batch the last bits
-        depend on the company. Only objects as they are will come again for sure, so only theirs are kept."""
-        if key in shapes:
-            return shapes[key]
-        seen = seen_by_geometry[key][None].to(device) if frozen else None
-        vertices = geometry(None if frozen else images[None], pooled=seen)[0]
-        if key[1] == 0:
-            shapes[key] = vertices.cpu()
-        return vertices.cpu()
-
-    on_vertices = bool(cfg.lambda_smooth or cfg.lambda_perceptual)  # what these two losses need colors at
-
-    def forward_losses(network, batch, epoch, perceptual):
-        """Loss of one batch; what is random in it depends on the seed, the epoch and each object's id alone."""
-        generators = [sample_generator(cfg.seed, epoch, object_id) for object_id in batch["id"]]
-        keys = list(zip(batch["id"], batch["variant"].tolist()))
-        images = batch["images"].to(device) if "images" in batch else [None] * len(keys)
-        with torch.no_grad():
-            vertices = torch.stack([shape_of(key, views) for key, views in zip(keys, images)]).to(device)
-            draws = uniform_noise(cfg.num_loss_samples, 3, generators).to(device)
-            positions = sample_faces(vertices, template["faces"], draws)
-            if on_vertices:
-                positions = torch.cat([vertices, positions], dim=1)
-            nearest = nearest_index(positions, batch["points"].to(device))
-            true_colors = gather_points(batch["colors"].to(device), nearest)
-        views = [pooled[key] for key in keys] if frozen else batch["images"].cpu()
-        views = shuffled_views(views, generators).to(device)
-        colors = network(None, positions, pooled=views) if frozen else network(views, positions)
-        vertex_colors = colors[:, :vertices.shape[1]]
-        parts = {"l1l2": color_loss(colors, true_colors)}
-        if cfg.lambda_smooth:
-            parts["smooth"] = smoothness_loss(vertex_colors, template["edges"])
-        if perceptual:
-            # The drawn images and the true ones go through the frozen geometry encoder, which does not move.
-            corners, pixel_weights = pixel_corners(vertices.cpu().numpy(), template["faces"].cpu().numpy(), image_size)
-            drawn = draw_colors(vertex_colors, torch.from_numpy(corners).to(device),
-                                torch.from_numpy(pixel_weights).to(device))
-            with accelerator.autocast():
-                with torch.no_grad():
-                    true_tokens = geometry.encoder(images)[1]
-                parts["perceptual"] = feature_distance(geometry.encoder(drawn)[1], true_tokens)
-        return sum(getattr(cfg, f"lambda_{name}") * part for name, part in parts.items()), parts
-
-    def validate():
-        """Mean color loss on the held-out objects, with the same draws every time; None if there are none."""
-        model.eval()
-        total = torch.zeros(2, device=device)
-        with torch.no_grad():
-            for batch in validation_loader:
-                # The bare model: processes may hold unequal numbers of batches, and the wrapped one would wait for more
-                _, parts = forward_losses(plain_model, batch, "validation", perceptual=False)
-                total += len(batch["id"]) * torch.stack([parts["l1l2"], torch.ones_like(parts["l1l2"])])
-        model.train()
-        total = accelerator.reduce(total)
-        return float(total[0] / total[1]) if validation_ids else None
-
-    def save(path, epoch, score, **training):
-        if accelerator.is_main_process:
-            save_checkpoint(path, "texture", model_args=plain_model.model_args(), weights=stored_weights(plain_model),
-                            image_size=cfg.image_size, config=config_as_dict(cfg), epoch=epoch, score=score,
-                            validation_ids=validation_ids, training_ids=train_ids, **training)
+    facts = {"kind": "texture", "model": plain_model, "cfg": cfg, "image_size": cfg.image_size, "metric_name": METRIC,
+             "validation_ids": validation_ids, "training_ids": train_ids}
 
     # Loop
+    task.prepare(plain_model)
     score, improved = None, False
     if start_score is None and validation_ids:
-        start_score = score = validate()
+        start_score = score = validation_mean(plain_model, task.validation_loader, task.validation_score, accelerator)
         log.write(0, validation=start_score)
         print(f"epoch 0 (untrained): validation {start_score:.5f}")
     model.train()
     for epoch in range(first_epoch, cfg.num_epochs_stage2):
-        started, sums, batches = time.perf_counter(), {}, 0
+        started, meter = time.perf_counter(), StepMeter()
         loader.set_epoch(epoch)
-        bar = tqdm(loader, desc=f"epoch {epoch + 1}/{cfg.num_epochs_stage2}", leave=False,
-                   disable=None if log.active else True)  # None: a bar on a terminal, none in a file
-        for batch in bar:
+        for batch in meter.timed(progress(loader, epoch, cfg.num_epochs_stage2, log.active)):
             with accelerator.accumulate(model):
                 rate = learning_rate_at(step, total_steps, cfg.learning_rate_stage2, cfg.warmup_fraction)
                 set_learning_rate(optimizer, rate)
-                total, parts = forward_losses(model, batch, epoch, perceptual=cfg.lambda_perceptual > 0)
+                total, parts = task.losses(model, batch, epoch)
                 check_finite(total, parts, step, batch["id"])
                 accelerator.backward(total)
+                measured = {"loss": total, **parts}
                 if accelerator.sync_gradients:
-                    accelerator.clip_grad_norm_(model.parameters(), cfg.gradient_clip)
+                    measured["gradient_norm"] = accelerator.clip_grad_norm_(model.parameters(), cfg.gradient_clip)
                     step += 1
                 optimizer.step()
                 optimizer.zero_grad()
-            for name, part in {"loss": total, **parts}.items():
-                sums[name] = sums.get(name, 0.0) + part.detach()
-            batches += 1
-        means = {name: float(accelerator.reduce(value, "mean")) / batches for name, value in sums.items()}
+            meter.step_done(**measured)
+            if accelerator.sync_gradients and cfg.log_every and step % cfg.log_every == 0:
+                log.write_step(epoch + 1, step, learning_rate=rate, **meter.recent_means(accelerator))
 
         # Validate, save, record
-        done = epoch + 1
+        done, means = epoch + 1, meter.epoch_means(accelerator)
         record = {"step": step, "learning_rate": rate, **means, "seconds": time.perf_counter() - started}
-        line = f"epoch {done}: " + ", ".join(f"{name} {value:.5f}" for name, value in means.items())
+        line = f"epoch {done}: " + ", ".join(f"{name} {means[name]:.5f}" for name in ("loss", *parts))
         if validation_ids and (done % cfg.validate_every == 0 or done == cfg.num_epochs_stage2):
-            score = record["validation"] = validate()
-            line += f", validation {score:.5f}"
-            if keeper.improves(score):
-                save(best_path, done, score)
-                improved = True
-                line += " (best)"
-        save(last_path, done, score, optimizer=optimizer.state_dict(), step=step, start_score=start_score)
+            score = validation_mean(plain_model, task.validation_loader, task.validation_score, accelerator)
+            record["validation"], line = score, f"{line}, validation {score:.5f}"
+            if best.improves(score):
+                save_model(accelerator, best_path, epoch=done, score=score, **facts)
+                improved, line = True, f"{line} (best)"
+        save_model(accelerator, last_path, epoch=done, score=score, start_score=start_score,
+                   optimizer=optimizer.state_dict(), step=step, **facts)
         log.write(done, **record)
         print(line)
     if not validation_ids and first_epoch < cfg.num_epochs_stage2:
-        save(best_path, cfg.num_epochs_stage2, None)
+        save_model(accelerator, best_path, epoch=cfg.num_epochs_stage2, score=None, **facts)
         print("no objects were held out, so best is the last epoch's")
     accelerator.wait_for_everyone()
     accelerator.end_training()
-    if first_epoch >= cfg.num_epochs_stage2:
-        print(f"nothing to do: {first_epoch} epochs are done; raise --num_epochs_stage2")
-    elif validation_ids and not improved:
-        print(f"wrote {last_path}; {best_path} stays the earlier one ({keeper.score:.5f}), which no epoch beat")
-    else:
-        print(f"wrote {best_path} and {last_path}")
-    return {"start": start_score, "best": keeper.score if validation_ids else None, "last": score}
+    print(closing_line(cfg.num_epochs_stage2, first_epoch, "num_epochs_stage2", improved or not validation_ids, best,
+                       last_path))
+    return {"start": start_score, "best": best.score if validation_ids else None, "last": score}
 
 
-def find_geometry(cfg):
-    """The geometry checkpoint to color: the one named, else your own best, else the shipped one.
+class TextureTask:
+    """What training knows beside the order of its steps: a frozen geometry, and colors for the surfaces it predicts.
+
+    The texture model starts from a copy of the geometry's encoder and aggregation unless the user named an encoder.
 
     Args:
-        cfg: Config.
-    Returns:
-        Path.
+        cfg: Config, its image_size the geometry's.
+        accelerator: accelerate.Accelerator.
+        geometry: GeometryModel, frozen.
+        train_objects, validation_objects: lists of CachedObject.
     """
+
+    def __init__(self, cfg: Config, accelerator: Accelerator, geometry: GeometryModel,
+                 train_objects: list[CachedObject], validation_objects: list[CachedObject]):
+        if not train_objects:
+            raise UserError("no object is left to train on: --split_file holds out all of them")
+        self.cfg, self.accelerator, self.device = cfg, accelerator, accelerator.device
+        self.geometry, self.template = geometry.to(self.device), geometry.template
+        self.named_encoder = "encoder_name" in cfg.explicit
+        encoder = load_encoder(cfg)[0] if self.named_encoder else copy_encoder(
+            geometry.encoder, frozen=cfg.freeze_image_encoder, gradient_checkpointing=cfg.gradient_checkpointing)
+        self.model = TextureModel(encoder, aggregate_dim=geometry.sizes["aggregate_dim"], hidden=cfg.texture_hidden,
+                                  num_layers=cfg.texture_layers, num_frequencies=cfg.texture_frequencies)
+        if not self.named_encoder:
+            self.model.aggregator.load_state_dict(geometry.aggregator.state_dict())
+        self.frozen = encoder.frozen  # its features are cached, so only the perceptual loss still reads images
+        self.train_set = SixViewDataset(train_objects, cfg.augment_turns)
+        self.validation_set = SixViewDataset(validation_objects)
+        loop_set = SixViewDataset(train_objects, cfg.augment_turns, not self.frozen or cfg.lambda_perceptual > 0)
+        self.loader = make_loader(loop_set, cfg.batch_size_stage2, shuffle=True, seed=cfg.seed,
+                                  num_workers=cfg.num_workers, augmentations=cfg.augmentations, fresh=not self.frozen)
+        own_share = validation_objects[accelerator.process_index::accelerator.num_processes]
+        self.validation_loader = make_loader(SixViewDataset(own_share, with_images=not self.frozen),
+                                             cfg.batch_size_stage2, shuffle=False, seed=cfg.seed,
+                                             num_workers=cfg.num_workers)
+        self.pooled, self.seen_by_geometry = {}, {}  # (id, variant): features of frozen encoders
+        self.shapes = {}  # the geometry model never changes, so it predicts each object's vertices once: id to (N, 3)
+
+    def prepare(self, model: TextureModel) -> None:
+        """A frozen encoder sees every image once; one that the geometry was not trained with sets its statistics."""
+        sets = ((self.train_set, 1 + self.cfg.augmentations), (self.validation_set, 1))
+        if self.frozen:
+            first = cached_features(model.encoder, *sets[0], self.cfg.cache_dir, self.accelerator)
+            self.pooled = first | cached_features(model.encoder, *sets[1], self.cfg.cache_dir, self.accelerator)
+            for dataset, variants in sets:
+                self.seen_by_geometry |= cached_features(self.geometry.encoder, dataset, variants, self.cfg.cache_dir,
+                                                         self.accelerator)
+        elif self.named_encoder:
+            few = Subset(self.train_set, range(min(len(self.train_set), STATISTICS_OBJECTS)))
+            first = encode_dataset(model.encoder, make_loader(few, 8, shuffle=False, seed=0), self.device)
+        if self.named_encoder and not self.cfg.resume:
+            model.aggregator.set_statistics(torch.cat(list(first.values())))
+
+    def losses(self, network: nn.Module, batch: dict, epoch: int | str,
+               perceptual: bool = True) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss of one batch: scalar, and its parts l1l2, smooth, perceptual as far as their weights are above 0.
+
+        What is random in it depends on the seed, the epoch and each object's id alone.
+        """
+        cfg = self.cfg
+        generators = [sample_generator(cfg.seed, epoch, object_id) for object_id in batch["id"]]
+        keys = list(zip(batch["id"], batch["variant"].tolist()))
+        images = batch["images"].to(self.device) if "images" in batch else [None] * len(keys)
+        vertices, positions, true_colors = self._targets(batch, keys, images, generators)
+        views = [self.pooled[key] for key in keys] if self.frozen else batch["images"].cpu()
+        # The aggregation sorts over the views, so their order changes no bit; shuffled, it could not come to matter
+        views = shuffled_views(views, generators).to(self.device)
+        colors = network(None, positions, pooled=views) if self.frozen else network(views, positions)
+        vertex_colors = colors[:, :vertices.shape[1]]
+        parts = {"l1l2": color_loss(colors, true_colors)}
+        if cfg.lambda_smooth:
+            parts["smooth"] = smoothness_loss(vertex_colors, self.template["edges"])
+        if perceptual and cfg.lambda_perceptual:
+            parts["perceptual"] = self._perceptual_loss(vertices, vertex_colors, images)
+        return sum(getattr(cfg, f"lambda_{name}") * part for name, part in parts.items()), parts
+
+    def validation_score(self, model: nn.Module, batch: dict) -> Tensor:
+        """Color loss of one batch, at the same points every time: scalar."""
+        return self.losses(model, batch, "validation", perceptual=False)[1]["l1l2"]
+
+    @torch.no_grad()
+    def _targets(self, batch, keys, images, generators):
+        """Predicted vertices (B, N, 3), positions (B, P, 3) to color, and the true colors (B, P, 3) nearest to them."""
+        vertices = torch.stack([self._shape_of(key, views) for key, views in zip(keys, images)]).to(self.device)
+        noise = uniform_noise(self.cfg.num_loss_samples, 3, generators).to(self.device)
+        positions = sample_faces(vertices, self.template["faces"], noise)
+        if self.cfg.lambda_smooth or self.cfg.lambda_perceptual:  # these two need colors at the vertices
+            positions = torch.cat([vertices, positions], dim=1)
+        nearest = nearest_index(positions, batch["points"].to(self.device))
+        return vertices, positions, gather_points(batch["colors"].to(self.device), nearest)
+
+    def _shape_of(self, key, images):
+        """Vertices (N, 3) that the geometry model predicts for (id, variant), one by one: in a batch the last bits
+        depend on the company. Only objects as they are will come again for sure, so only theirs are kept."""
+        if key in self.shapes:
+            return self.shapes[key]
+        seen = self.seen_by_geometry[key][None].to(self.device) if self.frozen else None
+        vertices = self.geometry(None if self.frozen else images[None], pooled=seen)[0].cpu()
+        if key[1] == 0:
+            self.shapes[key] = vertices
+        return vertices
+
+    def _perceptual_loss(self, vertices, vertex_colors, images):
+        """Drawn images beside the true ones, as the geometry encoder sees them, which does not move."""
+        corners, weights = pixel_corners(vertices.cpu().numpy(), self.template["faces"].cpu().numpy(),
+                                         self.cfg.image_size)
+        drawn = draw_colors(vertex_colors, torch.from_numpy(corners).to(self.device),
+                            torch.from_numpy(weights).to(self.device))
+        with self.accelerator.autocast():
+            with torch.no_grad():
+                true_tokens = self.geometry.encoder(images)[1]
+            return feature_distance(self.geometry.encoder(drawn)[1], true_tokens)
+
+
+def load_frozen_geometry(cfg: Config) -> tuple[GeometryModel, int]:
+    """The geometry model to color, and the edge in pixels of the images it reads.
+
+    Raises:
+        UserError: the checkpoint cannot be used, or the user asked for another image size.
+    """
+    path = find_geometry(cfg)
+    geometry, checkpoint = load_geometry_model(path)
+    image_size = checkpoint["image_size"]
+    if "image_size" in cfg.explicit and cfg.image_size != image_size:
+        raise UserError(f"--image_size {cfg.image_size}: {path} reads images of {image_size} pixels")
+    print(f"geometry: {path}, images of {image_size} px")
+    return geometry, image_size
+
+
+def find_geometry(cfg: Config) -> Path:
+    """Path of the geometry checkpoint to color: the one named, else your own best, else the shipped one."""
     if cfg.geometry_checkpoint:
         return Path(cfg.geometry_checkpoint)
     own = Path(cfg.checkpoint_dir) / "geometry_best.pth"
     return own if own.is_file() else Path(__file__).parent / PRETRAINED_DIR / "geometry_best.pth"
 
 
-def main(argv):
-    cfg = parse_config(argv, __doc__.splitlines()[0])
-    for name in ("initial_weights", "average_weights"):
-        if name in cfg.explicit:
-            raise UserError(f"--{name}: is for train_geometry.py alone")
-    from utils.device import lighter_training, out_of_memory_advice
-
-    with out_of_memory_advice(lighter_training(cfg, 2)):
+def main(argv: list[str]) -> None:
+    cfg = parse_config(argv, __doc__.splitlines()[0], "texture")
+    with out_of_memory_advice(lighter_training(cfg, "texture")):
         train(cfg)
 
 

@@ -1,4 +1,4 @@
-"""Texture of a predicted mesh from the kept atlas and texel map, beside working out both for every mesh.
+"""What the cache of the UV atlas and texel map saves: a texture from it, beside working out both for every mesh.
 
 Colors come from a function of position that costs nothing: what a network would take is the same on both sides.
 """
@@ -32,5 +32,5 @@ def run(rounds, num_points=4096, texture_size=1024):
             return bake(template.points, template.faces, template_atlas(num_points, texture_size, folder),
                         texture_size)
 
-        return [compare(f"texture bake, {num_points} points, {texture_size} texels", kept, again, rounds,
-                        ratio_at_least(5), beside="atlas and texel map made again")]
+        return [compare(f"cache: UV atlas for a texture bake, {num_points} points, {texture_size} texels", kept, again,
+                        rounds, ratio_at_least(5), beside="atlas and texel map made again")]

@@ -11,20 +11,20 @@ import time
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy is loaded
 
-import numpy as np  # noqa: E402 (the threads come first)
+import numpy as np
 
-from config import VIEW_NAMES, OptionParser, UserError, run_script  # noqa: E402
-from utils.evaluation.alignment import align_similarity  # noqa: E402
-from utils.evaluation.metrics import surface_scores, visible_samples  # noqa: E402
-from utils.mesh.isosurface import mesh_from_grid  # noqa: E402
-from utils.mesh.mesh import normalize, plain_mesh  # noqa: E402
-from utils.mesh.mesh_io import read_mesh  # noqa: E402
-from utils.multiview.silhouette_coherence import camera_set  # noqa: E402
-from utils.multiview.visual_hull import camera_hull_box, camera_hull_on_grid, grid_axes, silhouette_sdf  # noqa: E402
-from utils.photograph_dataset import mesh_files, object_rng  # noqa: E402
-from utils.rendering.cameras import VIEW_BASES, rotation_vector  # noqa: E402
-from utils.training_data.photographs import LEVELS, photograph  # noqa: E402
-from utils.views.calibration import calibrate_views, in_normalized_frame, named_cameras  # noqa: E402
+from config import VIEW_NAMES, OptionParser, UserError, run_script
+from utils.evaluation.alignment import align_similarity
+from utils.evaluation.metrics import surface_scores, visible_samples
+from utils.mesh.isosurface import mesh_from_grid
+from utils.mesh.mesh import normalize, plain_mesh
+from utils.mesh.mesh_io import read_mesh
+from utils.multiview.silhouette_coherence import camera_set
+from utils.multiview.visual_hull import camera_hull_box, camera_hull_on_grid, grid_axes, silhouette_sdf
+from utils.photograph_dataset import mesh_files, object_rng
+from utils.rendering.cameras import VIEW_BASES, rotation_vector
+from utils.training_data.photographs import LEVELS, photograph
+from utils.views.calibration import calibrate_views, in_normalized_frame, named_cameras
 
 SAMPLES = 20000  # points on either surface
 METRICS = ("f_0.02", "f_0.04", "cd_l1")

@@ -44,12 +44,14 @@ def obvious_field(model, maps, box, volume, points):
     values, depths = np.stack(values), np.stack(depths)                        # (6, K, 7), (6, K)
     edge, entry, leave = values[..., 4], values[..., 5] - depths, values[..., 6] + depths
     share = np.clip(entry / np.maximum(entry + leave, 1e-3), -0.2, 1.2)
-    measures = [values[..., 3], np.clip(edge, -TRUNCATION, TRUNCATION) / TRUNCATION, np.tanh(edge / TANH_SCALE_FINE), entry,
-                np.tanh(entry / TANH_SCALE_FINE), np.tanh(entry / TANH_SCALE_COARSE), leave, np.tanh(leave / TANH_SCALE_FINE), np.tanh(leave / TANH_SCALE_COARSE),
-                share]
+    fine, coarse = TANH_SCALE_FINE, TANH_SCALE_COARSE
+    geometric = [values[..., 3], np.clip(edge, -TRUNCATION, TRUNCATION) / TRUNCATION, np.tanh(edge / fine),
+                 entry, np.tanh(entry / fine), np.tanh(entry / coarse),
+                 leave, np.tanh(leave / fine), np.tanh(leave / coarse), share]
     toward = np.broadcast_to(np.stack([basis[2] for basis in VIEW_BASES.values()])[:, None], (*edge.shape, 3))
     color = values[..., :3] - 0.5
-    features = layers(model.per_view, np.concatenate([np.stack(measures, -1), toward, color, color - color.mean(0)], -1))
+    per_view = np.concatenate([np.stack(geometric, -1), toward, color, color - color.mean(0)], -1)
+    features = layers(model.per_view, per_view)
     middle, half, hull = box.mean(0), (box[1] - box[0]) / 2, edge.min(0)
     place = (points - middle) / half
     cells = ((place / (1 + 2 / model.grid_size) + 1) * model.grid_size - 1) / 2

@@ -1,4 +1,4 @@
-"""One object for training from the cache, beside reading its files again each time.
+"""What the cache of objects saves: one object for training from it, beside reading its files again each time.
 
 With a frozen encoder the loop asks for the surface alone, since the images' features are in memory. An object's
 surface is compared with its checksum when it is first read; these are later readings.
@@ -40,7 +40,7 @@ def run(rounds, num_points=16384, image_size=224, texture_size=256):
         files = find_objects(folder / "OBJs", folder / "input_images")[0][0]
         cached = [cache_object(files, folder / "cache", num_points, image_size)]
         surface, whole = SixViewDataset(cached, with_images=False), SixViewDataset(cached)
-        return [compare(f"dataset item from the cache, {num_points} colored points", lambda: surface[0],
+        return [compare(f"cache: surface of a dataset item, {num_points} colored points", lambda: surface[0],
                         lambda: sampled(files.mesh, num_points), rounds, ratio_at_least(50), beside="trimesh"),
-                compare(f"the same with six images of {image_size} px", lambda: whole[0],
+                compare(f"cache: the same with six images of {image_size} px", lambda: whole[0],
                         lambda: from_files(files, num_points, image_size), rounds, beside="trimesh and Pillow")]

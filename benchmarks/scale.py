@@ -18,9 +18,9 @@ from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before NumPy is loaded
 
-import numpy as np  # noqa: E402 (the threads come first)
+import numpy as np
 
-from config import FastTrainingConfig, OptionParser, UserError, run_script  # noqa: E402
+from config import FastTrainingConfig, OptionParser, UserError, run_script
 
 COUNTS = (10, 100, 1000, 10_000, 100_000)
 LINEAR = 1.1  # exponent of cost over count up to which we call it linear: timing itself is off by a tenth

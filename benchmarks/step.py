@@ -1,4 +1,4 @@
-"""A training step of stage 1 with a frozen DINOv2-base, beside the step as it is usually written.
+"""What the cache of a frozen encoder's features saves in a training step, beside the step as it is usually written.
 
 Ours reads each image's features from memory, finds nearest points without a table of all pairs and has a fused
 optimizer. The usual way encodes the six images one by one on every step. Both minimize the same loss.
@@ -78,5 +78,5 @@ def run(rounds, device=torch.device("cpu"), image_size=224, num_points=4096, dec
         optimizer.step()
         optimizer.zero_grad()
 
-    return [compare(f"geometry step, frozen encoder, {image_size} px, {num_points} points", ours, other, rounds,
+    return [compare(f"cache: frozen features, geometry step, {image_size} px, {num_points} points", ours, other, rounds,
                     ratio_at_least(30), device, "images encoded each time")]

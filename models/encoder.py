@@ -66,7 +66,7 @@ class ImageEncoder(nn.Module):
         """Encode every view.
 
         Args:
-            images: (B, S, 3, H, W) float in [0, 1], sRGB; edges that are no multiple of the patch are resized up to one.
+            images: (B, S, 3, H, W) float in [0, 1], sRGB; edges that are no multiple of the patch are enlarged to one.
         Returns:
             pooled: (B, S, D), each view's class token plus the mean of its patch tokens. DINOv2's own linear probes
                 use both; the mean also carries an image's content before a class token has learned to.
@@ -109,7 +109,7 @@ def build_encoder(description, *, frozen=False, gradient_checkpointing=False):
 
 
 def copy_encoder(encoder, *, frozen=False, gradient_checkpointing=False):
-    """A second encoder with the same weights, whose weights may then move on their own; arguments as in ImageEncoder."""
+    """A second encoder with the same weights, which then train on their own; arguments as in ImageEncoder."""
     twin = ImageEncoder(copy.deepcopy(encoder.backbone), name=encoder.name, frozen=frozen,
                         gradient_checkpointing=gradient_checkpointing)
     twin.stored = encoder.stored or not frozen
@@ -213,7 +213,7 @@ def cached_features(encoder, dataset, variants, cache_dir, accelerator):
 
 
 @torch.no_grad()
-def tokens_at(encoder, pictures, size):
+def tokens_at(encoder, images, size):
     """Patch tokens of square images of any size.
 
     What goes in and what comes out is rounded to half precision, in which training keeps both, so that inference sees
@@ -227,12 +227,12 @@ def tokens_at(encoder, pictures, size):
         (B, S, P, D) float16, row by row.
     """
     edge = -(-size // encoder.patch_size) * encoder.patch_size
-    pixels = F.interpolate(pictures.half().float().flatten(0, 1), size=(edge, edge), mode="bilinear", antialias=True,
+    pixels = F.interpolate(images.half().float().flatten(0, 1), size=(edge, edge), mode="bilinear", antialias=True,
                            align_corners=False)
-    return encoder(pixels.unflatten(0, pictures.shape[:2]))[1].half()
+    return encoder(pixels.unflatten(0, images.shape[:2]))[1].half()
 
 
-def cached_tokens(encoder, pictures, size, folder):
+def cached_tokens(encoder, images, size, folder):
     """`tokens_at` for training: what was encoded once, in this run or an earlier one, is read.
 
     Each object has a file of its own, named by its images' content, which is written as soon as it is encoded: an
@@ -247,7 +247,7 @@ def cached_tokens(encoder, pictures, size, folder):
         UserError: the folder cannot be written to.
     """
     tokens = []
-    for views in pictures.cpu().half():
+    for views in images.cpu().half():
         path = folder / f"tokens-{size}-{hashlib.sha256(views.contiguous().numpy()).hexdigest()[:16]}.npy"
         known = _read_features(path)
         if known is None:
@@ -327,7 +327,7 @@ def _pretrained_backbone(name):
         reason = _hub_trouble(name)
         if reason:
             raise UserError(f"--encoder_name {name}: no such folder, not in the local cache, and the hub does not "
-                            f"offer it ({reason}); give a folder that holds config.json and model.safetensors") from None
+                            f"offer it ({reason}); give a folder with config.json and model.safetensors") from None
     return _from_pretrained(Dinov2Model, name, "cannot be loaded from the hub", **options)
 
 

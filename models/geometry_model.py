@@ -3,13 +3,14 @@
 Encoder, DeepSets over the views, and an MLP that moves the points of a sphere: connectivity is fixed, so every
 prediction is a closed mesh with known neighbors, and the order of the images cannot matter.
 """
+import numpy as np
 import torch
 from torch import nn
 
 from models.aggregation import ViewAggregator
 from models.encoder import build_encoder
+from models.loading import load_trained
 from utils.device import full_precision
-from utils.io.checkpoint import load_checkpoint, load_weights
 from utils.mesh.sphere_template import sphere_template
 
 # Half-axes of the ellipsoid that an untrained decoder predicts (width, height, length): small, and longer than wide
@@ -38,7 +39,7 @@ class PointCloudDecoder(nn.Module):
         # A small head: the untrained prediction is the ellipsoid, give or take 0.01.
         nn.init.normal_(self.head.weight, std=0.01 / width**0.5)
         nn.init.zeros_(self.head.bias)
-        start = torch.from_numpy(sphere_template(num_points).points) * torch.tensor(START_RADII)
+        start = torch.from_numpy(sphere_template(num_points).points * np.float32(START_RADII))
         self.register_buffer("start", start, persistent=False)  # (N, 3)
 
     def forward(self, feature):
@@ -107,8 +108,5 @@ def load_geometry_model(path):
     Raises:
         UserError: the file is missing, damaged, of another kind or does not fit its sizes.
     """
-    checkpoint = load_checkpoint(path, "geometry")
-    args = dict(checkpoint["model_args"])
-    model = GeometryModel(build_encoder(args.pop("encoder"), frozen=True), **args)
-    load_weights(model, checkpoint["weights"], path)
-    return model.eval().requires_grad_(False), checkpoint
+    return load_trained(path, "geometry", lambda args: GeometryModel(
+        build_encoder(args.pop("encoder"), frozen=True), **args))

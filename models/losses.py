@@ -131,7 +131,7 @@ def geometry_loss(vertices, template, true_points, draws, weights):
         template: dict of int64 tensors `faces` (F, 3), `edges` (E, 2), `edge_faces` (E, 2).
         true_points: (B, M, 3) sampled on the true surface by area.
         draws: (B, K, 3) uniform in [0, 1), for `sample_faces`.
-        weights: dict of floats `chamfer`, `coverage`, `laplacian`, `edge`, `normal`; a part of weight 0 is not computed.
+        weights: dict of floats `chamfer`, `coverage`, `laplacian`, `edge`, `normal`; parts of weight 0 are left out.
     Returns:
         total: scalar; parts: dict of unweighted scalars by name. Chamfer is the mean of the vertices' and the surface
         samples'; coverage is the samples'.

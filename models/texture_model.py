@@ -10,8 +10,8 @@ from torch import nn
 
 from models.aggregation import ViewAggregator
 from models.encoder import build_encoder
+from models.loading import load_trained
 from utils.device import full_precision
-from utils.io.checkpoint import load_checkpoint, load_weights
 
 
 class TextureDecoder(nn.Module):
@@ -102,8 +102,5 @@ def load_texture_model(path):
     Raises:
         UserError: the file is missing, damaged, of another kind or does not fit its sizes.
     """
-    checkpoint = load_checkpoint(path, "texture")
-    args = dict(checkpoint["model_args"])
-    model = TextureModel(build_encoder(args.pop("encoder"), frozen=True), **args)
-    load_weights(model, checkpoint["weights"], path)
-    return model.eval().requires_grad_(False), checkpoint
+    return load_trained(path, "texture", lambda args: TextureModel(
+        build_encoder(args.pop("encoder"), frozen=True), **args))

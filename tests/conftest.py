@@ -100,10 +100,12 @@ def run_script_main(monkeypatch, capsys):
     return run
 
 
-def as_options(cfg):
-    """The settings of a Config that were named, as command-line options for a script."""
-    options = []
-    for name in sorted(cfg.explicit):
-        value = getattr(cfg, name)
-        options += [f"--{name}", ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
-    return options
+def as_options(cfg, script=None):
+    """The settings of a Config that were named, as command-line options: those that a script uses, or all of them."""
+    from config import SCRIPTS, options_of
+
+    if script:
+        return options_of(script, cfg)
+    words = [options_of(each, cfg) for each in SCRIPTS]
+    pairs = {pair for some in words for pair in zip(some[::2], some[1::2])}
+    return [word for pair in sorted(pairs) for word in pair]

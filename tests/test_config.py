@@ -15,9 +15,8 @@ OTHER_VALUES = {str: ("elsewhere", "elsewhere"), int: ("3", 3), float: ("0.25", 
 # Options whose other value must be one of a few, or fit another option.
 SPECIAL = {"mixed_precision": ("bf16", "bf16"), "image_size": ("140", 140), "num_points": ("99", 99),
            "num_surface_samples": ("5000", 5000), "encoder_width": ("8", 8), "encoder_heads": ("2", 2),
-           "geometry_decoder": ("field", "field"), "field_target": ("distance", "distance"), "field_grid": ("48", 48),
-           "field_widths": ("8,16", (8, 16)),
-           "field_color": ("false", False), "field_stretch": ("0.1", 0.1), "field_variants": ("5", 5)}
+           "geometry_decoder": ("field", "field"), "field_grid": ("48", 48),
+           "field_widths": ("8,16", (8, 16)), "obj_dir": ("elsewhere", "elsewhere"), "field_color": ("false", False), "field_stretch": ("0.1", 0.1), "field_variants": ("5", 5)}
 
 
 def parse(*argv):
@@ -43,12 +42,52 @@ def test_a_fold_is_one_of_the_folds():
             parse(*options)
 
 
-@pytest.mark.parametrize("options", [["--geometry_decoder", "voxels"], ["--field_target", "color"],
-                                     ["--field_widths", "12,24"], ["--field_grid", "30"],
-                                     ["--field_tokens", "true", "--field_color", "false"]])
+@pytest.mark.parametrize("options", [["--geometry_decoder", "voxels"], ["--field_widths", "12,24"], ["--field_grid", "30"]])
 def test_field_options_that_cannot_work_are_refused_by_name(options):
     with pytest.raises(UserError, match=options[0]):
         parse(*options)
+
+
+@pytest.mark.parametrize("script", config.SCRIPTS)
+@pytest.mark.parametrize("item", config.option_fields(), ids=lambda item: item.name)
+def test_an_option_a_script_does_not_use_is_refused_by_it_naming_who_does(item, script):
+    text, _ = SPECIAL.get(item.name, OTHER_VALUES[type(item.default)])
+    words = [f"--{item.name}", text] + ["--num_folds", "5"] * (item.name == "fold")
+    used = all(script in each.metadata["scripts"] for each in config.option_fields() if f"--{each.name}" in words)
+    if used:
+        assert item.name in parse_config(words, "test", script).explicit
+        return
+    with pytest.raises(UserError) as error:
+        parse_config(words, "test", script)
+    assert f"{config.SCRIPTS[script]} does not use it" in str(error.value) and "\n" not in str(error.value)
+    if script not in item.metadata["scripts"] and item.name != "fold":
+        assert f"--{item.name}: " in str(error.value)
+        assert all(config.SCRIPTS[user] in str(error.value) for user in item.metadata["scripts"])
+
+
+def test_a_preset_that_changes_nothing_for_a_script_is_refused():
+    with pytest.raises(UserError, match="--preset memory_efficient: changes nothing that train_field.py uses"):
+        parse_config(["--preset", "memory_efficient"], "test", "field")
+    assert parse_config(["--preset", "memory_efficient"], "test", "texture").freeze_image_encoder
+
+
+def test_options_of_a_script_are_those_it_takes_and_give_its_settings_again():
+    cfg = parse("--preset", "fast", "--num_points", "99", "--texture_hidden", "8", "--seed", "4", "--decoder_hidden", "8,9")
+    words = config.options_of("geometry", cfg)
+    assert words == ["--preset", "fast", "--seed", "4", "--num_points", "99", "--decoder_hidden", "8,9"]
+    again = parse_config(words, "test", "geometry")
+    assert all(getattr(again, item.name) == getattr(cfg, item.name) for item in config.option_fields()
+               if "geometry" in item.metadata["scripts"])
+
+
+@pytest.mark.parametrize("argv, named", [
+    (["--split_file", "a.csv", "--num_folds", "3"], "--num_folds: --split_file"),
+    (["--split_file", "a.csv", "--validation_fraction", "0.3"], "--validation_fraction: --split_file"),
+    (["--obj_dir", "a,b", "--images_dir", "c"], "--images_dir c: names 1 folders, --obj_dir 2"),
+    (["--resume", "--initial_weights", "a.pth"], "--initial_weights: a resumed run")])
+def test_options_that_do_not_go_together_are_refused_naming_one(argv, named):
+    with pytest.raises(UserError, match=named):
+        parse(*argv)
 
 
 def test_no_options_give_the_defaults():
@@ -170,3 +209,14 @@ def test_importing_config_loads_neither_torch_nor_numpy():
     code = "import sys, config; print(sorted({'torch', 'numpy', 'trimesh', 'PIL'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_every_option_has_a_help_text_and_a_script_even_without_the_source(tmp_path):
+    """An installation without config.py's source, compiled alone, still starts."""
+    import py_compile
+
+    py_compile.compile(str(ROOT / "config.py"), cfile=str(tmp_path / "config.pyc"))
+    code = "import config; print(config.parse_config(['--seed', '3'], 'test', 'field').seed, config.__file__)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.stdout.startswith("3 ") and done.stdout.strip().endswith("config.pyc"), done.stderr
+    assert all(item.metadata["help"] and item.metadata["scripts"] for item in config.option_fields())

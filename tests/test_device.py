@@ -108,30 +108,30 @@ def test_other_errors_pass_the_memory_advice_unchanged(error):
     assert caught.value is error
 
 
-@pytest.mark.parametrize("cfg, stage, expected", [
-    (Config(), 1, ["--freeze_image_encoder", "--gradient_checkpointing", "--num_points 2048",
+@pytest.mark.parametrize("cfg, script, expected", [
+    (Config(), "geometry", ["--freeze_image_encoder", "--gradient_checkpointing", "--num_points 2048",
                    "--num_loss_samples 2048"]),
-    (Config(), 2, ["--freeze_image_encoder", "--gradient_checkpointing", "--lambda_perceptual 0",
+    (Config(), "texture", ["--freeze_image_encoder", "--gradient_checkpointing", "--lambda_perceptual 0",
                    "--num_loss_samples 2048"]),
-    (FastTrainingConfig(), 1, ["--batch_size_stage1 1", "--freeze_image_encoder", "--gradient_checkpointing",
+    (FastTrainingConfig(), "geometry", ["--batch_size_stage1 1", "--freeze_image_encoder", "--gradient_checkpointing",
                                "--num_loss_samples 1024"]),
-    (HighQualityConfig(), 1, ["--freeze_image_encoder", "--image_size 224", "--num_points 4096",
+    (HighQualityConfig(), "geometry", ["--freeze_image_encoder", "--image_size 224", "--num_points 4096",
                               "--num_loss_samples 4096"]),
-    (MemoryEfficientConfig(), 1, ["--num_points 1024", "--num_loss_samples 1024"]),
-    (MemoryEfficientConfig(num_points=1024, num_loss_samples=1024), 1, []),
-    (MemoryEfficientConfig(lambda_perceptual=0.0, num_loss_samples=1024), 2, []),
+    (MemoryEfficientConfig(), "geometry", ["--num_points 1024", "--num_loss_samples 1024"]),
+    (MemoryEfficientConfig(num_points=1024, num_loss_samples=1024), "geometry", []),
+    (MemoryEfficientConfig(lambda_perceptual=0.0, num_loss_samples=1024), "texture", []),
 ])
-def test_advice_names_only_what_is_not_turned_yet(cfg, stage, expected):
-    assert lighter_training(cfg, stage) == expected
+def test_advice_names_only_what_is_not_turned_yet(cfg, script, expected):
+    assert lighter_training(cfg, script) == expected
 
 
 @pytest.mark.parametrize("cfg", [Config(), FastTrainingConfig(), HighQualityConfig()])
-@pytest.mark.parametrize("stage", [1, 2])
-def test_every_option_advised_is_one_the_scripts_take(cfg, stage):
+@pytest.mark.parametrize("script", ["geometry", "field", "texture"])
+def test_every_option_advised_is_one_the_script_takes(cfg, script):
     from config import parse_config
 
-    for option in lighter_training(cfg, stage):
-        parse_config(option.split(), "")
+    for option in lighter_training(cfg, script):
+        parse_config(option.split(), "", script)
 
 
 def test_following_all_advice_leaves_none():
@@ -139,8 +139,8 @@ def test_following_all_advice_leaves_none():
 
     words = []
     for _ in range(10):
-        words += " ".join(lighter_training(parse_config(words, ""), 1)).split()
-    assert lighter_training(parse_config(words, ""), 1) == []
+        words += " ".join(lighter_training(parse_config(words, ""), "geometry")).split()
+    assert lighter_training(parse_config(words, ""), "geometry") == []
 
 
 def test_inference_is_advised_a_smaller_texture_then_the_cpu():

@@ -12,22 +12,22 @@ from PIL import Image, ImageDraw
 import load_data
 from config import Config, UserError
 from load_data import (
-    EpochSampler,
     SixViewDataset,
     cache_object,
     find_objects,
     find_view_sets,
     format_problems,
     load_cached,
-    make_loader,
-    padded_image_size,
     prepare_objects,
-    read_framed_views,
     resolve_data,
-    split_objects,
 )
 from tests.views.test_six_views import RED, WHITE, draw_box, write_views
 from utils.mesh.mesh import GRAY
+from utils.training_data import object_cache
+from utils.training_data.loader import EpochSampler, make_loader
+from utils.training_data.object_cache import padded_image_size
+from utils.training_data.splits import choose_split, read_split_file, split_objects
+from utils.views.six_views import read_framed_views
 
 ROOT = Path(__file__).parents[1]
 BOX_OBJ = "".join(f"v {x} {y} {z}\n" for x in (-0.5, 0.5) for y in (-0.25, 0.25) for z in (-1, 1)) + (
@@ -350,6 +350,41 @@ def test_a_smaller_training_share_lies_in_a_larger_one_and_leaves_the_held_out_a
     assert len(split_objects(["a", "b"], 0.5, 0, training_share=0.001)[0]) == 1
 
 
+def test_several_folders_are_read_as_one_and_an_id_counts_once(tmp_path, capsys):
+    for folder, names in (("a", ("one", "two")), ("b", ("two", "three"))):
+        for name in names:
+            write_object(tmp_path / folder, name)
+    cfg = config_for(tmp_path / "a")
+    cfg.obj_dir, cfg.images_dir = (f"{tmp_path}/a/{name},{tmp_path}/b/{name}" for name in ("OBJs", "input_images"))
+    cached = prepare_objects(cfg)[1]
+    assert sorted(cached) == ["one", "three", "two"]
+    assert cached["two"].files.mesh.is_relative_to(tmp_path / "a")
+    assert cached["three"].files.images["top"].is_relative_to(tmp_path / "b")
+    assert "two objects of one id" in capsys.readouterr().out
+
+
+def test_a_split_file_says_who_is_trained_on_validated_on_and_left_alone(tmp_path, capsys):
+    path = tmp_path / "split.csv"
+    path.write_text("id,split\nshoe,validation  # chosen by hand\nhat, test\n\ncup train\nboot,validation\ngone,test\n")
+    cfg = Config(split_file=str(path))
+    assert choose_split(cfg, ["shoe", "hat", "cup", "boot", "unlisted"]) == (["cup", "unlisted"], ["boot", "shoe"])
+    printed = capsys.readouterr().out
+    assert "1 objects that are not here, such as gone" in printed and "1 test objects" in printed
+    cfg.training_share = 0.5
+    assert len(choose_split(cfg, ["shoe", "hat", "cup", "boot", "unlisted"])[0]) == 1
+    assert choose_split(Config(seed=3), ["a", "b", "c"]) == split_objects(["a", "b", "c"], 0.15, 3)
+
+
+@pytest.mark.parametrize("text, words", [("a train\nb dev\n", "line 2: expected"), ("a\n", "line 1: expected"),
+                                         ("a train\na test\n", "line 2: a stands in an earlier line")])
+def test_a_split_file_of_another_form_is_refused_naming_the_line(text, words, tmp_path):
+    (tmp_path / "split.txt").write_text(text)
+    with pytest.raises(UserError, match=words):
+        read_split_file(tmp_path / "split.txt")
+    with pytest.raises(UserError, match="--split_file .*none.txt: cannot be read"):
+        read_split_file(tmp_path / "none.txt")
+
+
 def test_batches_hold_tensors_of_the_promised_shape_and_range(tmp_path):
     torch = pytest.importorskip("torch")
     for name in ("a", "b", "c"):
@@ -452,25 +487,22 @@ def test_image_size_is_rounded_up_to_whole_patches():
 # ---- The script
 
 
-def run(*arguments):
-    return subprocess.run([sys.executable, "load_data.py", *map(str, arguments)], cwd=ROOT,
-                          capture_output=True, text=True)
-
-
-def test_script_reports_and_its_exit_code_says_whether_objects_were_left_out(tmp_path):
+def test_script_reports_and_its_exit_code_says_whether_objects_were_left_out(tmp_path, run_script_main):
     write_object(tmp_path, "good")
     write_object(tmp_path, "bad", skip=("top",))
     options = ("--obj_dir", tmp_path / "OBJs", "--images_dir", tmp_path / "input_images", "--cache_dir", tmp_path / "c")
-    done = run(*options)
-    assert done.returncode == 2 and "1 objects complete, 1 left out" in done.stdout
-    assert "bad     missing view  top" in done.stdout and "error: 1 of 2 objects cannot be used" in done.stderr
+    code, printed, errors = run_script_main(load_data, *options)
+    assert code == 2 and "1 objects complete, 1 left out" in printed
+    assert "bad     missing view  top" in printed and "error: 1 of 2 objects cannot be used" in errors
     shutil.rmtree(tmp_path / "OBJs" / "bad")
-    assert run(*options).returncode == 0
+    assert run_script_main(load_data, *options)[0] == 0
     (tmp_path / "input_images" / "good_top.png").unlink()
-    done = run(*options)
-    assert done.returncode == 2 and "no complete object" in done.stderr and "Traceback" not in done.stderr
-    done = run("--obj_dir", tmp_path / "nowhere")
-    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "nowhere" in done.stderr
+    code, _, errors = run_script_main(load_data, *options)
+    assert code == 2 and "no complete object" in errors
+    code, _, errors = run_script_main(load_data, "--obj_dir", tmp_path / "nowhere")
+    assert code == 2 and errors.count("\n") == 1 and "nowhere" in errors
+    done = subprocess.run([sys.executable, "load_data.py", "--obj_dir", "nowhere"], cwd=ROOT, capture_output=True)
+    assert done.returncode == 2, "it is a script too"
 
 
 def test_real_objects_are_complete(real_objects):
@@ -494,7 +526,7 @@ def test_a_second_start_reads_no_mesh_and_no_image_but_notices_a_changed_texture
     def refuse(*_):
         raise AssertionError("a source file was read again")
     with monkeypatch.context() as patch:
-        patch.setattr(load_data, "mesh_dependencies", refuse)
+        patch.setattr(object_cache, "mesh_dependencies", refuse)
         patch.setattr(file_index, "content_hash", refuse)
         assert prepare_objects(config_for(tmp_path), quiet=True)[1]["box"] == first
     Image.new("RGB", (4, 4), "blue").save(texture)

@@ -13,8 +13,8 @@ import utils.prepare_dataset
 from config import VIEW_NAMES, UserError
 from load_data import find_objects
 from utils.mesh.mesh import Mesh, colored_mesh, plain_mesh, sample_surface, textured_mesh
-from utils.mesh.mesh_io import read_mesh
-from utils.prepare_dataset import clean_id, find_meshes, id_of_mesh, prepare_object, turn_matrix, write_mesh
+from utils.mesh.mesh_io import read_mesh, write_mesh
+from utils.prepare_dataset import clean_id, find_meshes, id_of_mesh, prepare_object, turn_matrix
 
 ROOT = Path(__file__).parents[1]
 BALL = trimesh.creation.icosphere(2)
@@ -215,7 +215,8 @@ def test_own_images_are_copied_instead_of_drawn_but_only_as_a_full_set(tmp_path)
 
 @pytest.mark.parametrize("options, expected", [
     (["--up", "z", "--front", "-z"], "perpendicular"), (["--up", "w"], "--up w"),
-    (["--image_size", "3"], "--image_size 3"), (["--images_dir", "nowhere"], "nowhere"), (["--nonsense"], "--nonsense")])
+    (["--image_size", "3"], "--image_size 3"), (["--images_dir", "nowhere"], "nowhere"),
+    (["--nonsense"], "--nonsense")])
 def test_bad_options_are_one_line_and_exit_code_2(tmp_path, options, expected):
     export_formats(tmp_path / "in")
     done = run(tmp_path / "in", *options)

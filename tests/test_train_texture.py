@@ -17,9 +17,11 @@ from models.texture_model import load_texture_model
 from tests.test_train_geometry import (
     assert_same_checkpoints,
     few_shoes,
+    read_lines,
     read_log,
     run_processes,
     run_until,
+    weights_moved,
     weights_of,
     without_times,
 )
@@ -71,6 +73,47 @@ def test_four_epochs_equal_two_a_stop_and_two_more(changes, config, tmp_path, mo
     assert without_times(read_log(tmp_path / "a", "texture")) == without_times(read_log(tmp_path / "b", "texture"))
 
 
+def test_a_resumed_run_of_other_sizes_is_refused_naming_file_and_setting(config):
+    train_texture.train(config())
+    with pytest.raises(UserError, match="texture_last.pth: was trained with hidden 16, now it is 32"):
+        train_texture.train(config(num_epochs_stage2=2, resume=True, texture_hidden=32))
+
+
+def test_steps_follow_the_learning_rate_schedule(config, tmp_path):
+    cfg = config(num_epochs_stage2=2, warmup_fraction=0.25, learning_rate_stage2=0.01, log_every=1,
+                 lambda_perceptual=0.0)
+    train_texture.train(cfg)
+    # Eight steps, two of them to warm up, then a cosine from 1 to 0.01 in six.
+    expected = [0.005, 0.01] + [0.01 * (0.01 + 0.99 * (1 + math.cos(math.pi * step / 6)) / 2) for step in range(6)]
+    steps = [line for line in read_lines(cfg.log_dir, "texture") if "during_epoch" in line]
+    assert [line["learning_rate"] for line in steps] == pytest.approx(expected)
+    saved = torch.load(tmp_path / "checkpoints" / "texture_last.pth", weights_only=True)
+    assert all(group["lr"] == pytest.approx(expected[-1] * group["scale"]) for group in saved["optimizer"]["param_groups"])
+    assert saved["metric_name"] == "l1l2"
+
+
+def test_gradients_are_clipped_before_a_step(config, monkeypatch):
+    settings = {"weight_decay": 0.0, "training_share": 0.001, "learning_rate_stage2": 0.01, "lambda_perceptual": 0.0}
+    free = weights_moved(train_texture, config(**settings), monkeypatch)
+    assert free > 0.005, "Adam's first step is as long as the learning rate"
+    assert weights_moved(train_texture, config(**settings, gradient_clip=1e-12), monkeypatch) < 1e-4 * free
+
+
+def test_colors_are_smoothed_along_every_edge_of_the_mesh(config, tiny_geometry, monkeypatch):
+    given, smooth = [], train_texture.smoothness_loss
+    monkeypatch.setattr(train_texture, "smoothness_loss",
+                        lambda colors, edges: given.append((colors, edges)) or smooth(colors, edges))
+    cfg = config(lambda_perceptual=0.0, log_every=1)
+    train_texture.train(cfg)
+    faces = load_geometry_model(tiny_geometry)[0].template["faces"].numpy()
+    every = {tuple(sorted((int(face[i]), int(face[i - 1])))) for face in faces for i in range(3)}
+    steps = [line for line in read_lines(cfg.log_dir, "texture") if "during_epoch" in line]
+    for colors, edges in given:
+        assert {tuple(sorted(edge)) for edge in edges.tolist()} == every and len(edges) == len(every)
+        assert colors.shape == (1, 64, 3), "at the vertices"
+    assert all(line["loss"] == pytest.approx(line["l1l2"] + 0.02 * line["smooth"], rel=1e-5) for line in steps)
+
+
 def test_what_the_geometry_stage_encoded_is_not_encoded_again(tiny_config, tmp_path, monkeypatch):
     settings = {"freeze_image_encoder": True, "augmentations": 2, "lambda_perceptual": 0.0, "num_epochs_stage1": 1,
                 "num_epochs_stage2": 2, "cache_dir": str(tmp_path / "cache")}
@@ -91,12 +134,13 @@ def test_frozen_features_give_the_losses_that_the_images_give(config, tmp_path):
 
 @pytest.mark.parametrize("frozen", [False, True])
 def test_every_variant_is_colored_on_the_shape_of_its_own_images(frozen, config, tiny_geometry, monkeypatch):
-    from load_data import EpochSampler, SixViewDataset, prepare_objects
+    from load_data import SixViewDataset, prepare_objects
+    from utils.training_data.loader import EpochSampler
 
     cfg = config(num_epochs_stage2=5, validation_fraction=0.0, lambda_perceptual=0.0, freeze_image_encoder=frozen,
                  augmentations=1)
     predicted, sample_faces = [], models.losses.sample_faces
-    monkeypatch.setattr(models.losses, "sample_faces",
+    monkeypatch.setattr(train_texture, "sample_faces",
                         lambda vertices, *rest: predicted.append(vertices) or sample_faces(vertices, *rest))
     train_texture.train(cfg)
     geometry, _ = load_geometry_model(tiny_geometry)
@@ -148,8 +192,8 @@ def test_one_objects_colors_can_be_overfitted(config, shoes, tmp_path):
 def test_the_perceptual_loss_compares_the_mesh_drawn_in_six_views_with_the_true_images(config, monkeypatch):
     drawn, compared = [], []
     draw, distance = models.losses.draw_colors, models.losses.feature_distance
-    monkeypatch.setattr(models.losses, "draw_colors", lambda *given: drawn.append(draw(*given)) or drawn[-1])
-    monkeypatch.setattr(models.losses, "feature_distance", lambda *given: compared.append(given) or distance(*given))
+    monkeypatch.setattr(train_texture, "draw_colors", lambda *given: drawn.append(draw(*given)) or drawn[-1])
+    monkeypatch.setattr(train_texture, "feature_distance", lambda *given: compared.append(given) or distance(*given))
     cfg = config(validation_fraction=0.0)
     train_texture.train(cfg)
     # The untrained mesh is an ellipsoid 0.6 wide and high and 1.2 long; 56 pixels cover 2.2.
@@ -178,7 +222,7 @@ def test_a_color_is_that_of_the_nearest_true_point(config, monkeypatch, shoes):
         return original(pred, true)
 
     original = models.losses.color_loss
-    monkeypatch.setattr(models.losses, "color_loss", record)
+    monkeypatch.setattr(train_texture, "color_loss", record)
     cfg = config(lambda_perceptual=0.0, validation_fraction=0.0)
     train_texture.train(cfg)
     from load_data import SixViewDataset, prepare_objects
@@ -206,7 +250,7 @@ def test_a_loss_that_is_not_finite_stops_naming_step_and_objects(config, monkeyp
         calls.append(0)
         return original(pred, true) * (math.nan if len(calls) == 2 else 1)
 
-    monkeypatch.setattr(models.losses, "color_loss", breaks_later)
+    monkeypatch.setattr(train_texture, "color_loss", breaks_later)
     with pytest.raises(UserError, match=r"loss is nan at step 1 on shoe_0000\d \(l1l2 nan, smooth .*perceptual"):
         train_texture.train(config(validation_fraction=0.0))
 

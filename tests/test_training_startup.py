@@ -11,7 +11,7 @@ import math
 import sys
 import tempfile
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,28 +35,29 @@ class Setup:
     def __init__(self, cfg, cache_dir):
         self.cfg = replace(cfg, **SMALL, cache_dir=str(cache_dir))
 
-    @lru_cache(maxsize=None)
+    @cache
     def objects(self):
         from load_data import find_objects, resolve_data
 
         return find_objects(*resolve_data(self.cfg, quiet=True))
 
-    @lru_cache(maxsize=None)
+    @cache
     def batch(self):
-        from load_data import SixViewDataset, cache_object, make_loader
+        from load_data import SixViewDataset, cache_object
+        from utils.training_data.loader import make_loader
 
         cfg = self.cfg
         cached = [cache_object(files, cfg.cache_dir, cfg.num_surface_samples, cfg.image_size)
                   for files in self.objects()[0][:OBJECTS_READ]]
         return next(iter(make_loader(SixViewDataset(cached), len(cached), shuffle=False, seed=0)))
 
-    @lru_cache(maxsize=None)
+    @cache
     def device(self):
         from utils.device import resolve_device
 
         return resolve_device(self.cfg.device)
 
-    @lru_cache(maxsize=None)
+    @cache
     def geometry(self):
         import torch
 
@@ -68,7 +69,7 @@ class Setup:
         return GeometryModel(load_encoder(cfg)[0], num_points=cfg.num_points, decoder_hidden=cfg.decoder_hidden,
                              aggregate_dim=cfg.aggregate_dim).to(self.device())
 
-    @lru_cache(maxsize=None)
+    @cache
     def texture(self):
         from models.encoder import copy_encoder
         from models.texture_model import TextureModel
@@ -130,7 +131,7 @@ def check_device(setup):
 
 def check_dataset(setup):
     """the dataset holds objects to train on, and one to hold out"""
-    from load_data import split_objects
+    from utils.training_data.splits import split_objects
 
     objects, problems = setup.objects()
     assert objects, "no complete object; python load_data.py lists what is missing"

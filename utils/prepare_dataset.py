@@ -15,13 +15,12 @@ import numpy as np
 from config import IMAGE_EXTENSIONS, VIEW_NAMES, OptionParser, UserError, run_script
 from utils.io.files import atomic_write, content_hash
 from utils.mesh.mesh import normalize
-from utils.mesh.mesh_io import MESH_EXTENSIONS, mesh_dependencies, read_mesh
+from utils.mesh.mesh_io import MESH_EXTENSIONS, mesh_dependencies, read_mesh, write_mesh
 from utils.rendering.rasterizer import render_views
 
 # File and folder names that say nothing about the object: the name of the folder above is used instead.
 GENERIC_NAMES = {"model", "models", "mesh", "meshes", "scene", "object", "obj", "glb", "textured", "textured_simple",
                  "model_normalized", "texture_mapped", "untitled", "source", "google_16k", "output", "export"}
-MOST_PLAIN_COLORS = 64  # more colors than this go to vertices rather than to one material each
 MARK = "prepared from "  # then a hash of all that a file was made from; a comment in an OBJ, a text in a PNG
 AXES = {"x": (1, 0, 0), "y": (0, 1, 0), "z": (0, 0, 1)}
 
@@ -62,75 +61,6 @@ def turn_matrix(up, front):
     return np.stack([np.cross(vectors[0], vectors[1]), vectors[0], vectors[1]])
 
 
-def write_mesh(path, mesh, made_from=""):
-    """Write a `Mesh` as OBJ + MTL + PNG textures that `read_mesh` reads back as the same shape and colors.
-
-    Each texture becomes a material (a tint is baked into its image); faces of one plain color share a material;
-    other faces keep their colors as `v x y z r g b`, as 3D scanners write them.
-
-    Args:
-        path: the .obj file; <name>.mtl and <name>_<number>.png are written beside it, and the OBJ last.
-        mesh: utils.mesh.mesh.Mesh.
-        made_from: hash for the OBJ's first line, see `_mark_of`.
-    """
-    from PIL import Image
-
-    path = Path(path)
-    colors, plain = mesh.corner_colors, mesh.face_texture < 0
-    one_color = (colors == colors[:, :1]).all(axis=(1, 2))
-    # One group of faces for each texture and tint, or plain color.
-    look = np.concatenate([mesh.face_texture[:, None], np.round(colors[:, 0] * 255)], axis=1)
-    looks, group = np.unique(look, axis=0, return_inverse=True)
-    group = group.reshape(-1)
-    on_vertices = not one_color[plain].all() or (looks[:, 0] < 0).sum() > MOST_PLAIN_COLORS
-
-    materials, faces_of = [], []
-    for number, (texture, *tint) in enumerate(looks.tolist()):
-        if texture < 0:
-            if not on_vertices:
-                materials.append(f"Kd {tint[0] / 255:.6f} {tint[1] / 255:.6f} {tint[2] / 255:.6f}")
-                faces_of.append(np.flatnonzero(group == number))
-            continue
-        picture = np.round(mesh.textures[int(texture)] * (np.float32(tint) / 255)).astype(np.uint8)
-        name = f"{path.stem}_{len(materials)}.png"
-        with atomic_write(path.with_name(name)) as temporary:
-            Image.fromarray(picture).save(temporary)
-        materials.append(f"Kd 1 1 1\nmap_Kd {name}")
-        faces_of.append(np.flatnonzero(group == number))
-    if materials:
-        with atomic_write(path.with_suffix(".mtl")) as temporary:
-            temporary.write_text("".join(f"newmtl m{i}\nKa 0 0 0\nKs 0 0 0\nillum 1\n{text}\n"
-                                         for i, text in enumerate(materials)))
-    with atomic_write(path) as temporary:
-        mark = f"# {MARK}{made_from}\n" if made_from else ""
-        temporary.write_text(mark + "".join(_obj_lines(path, mesh, plain, on_vertices, faces_of)))
-
-
-def _obj_lines(path, mesh, plain, on_vertices, faces_of):
-    """The text of the OBJ: vertices, texture coordinates, then the faces of each material, untextured ones first."""
-    rows = mesh.vertices[mesh.faces].reshape(-1, 3)
-    if on_vertices:
-        rows = np.concatenate([rows, np.where(plain[:, None, None], mesh.corner_colors, 1).reshape(-1, 3)], axis=1)
-    vertices, vertex_index = np.unique(rows, axis=0, return_inverse=True)
-    uvs, uv_index = np.unique(mesh.corner_uvs.reshape(-1, 2), axis=0, return_inverse=True)
-    vertex_index, uv_index = vertex_index.reshape(-1, 3) + 1, uv_index.reshape(-1, 3) + 1
-    if faces_of:
-        yield f"mtllib {path.stem}.mtl\n"
-    template = "v" + " %.9g" * 3 + " %.6f" * (vertices.shape[1] - 3) + "\n"
-    yield from (template % tuple(row) for row in vertices.tolist())
-    if not plain.all():
-        yield from ("vt %.7g %.7g\n" % tuple(row) for row in uvs.tolist())
-    if on_vertices:  # before any usemtl, so they have no material that could hide the colors
-        yield from ("f %d %d %d\n" % tuple(row) for row in vertex_index[plain].tolist())
-    for number, faces in enumerate(faces_of):
-        yield f"usemtl m{number}\n"
-        if plain[faces[0]]:
-            yield from ("f %d %d %d\n" % tuple(row) for row in vertex_index[faces].tolist())
-        else:
-            corners = np.stack([vertex_index[faces], uv_index[faces]], axis=-1).reshape(-1, 6)
-            yield from ("f %d/%d %d/%d %d/%d\n" % tuple(row) for row in corners.tolist())
-
-
 def find_meshes(folder, output):
     """All meshes below `folder` but not below `output`: {id: Path}, and {id: [Path, ...]} where names collide."""
     folder, output = Path(folder), Path(output).resolve()
@@ -140,9 +70,9 @@ def find_meshes(folder, output):
     by_id = {}
     for path in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.suffix.lower() in MESH_EXTENSIONS and path.is_file() and not hidden:
-            if not any(other in path.resolve().parents for other in skip):
-                by_id.setdefault(id_of_mesh(path, folder), []).append(path)
+        skipped = hidden or any(other in path.resolve().parents for other in skip)
+        if path.suffix.lower() in MESH_EXTENSIONS and path.is_file() and not skipped:
+            by_id.setdefault(id_of_mesh(path, folder), []).append(path)
     if not by_id:
         raise UserError(f"{folder}: holds no mesh ({', '.join(MESH_EXTENSIONS)})")
     return ({name: paths[0] for name, paths in by_id.items() if len(paths) == 1},
@@ -215,7 +145,7 @@ def _prepare_mesh(object_id, source, folder, turn):
     mesh, notes = read_mesh(source)
     mesh.vertices = mesh.vertices @ turn.T
     mesh_path = there[0] if there else folder / f"{object_id}.obj"
-    write_mesh(mesh_path, mesh, made_from)
+    write_mesh(mesh_path, mesh, MARK + made_from)
     anew = " anew: it was made with other axes or from another mesh" if there else ""
     return mesh_path, f"mesh written ({len(mesh.faces)} faces){anew}", notes
 

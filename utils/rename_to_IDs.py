@@ -26,7 +26,8 @@ VIEW_WORDS = {
 }
 # Words around a view word that belong to it ("left side view", "from above"), not to the object's name.
 FILLERS = {"view", "views", "side", "from", "img", "image", "photo", "pic", "picture", "render", "shot"}
-GENERIC_FOLDERS = GENERIC_NAMES | {"pictures", "picture", "image", "images", "photos", "views", "renders", "input_images", "objs"}
+GENERIC_FOLDERS = GENERIC_NAMES | {"pictures", "picture", "image", "images", "photos", "views", "renders", "objs",
+                                   "input_images"}
 OTHER_IMAGES = (".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic")
 
 

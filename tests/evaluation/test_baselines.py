@@ -93,6 +93,14 @@ def test_level_of_a_field_is_where_it_should_be():
     distance = np.sqrt((at[:, None, None]**2 + at[None, :, None]**2 + at[None, None, :]**2))
     mesh = level_mesh(1 - distance, 0.4, (0, 0, 0))  # the field is 0.4 on the sphere of radius 0.6
     assert np.linalg.norm(mesh.vertices, axis=1) == pytest.approx(0.6, abs=0.01)
+    ball = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+    assert ball.is_watertight and ball.volume == pytest.approx(4 / 3 * np.pi * 0.6**3, rel=0.03), "faces look outward"
+
+
+def test_what_reaches_the_edge_of_the_grid_of_a_level_is_closed():
+    mesh = level_mesh(np.ones((8, 8, 8)), 0.5, (0, 0, 0))
+    box = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+    assert box.is_watertight and box.volume == pytest.approx(8, rel=0.05)
 
 
 def test_mean_color_paints_the_shape_it_is_given(solids):

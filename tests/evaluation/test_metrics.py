@@ -84,6 +84,18 @@ def test_half_a_surface_has_full_precision_and_half_recall():
     assert found["f_0.1"] == pytest.approx(2 * 0.55 / 1.55, abs=0.01)
 
 
+@pytest.mark.parametrize("threshold", [0.02, 0.04, 0.1])
+def test_each_threshold_lies_where_its_name_says(threshold):
+    # A row of points far apart from each other; its partners 0.95 of the threshold away, or 1.05.
+    row = np.stack([np.arange(50.0), np.zeros(50), np.zeros(50)], axis=1)
+    normals = np.tile([0.0, 1, 0], (50, 1))
+    for share, expected in ((0.95, 1.0), (1.05, 0.0)):
+        found = surface_scores((row + [0, share * threshold, 0], normals), (row, normals))
+        assert found[f"f_{threshold:g}"] == expected and found["cd_l1"] == pytest.approx(share * threshold)
+    half = row + np.where(np.arange(50)[:, None] % 2, 0.95, 1.05) * threshold * np.array([0, 1.0, 0])
+    assert surface_scores((half, normals), (row, normals))[f"f_{threshold:g}"] == pytest.approx(0.5)
+
+
 def test_normals_at_right_angles_score_zero():
     points = np.random.default_rng(0).random((100, 3))
     up, across = np.tile([0.0, 1, 0], (100, 1)), np.tile([1.0, 0, 0], (100, 1))

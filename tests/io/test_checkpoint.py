@@ -93,7 +93,8 @@ def test_the_wrong_kind_and_other_views_are_refused(tmp_path):
 @pytest.mark.parametrize("break_it, message", [
     (lambda weights: weights.pop("head.bias"), r"weight head\.bias is missing"),
     (lambda weights: weights.update(extra=torch.zeros(1)), "weight extra is unknown"),
-    (lambda weights: weights.update({"head.bias": torch.zeros(2)}), r"weight head\.bias has shape \(2,\).* needs \(1,\)"),
+    (lambda weights: weights.update({"head.bias": torch.zeros(2)}),
+     r"weight head\.bias has shape \(2,\).* needs \(1,\)"),
     (lambda weights: weights["encoder.weight"][0].fill_(float("nan")), r"weight encoder\.weight holds .*not finite"),
     (lambda weights: weights["head.weight"][0].fill_(float("inf")), r"weight head\.weight holds .*not finite"),
 ])

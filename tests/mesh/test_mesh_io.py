@@ -459,18 +459,39 @@ def test_obj_names_its_mtl_and_the_mtl_its_image(tmp_path, painted):
     folder = tmp_path / "new"
     assert sorted(path.name for path in folder.iterdir()) == ["shoe 1.mtl", "shoe 1.obj", "shoe 1.png"]
     lines = (folder / "shoe 1.obj").read_text().splitlines()
-    assert "mtllib shoe 1.mtl" in lines and "usemtl surface" in lines
+    assert "mtllib shoe 1.mtl" in lines and "usemtl shoe_1" in lines and "o shoe_1" in lines
     mtl = (folder / "shoe 1.mtl").read_text().splitlines()
-    assert "newmtl surface" in mtl and "map_Kd shoe 1.png" in mtl
+    assert "newmtl shoe_1" in mtl and "map_Kd shoe 1.png" in mtl
     np.testing.assert_array_equal(np.asarray(Image.open(folder / "shoe 1.png")), painted[4])
     assert sum(line.startswith("v ") for line in lines) == 8 and sum(line.startswith("f ") for line in lines) == 12
     assert mesh_dependencies(folder / "shoe 1.obj") == [folder / f"shoe 1{end}" for end in (".obj", ".mtl", ".png")]
 
 
+def test_obj_has_a_unit_normal_at_each_vertex_that_trimesh_reads(tmp_path, painted):
+    """A box's corner looks along the mean of its three sides' normals, weighted by their areas and triangles."""
+    write_obj(tmp_path / "box.obj", *painted)
+    lines = [line.split() for line in (tmp_path / "box.obj").read_text().splitlines()]
+    normals = np.array([words[1:] for words in lines if words[0] == "vn"], float)
+    assert normals.shape == (8, 3) and np.linalg.norm(normals, axis=1) == pytest.approx(np.ones(8), abs=1e-3)
+    assert (np.sign(normals) == np.sign(painted[0])).all(), "outward at each corner"
+    corners = [corner.split("/") for words in lines if words[0] == "f" for corner in words[1:]]
+    assert all(len(corner) == 3 and corner[0] == corner[2] for corner in corners)
+    back = trimesh.load(tmp_path / "box.obj", process=False)
+    assert isinstance(back, trimesh.Trimesh) and back.visual.material.name == "box"
+    match = np.abs(back.vertices[:, None] - painted[0]).sum(axis=2).argmin(axis=1)
+    assert back.vertex_normals == pytest.approx(normals[match], abs=1e-3)
+
+
+def test_a_vertex_without_a_face_has_a_unit_normal_all_the_same(tmp_path, painted):
+    vertices = np.concatenate([painted[0], [[0, 0, 0]]])
+    write_obj(tmp_path / "x.obj", vertices, *painted[1:])
+    assert "vn 0.0000 1.0000 0.0000" in (tmp_path / "x.obj").read_text().splitlines()
+
+
 def test_glb_is_binary_gltf_with_v_counted_from_the_top(tmp_path, painted):
     """Parsed by hand: glTF's (0, 0) is the image's upper left, so v is one minus ours."""
     vertices, faces, uvs, face_uvs, texture = painted
-    path = tmp_path / "out.glb"
+    path = tmp_path / "my shoe.glb"
     write_glb(path, *painted)
     data = path.read_bytes()
     magic, version, length, json_length, json_kind = struct.unpack("<4sIII4s", data[:20])
@@ -489,7 +510,13 @@ def test_glb_is_binary_gltf_with_v_counted_from_the_top(tmp_path, painted):
     index = values(primitive["indices"], index_type, 1).ravel()
     positions = values(primitive["attributes"]["POSITION"], np.float32, 3)[index]
     coordinates = values(primitive["attributes"]["TEXCOORD_0"], np.float32, 2)[index]
-    np.testing.assert_allclose(positions, vertices[faces.ravel()], atol=1e-6)
+    np.testing.assert_allclose(positions, vertices[faces.ravel()], atol=1e-6)  # upright: +y stays up
+    normals = values(primitive["attributes"]["NORMAL"], np.float32, 3)[index]
+    assert np.linalg.norm(normals, axis=1) == pytest.approx(np.ones(36), abs=1e-5)
+    assert (np.sign(normals) == np.sign(vertices[faces.ravel()])).all()
+    assert all("matrix" not in node or np.array_equal(node["matrix"], np.eye(4).ravel()) for node in document["nodes"])
+    assert document["meshes"][0]["name"] == "my shoe" and document["materials"][0]["name"] == "my shoe"
+    assert "my shoe" in [node.get("name") for node in document["nodes"]]
     np.testing.assert_allclose(coordinates, np.column_stack([uvs[:, 0], 1 - uvs[:, 1]])[face_uvs.ravel()], atol=1e-6)
     material = document["materials"][primitive["material"]]["pbrMetallicRoughness"]
     assert material["metallicFactor"] == 0 and "baseColorTexture" in material

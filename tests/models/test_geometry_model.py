@@ -112,8 +112,8 @@ def test_a_saved_model_predicts_the_same(tiny_config, tmp_path):
     cfg = tiny_config()
     model = GeometryModel(load_encoder(cfg)[0], num_points=64, decoder_hidden=(32, 16), aggregate_dim=24).eval()
     model.aggregator.set_statistics(torch.randn(50, 32))
-    save_checkpoint(tmp_path / "g.pth", "geometry", model_args=model.model_args(), weights=stored_weights(model), epoch=1,
-                    score=None, image_size=56, config=config_as_dict(cfg), validation_ids=[])
+    save_checkpoint(tmp_path / "g.pth", "geometry", model_args=model.model_args(), weights=stored_weights(model),
+                    epoch=1, score=None, image_size=56, config=config_as_dict(cfg), validation_ids=[])
     again, checkpoint = load_geometry_model(tmp_path / "g.pth")
     images = pictures(2, size=56)
     with torch.no_grad():
@@ -127,4 +127,31 @@ def test_a_model_whose_sizes_do_not_fit_its_weights_is_refused(tiny_geometry, tm
     data["model_args"]["num_points"] = 65
     torch.save(data, tmp_path / "g.pth")
     with pytest.raises(UserError, match=r"g.pth: weight decoder.head\.\w+ has shape \(192.*\), the model needs \(195"):
+        load_geometry_model(tmp_path / "g.pth")
+
+
+@pytest.mark.parametrize("args, message", [
+    ({"num_points": 10**9}, "num_points 1000000000 is not from 4 to"),
+    ({"decoder_hidden": [1 << 40]}, "does not fit its own sizes"),
+    ({"decoder_hidden": [1 << 20, 1 << 20]}, "the model needs .1048576"),
+    ({"aggregate_dim": "many"}, "fit no geometry model"),
+    ({"unheard_of": 1}, "fit no geometry model"),
+])
+def test_sizes_that_the_weights_do_not_account_for_are_refused_before_memory_is_taken(tiny_geometry, tmp_path, args,
+                                                                                      message):
+    resource = pytest.importorskip("resource")
+    data = torch.load(tiny_geometry, weights_only=True)
+    data["model_args"] |= args
+    torch.save(data, tmp_path / "g.pth")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(UserError, match=f"g.pth: .*{message}"):
+        load_geometry_model(tmp_path / "g.pth")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000, "kilobytes"
+
+
+def test_an_encoder_of_impossible_size_is_refused_as_well(tiny_geometry, tmp_path):
+    data = torch.load(tiny_geometry, weights_only=True)
+    data["model_args"]["encoder"]["architecture"] |= {"hidden_size": 1 << 20}
+    torch.save(data, tmp_path / "g.pth")
+    with pytest.raises(UserError, match="g.pth: "):
         load_geometry_model(tmp_path / "g.pth")

@@ -93,8 +93,8 @@ def test_a_saved_model_colors_the_same(tiny_config, tmp_path):
     torch.manual_seed(0)
     cfg = tiny_config()
     model = TextureModel(load_encoder(cfg)[0], aggregate_dim=24, hidden=16, num_layers=3, num_frequencies=2).eval()
-    save_checkpoint(tmp_path / "t.pth", "texture", model_args=model.model_args(), weights=stored_weights(model), epoch=1,
-                    score=0.5, image_size=56, config=config_as_dict(cfg), validation_ids=["a"])
+    save_checkpoint(tmp_path / "t.pth", "texture", model_args=model.model_args(), weights=stored_weights(model),
+                    epoch=1, score=0.5, image_size=56, config=config_as_dict(cfg), validation_ids=["a"])
     again, checkpoint = load_texture_model(tmp_path / "t.pth")
     images, points = pictures(2, size=56), positions(6, 2, 100)
     with torch.no_grad():

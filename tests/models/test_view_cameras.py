@@ -6,11 +6,20 @@ import trimesh
 
 from config import VIEW_NAMES
 from models.field_model import EncodedObject, FieldModel
-from models.view_cameras import augment_space, random_colors, transform_box, transform_points, view_cameras
+from models.view_cameras import (
+    augment_space,
+    camera_tensors,
+    project,
+    random_colors,
+    stack_cameras,
+    transform_box,
+    transform_points,
+    view_cameras,
+)
 from tests.multiview.test_view_maps import maps_of
 from tests.multiview.test_visual_hull import solid_mesh
 from utils.mesh.mesh import normalize, plain_mesh
-from utils.rendering.cameras import VIEW_BASES, to_pixels
+from utils.rendering.cameras import VIEW_BASES, Camera, pixel_rays, rotation_matrix, to_pixels
 
 COVERAGE, ENTRY, LEAVE, TOWARD = 0, 3, 6, slice(10, 13)  # columns of what `describe` measures
 
@@ -40,7 +49,7 @@ def object_maps():
 
 def described(points, maps, cameras, box):
     model = FieldModel(grid_size=0)
-    measured, hull = model.per_view_features(points, EncodedObject(maps, cameras, box, None, None))
+    measured, hull = model.per_view_features(points, EncodedObject(maps, cameras, box))
     return measured[0].numpy(), hull[0].numpy()
 
 
@@ -49,7 +58,8 @@ def described(points, maps, cameras, box):
 
 def test_the_cameras_project_as_the_renderer_does():
     cameras, points = view_cameras(2), torch.rand(5, 3)
-    assert cameras.projection.shape == (2, 6, 3, 3) and (cameras.scale == 1).all()
+    assert cameras.projection.shape == (2, 6, 3, 3) and (cameras.stretch == 1).all()
+    assert (cameras.inverse_distance == 0).all() and cameras.measured.all() and cameras.present.all()
     for number, name in enumerate(VIEW_NAMES):
         column, row, depth = to_pixels(points.numpy(), VIEW_BASES[name], 220).T
         right, up, toward = (cameras.projection[1, number] @ points.T).numpy()
@@ -89,14 +99,72 @@ def test_cameras_see_moved_points_where_the_old_ones_saw_them():
     assert torch.allclose(old, new, atol=1e-5)
 
 
-def test_a_step_along_a_camera_axis_is_as_much_shorter_in_the_image_as_its_scale_says():
+def test_a_unit_along_a_camera_axis_becomes_as_long_as_its_camera_says():
     box = torch.tensor([[[-1.0, -0.5, -0.4], [1, 0.5, 0.4]]]).expand(40, -1, -1)
-    _, cameras = augment_space(box, generators(*range(40)), 0.25)
+    matrix, cameras = augment_space(box, generators(*range(40)), 0.25)
     step = torch.einsum("bsij,bsj->bsi", cameras.projection, cameras.toward)
-    assert torch.allclose(step[..., 2], 1 / cameras.scale[..., 2], atol=1e-5) and step[..., :2].abs().max() < 1e-5
-    assert torch.allclose(cameras.toward.norm(dim=-1), torch.ones(40, 6))
+    assert torch.allclose(step[..., 2], torch.ones(40, 6), atol=1e-5) and step[..., :2].abs().max() < 1e-5
     lengths = torch.linalg.inv(cameras.projection).norm(dim=2)  # of the steps that move one image axis by 1
-    assert torch.allclose(lengths, cameras.scale, atol=1e-5)
+    assert torch.allclose((lengths[..., 0] * lengths[..., 1]).sqrt(), cameras.stretch, atol=1e-5)
+    assert torch.allclose(lengths[..., 2], cameras.toward.norm(dim=-1), atol=1e-5)
+
+
+def hand_held(seed, count=6):
+    """Cameras a person might hold, one for each view."""
+    rng = np.random.default_rng(seed)
+    return [Camera(rotation_matrix(np.radians(rng.uniform(-5, 5, 3))) @ basis, rng.uniform(0.1, 0.3), rng.uniform(0.6, 0.8),
+                   rng.uniform(-0.1, 0.1, 2)) for basis in list(VIEW_BASES.values())[:count]]
+
+
+def test_points_project_in_perspective_as_the_renderer_projects_them():
+    cameras, points = hand_held(0), np.random.default_rng(1).uniform(-1, 1, (30, 3)).astype(np.float32)
+    places, depth, w = project(torch.from_numpy(points)[None], camera_tensors(cameras))
+    for number, camera in enumerate(cameras):
+        column, row, toward = to_pixels(points, camera, 2).T
+        assert np.allclose(places[0, number].numpy(), np.stack([column - 1, row - 1], axis=1), atol=1e-5)
+        assert np.allclose(depth[0, number].numpy(), toward, atol=1e-5)
+        assert np.allclose(w[0, number].numpy(), 1 - camera.inverse_distance * toward, atol=1e-5)
+    arrays = [torch.from_numpy(np.stack([getattr(camera, name) for camera in cameras])[None].astype(np.float32))
+              for name in ("basis", "inverse_distance", "scale", "shift")]
+    for one, other in zip(stack_cameras(*arrays), camera_tensors(cameras)):
+        assert torch.allclose(one, other) if one.dtype != torch.bool else torch.equal(one, other)
+
+
+def test_in_perspective_directions_and_lengths_are_those_of_the_line_of_sight_after_any_change_of_space():
+    cameras, box = hand_held(2), torch.tensor([[[-1.0, -0.5, -0.4], [1, 0.5, 0.4]]])
+    matrix, changed = augment_space(box, generators(5), 0.3, camera_tensors(cameras))
+    maps = torch.zeros(1, 6, 7, 8, 8)
+    maps[:, :, 5] = 5.0  # every line enters at depth 5 and leaves at depth -5
+    maps[:, :, 6] = 5.0
+    old = torch.rand(1, 20, 3, generator=generators(1)[0]) - 0.5
+    points = transform_points(old, matrix)
+    measured, _ = described(points, maps, changed, transform_box(box, matrix))
+    for number, camera in enumerate(cameras):
+        eye = camera.basis[2] / camera.inverse_distance @ matrix[0].numpy().T
+        sight = eye - points[0].numpy()
+        assert np.allclose(measured[number][:, TOWARD], sight / np.linalg.norm(sight, axis=1, keepdims=True), atol=1e-4)
+        origin, direction = pixel_rays(camera, to_pixels(old[0].numpy(), camera, 2)[:, :2] - 1)
+        for column, depth in ((ENTRY, 5.0), (LEAVE, -5.0)):
+            end = (origin + depth * direction) @ matrix[0].numpy().T
+            # The hull's end lies before or behind the camera, which lengths along the line do not mind
+            assert np.allclose(measured[number][:, column], np.linalg.norm(end - points[0].numpy(), axis=1), rtol=1e-3)
+
+
+def test_in_perspective_the_distance_to_a_ball_s_outline_is_right_at_its_rim():
+    cameras = [Camera(camera.basis, 0.25, 0.6) for camera in hand_held(3)]
+    solid = trimesh.creation.icosphere(4, 0.8)
+    maps, box = maps_of(solid_mesh(solid), cameras)
+    camera = cameras[0]
+    height = 0.25 * 0.8 ** 2  # depth of the circle where lines from the eye touch the ball
+    rim = np.sqrt(0.8 ** 2 - height ** 2)
+    angles = np.linspace(0, 6, 40)
+    circle = rim * (np.cos(angles)[:, None] * camera.basis[0] + np.sin(angles)[:, None] * camera.basis[1])
+    for offset in (-0.06, 0.0, 0.06):
+        points = (circle * (rim + offset) / rim + height * camera.basis[2]).astype(np.float32)
+        measured, _ = described(torch.from_numpy(points)[None], torch.from_numpy(maps)[None], camera_tensors(cameras),
+                                torch.from_numpy(box)[None])
+        edge = np.arctanh(measured[0][:, 2].clip(-0.999, 0.999)) * 0.05
+        assert np.abs(edge + offset).max() < 0.012, offset
 
 
 @pytest.mark.parametrize("seed", [1, 2, 4, 8, 16])  # every turn, two of them mirrored

@@ -6,17 +6,21 @@ import trimesh
 from config import VIEW_NAMES
 from tests.multiview.test_visual_hull import arms, silhouettes, solid_mesh
 from utils.mesh.mesh import plain_mesh
-from utils.multiview.view_maps import CHANNELS, MAP_SIZE, view_maps
-from utils.rendering.cameras import VIEW_BASES, VIEW_EXTENT
+from utils.multiview.view_maps import CHANNELS, MAP_SIZE, mirrored_view, view_maps
+from utils.multiview.visual_hull import hull_on_grid, silhouette_sdf
+from utils.rendering.cameras import VIEW_BASES, VIEW_EXTENT, Camera, pixel_rays, rotation_matrix
+from utils.rendering.image_sampling import sample_images
 from utils.rendering.rasterizer import over_white, render_views
 
 PIXEL = 2 * VIEW_EXTENT / MAP_SIZE
+OPPOSITE = {"front": "back", "back": "front", "left": "right", "right": "left", "top": "bottom", "bottom": "top"}
 COLOR, ALPHA, EDGE, ENTRY, LEAVE = slice(0, 3), 3, 4, 5, 6
 
 
-def maps_of(mesh):
-    pictures = np.stack(list(render_views(mesh, 2 * MAP_SIZE).values()))
-    return view_maps(over_white(pictures).astype(np.float32) / 255, pictures[..., 3].astype(np.float32) / 255)
+def maps_of(mesh, cameras=None):
+    named = None if cameras is None else dict(zip(VIEW_NAMES, cameras))
+    drawn = np.stack(list(render_views(mesh, 2 * MAP_SIZE, cameras=named).values()))
+    return view_maps(over_white(drawn).astype(np.float32) / 255, drawn[..., 3].astype(np.float32) / 255, cameras=cameras)
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +65,106 @@ def test_edge_alpha_and_color_of_a_ball_are_those_of_its_disc(name, ball):
     shown = np.array([0.9, 0.5, 0.1])[:, None]
     assert np.allclose(view[COLOR][:, truth > PIXEL], shown, atol=0.003)
     assert (view[COLOR][:, truth < -PIXEL] == 1).all(), "the background is white"
+
+
+def hand_held(seed):
+    rng = np.random.default_rng(seed)
+    return [Camera(rotation_matrix(np.radians(rng.uniform(-5, 5, 3))) @ basis, rng.uniform(0.1, 0.3), rng.uniform(0.6, 0.7),
+                   rng.uniform(-0.1, 0.1, 2)) for basis in VIEW_BASES.values()]
+
+
+def cone(camera, center, radius, points):
+    """Signed distance of points (K, 3) to the cone of a camera's lines that touch a ball, positive inside."""
+    eye = camera.basis[2] / camera.inverse_distance
+    axis = center - eye
+    length = np.linalg.norm(axis)
+    sine = radius / length
+    along = (points - eye) @ axis / length
+    aside = np.sqrt(np.maximum(((points - eye) ** 2).sum(axis=-1) - along ** 2, 0))
+    return along * sine - aside * np.sqrt(1 - sine ** 2)
+
+
+@pytest.fixture(scope="module")
+def photographed_ball():
+    center, radius, cameras = np.array([0.13, -0.08, 0.21]), 0.7, hand_held(0)
+    solid = trimesh.creation.icosphere(4, radius)
+    return center, radius, cameras, *maps_of(plain_mesh(solid.vertices + center, solid.faces), cameras)
+
+
+def test_in_perspective_a_ball_s_hull_is_what_its_six_cones_share(photographed_ball):
+    center, radius, cameras, maps, box = photographed_ball
+    axes = [np.linspace(low - 0.1, high + 0.1, 40) for low, high in box.T]
+    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+    truth = np.min([cone(camera, center, radius, points) for camera in cameras], axis=0)
+    hull = hull_on_grid(maps[:, EDGE], axes, cameras)
+    sure = np.abs(truth) > 0.5 * PIXEL
+    assert ((hull > 0) == (truth > 0))[sure].all() and (truth > 0).mean() > 0.2
+    near = np.abs(truth) < 0.05
+    assert np.abs(hull - truth)[near].max() < PIXEL and abs((hull - truth)[near].mean()) < 0.15 * PIXEL
+    rim = np.argwhere(truth > 0)
+    corners = [[axis[part] for axis, part in zip(axes, rim.min(axis=0))], [axis[part] for axis, part in zip(axes, rim.max(axis=0))]]
+    step = max(axis[1] - axis[0] for axis in axes)
+    assert np.abs(box - corners).max() < step
+
+
+def test_in_perspective_lines_of_sight_enter_and_leave_where_the_cones_end(photographed_ball):
+    center, radius, cameras, maps, _ = photographed_ball
+    for number, camera in enumerate(cameras):
+        rows, columns = np.nonzero(maps[number, EDGE] > 3 * PIXEL)
+        rows, columns = rows[::7], columns[::7]
+        origins, directions = pixel_rays(camera, (np.stack([columns, rows], axis=1) + 0.5) * 2 / MAP_SIZE - 1)
+        depths = np.linspace(-1.3, 1.3, 1041)
+        others = [other for other in cameras if other is not camera]
+        inside = np.array([(np.min([cone(other, center, radius, origins + depth * directions) for other in others], axis=0) > 0)
+                           for depth in depths[::4]])
+        first, last = depths[::4][inside.argmax(axis=0)], depths[::4][::-1][inside[::-1].argmax(axis=0)]
+        entry, leave = (maps[number, channel, rows, columns] for channel in (ENTRY, LEAVE))
+        assert np.quantile(np.abs(entry - last), 0.98) < 1.5 * PIXEL and np.quantile(np.abs(leave + first), 0.98) < 1.5 * PIXEL
+        assert abs(np.median(entry - last)) < 0.5 * PIXEL
+
+
+def test_given_the_six_named_cameras_maps_are_the_same_bytes_and_almost_named_ones_give_almost_the_same(ball):
+    mesh = solid_mesh(arms())
+    expected, box = maps_of(mesh)
+    named = [Camera(basis) for basis in VIEW_BASES.values()]
+    maps, other = maps_of(mesh, named)
+    assert np.array_equal(maps, expected) and np.array_equal(other, box)
+    distances = silhouette_sdf(silhouettes(mesh, 256))
+    drawn = np.stack(list(render_views(mesh, 2 * MAP_SIZE).values()))
+    nearly = [Camera(basis, 1e-9) for basis in VIEW_BASES.values()]
+    maps, other = view_maps(over_white(drawn).astype(np.float32) / 255, drawn[..., 3].astype(np.float32) / 255,
+                            distances, nearly)
+    assert np.abs(other - box).max() < PIXEL / 2
+    assert np.array_equal(maps[:, :5], expected[:, :5])
+    assert np.quantile(np.abs(maps[:, 5:] - expected[:, 5:]), 0.995) < 0.01
+
+
+@pytest.mark.parametrize("view", VIEW_NAMES)
+def test_a_mirrored_view_says_of_every_point_what_its_opposite_says(view):
+    camera = hand_held(4)[VIEW_NAMES.index(view)]
+    image = np.random.default_rng(0).random((32, 32)).astype(np.float32)
+    points = np.random.default_rng(1).uniform(-0.6, 0.6, (200, 3))
+    stand_in, mirrored = mirrored_view(camera, view, image)
+    read, other = (sample_images(each[None, ..., None], points, [which]) for each, which in
+                   ((image, camera), (mirrored, stand_in)))
+    assert np.allclose(read, other, atol=1e-5) and read.std() > 0.1
+    exact, _ = mirrored_view(Camera(VIEW_BASES[view]), view, image)
+    assert exact.is_exact() and np.array_equal(exact.basis, VIEW_BASES[OPPOSITE[view]])
+
+
+@pytest.mark.parametrize("count", [3, 4, 5])
+def test_maps_of_fewer_views_are_those_of_their_own_hull(count):
+    mesh = solid_mesh(trimesh.creation.box([1.2, 0.8, 1.6]))
+    chosen = [VIEW_NAMES.index(view) for view in ("front", "left", "top", "back", "right")[:count]]
+    drawn = np.stack(list(render_views(mesh, 2 * MAP_SIZE).values()))[chosen]
+    cameras = [Camera(VIEW_BASES[VIEW_NAMES[number]]) for number in chosen]
+    maps, box = view_maps(over_white(drawn).astype(np.float32) / 255, drawn[..., 3].astype(np.float32) / 255, cameras=cameras)
+    assert maps.shape[0] == count
+    assert np.abs(box - np.array([[-0.6, -0.4, -0.8], [0.6, 0.4, 0.8]])).max() < PIXEL / 2
+    for each, camera in zip(maps, cameras):
+        depth = np.abs(camera.basis[2] @ [0.6, 0.4, 0.8])
+        inside = each[EDGE] > 2 * PIXEL
+        assert np.abs(each[ENTRY][inside] - depth).max() < PIXEL and np.abs(each[LEAVE][inside] - depth).max() < PIXEL
 
 
 def test_the_box_of_a_ball_is_its_diameter(ball):

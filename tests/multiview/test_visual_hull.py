@@ -99,6 +99,14 @@ def test_the_box_of_a_shifted_box_is_found_on_every_axis():
     assert found == pytest.approx(np.array([lower, upper]), abs=1e-6)
 
 
+def test_the_box_is_the_mean_of_the_four_views_that_see_an_axis():
+    distances = silhouette_sdf(silhouettes(solid_mesh(trimesh.creation.box([1.0, 0.8, 1.2]))))
+    wider = silhouette_sdf(silhouettes(solid_mesh(trimesh.creation.box([1.2, 0.8, 1.2]))))
+    distances[VIEW_NAMES.index("back")] = wider[VIEW_NAMES.index("back")]  # one of the four that see x: 0.1 on each side
+    assert hull_box(distances)[:, 0] == pytest.approx([-0.525, 0.525], abs=0.005)
+    assert hull_box(distances)[:, 1:] == pytest.approx(np.array([[-0.4, -0.6], [0.4, 0.6]]), abs=0.005)
+
+
 def test_boxes_between_pixels_are_found_within_half_a_pixel():
     extents = np.array([1.987, 1.234, 0.721])
     found = hull_box(silhouette_sdf(silhouettes(solid_mesh(trimesh.creation.box(extents)), 128)))

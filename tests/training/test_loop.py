@@ -1,6 +1,8 @@
 """What both loops share: rates by hand, randomness per object, the log, the keeper of the best."""
 import json
 import math
+import sys
+import time
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ from torch import nn
 from config import UserError
 from utils.training.best_checkpoint import BestCheckpoint
 from utils.training.loop import (
+    WeightAverage,
     check_finite,
     learning_rate_at,
     make_optimizer,
@@ -16,10 +19,12 @@ from utils.training.loop import (
     seed_everything,
     set_learning_rate,
     shuffled_views,
+    silence_other_ranks,
     subsample_points,
     uniform_noise,
+    validation_mean,
 )
-from utils.training.run_log import RunLog
+from utils.training.run_log import RunLog, StepMeter, read_epochs
 
 # ---- Learning rate
 
@@ -114,7 +119,7 @@ def test_points_are_drawn_without_repetition_and_alike_from_arrays_that_belong_t
 def test_uniform_draws_lie_below_one():
     draws = uniform_noise(20000, 3, [sample_generator(0, 0, "a")])
     assert draws.shape == (1, 20000, 3) and draws.dtype == torch.float32
-    assert 0 <= draws.min() and draws.max() < 1 and draws.mean().item() == pytest.approx(0.5, abs=0.01)
+    assert draws.min() >= 0 and draws.max() < 1 and draws.mean().item() == pytest.approx(0.5, abs=0.01)
 
 
 def test_seeding_covers_python_numpy_and_torch():
@@ -138,6 +143,55 @@ def test_only_a_loss_that_is_not_finite_stops():
     for value in (math.nan, math.inf, -math.inf):
         with pytest.raises(UserError, match=r"is (nan|-?inf) at step 12 on left, right \(chamfer 0\.5, edge nan\)"):
             check_finite(torch.tensor(value), parts, 12, ["left", "right"])
+
+
+# ---- Validation and other processes
+
+
+class One:
+    """An accelerator of one process on the CPU, or what another process sees of several."""
+
+    def __init__(self, is_main_process=True):
+        self.device, self.is_main_process = torch.device("cpu"), is_main_process
+
+    def reduce(self, value, reduction="sum"):
+        return value
+
+
+def test_validation_is_in_eval_mode_without_gradients_and_weighs_objects_alike():
+    model, modes = torch.nn.Sequential(torch.nn.Dropout(0.5)), []
+    batches = [{"id": ["a", "b", "c"], "x": torch.full((64,), 1.0)}, {"id": ["d"], "x": torch.full((64,), 5.0)}]
+
+    def score(network, batch):
+        modes.append((network.training, torch.is_grad_enabled()))
+        return network(batch["x"]).mean()
+
+    assert validation_mean(model, batches, score, One()) == pytest.approx((3 * 1 + 5) / 4), "nothing dropped"
+    assert modes == [(False, False)] * 2 and model.training
+    assert validation_mean(model, [], score, One()) is None
+
+
+def test_other_processes_are_silent_within_the_context_and_speak_after_it(capsys):
+    with silence_other_ranks(One(is_main_process=False)):
+        print("second")
+    print("after")
+    with silence_other_ranks(One()):
+        print("first")
+    assert capsys.readouterr().out == "after\nfirst\n"
+
+
+def test_a_weight_average_keeps_less_of_the_first_steps():
+    model = torch.nn.Linear(1, 1, bias=False)
+    average, mean = WeightAverage(model, 0.5), None
+    for count, weight in enumerate((4.0, 8.0, 16.0, 0.0, 1.0, 2.0, 3.0, 5.0, 7.0, 11.0)):
+        model.weight.data.fill_(weight)
+        average.update(model)
+        kept = min(0.5, (1 + count) / (10 + count))
+        mean = weight if mean is None else kept * mean + (1 - kept) * weight
+    assert average.model.weight.item() == pytest.approx(mean)
+    again = WeightAverage(model, 0.5)
+    again.load(average.state())
+    assert again.model.weight.item() == average.model.weight.item() and again.averaged.n_averaged == 10
 
 
 # ---- Log
@@ -175,6 +229,35 @@ def test_a_resumed_log_survives_a_last_line_that_a_power_cut_left_half_written(t
     assert [line["epoch"] for line in lines(RunLog(tmp_path, "geometry", {}, resumed_epoch=1))] == [1]
 
 
+def test_steps_have_lines_of_their_own_and_go_with_their_epoch(tmp_path):
+    log = RunLog(tmp_path, "geometry", {})
+    log.write_step(1, 5, loss=2.0)
+    log.write(1, loss=1.0)
+    log.write_step(2, 10, loss=0.5)
+    assert lines(log) == [{"during_epoch": 1, "step": 5, "loss": 2.0}, {"epoch": 1, "loss": 1.0},
+                          {"during_epoch": 2, "step": 10, "loss": 0.5}]
+    assert read_epochs(log.path) == [{"epoch": 1, "loss": 1.0}]
+    assert lines(RunLog(tmp_path, "geometry", {}, resumed_epoch=1)) == lines(log)[:2]
+
+
+def test_without_tensorboard_a_line_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)  # makes the import fail
+    RunLog(tmp_path, "geometry", {})
+    assert "no TensorBoard" in capsys.readouterr().out
+
+
+def test_a_meter_gives_means_since_it_was_asked_and_of_the_epoch():
+    meter = StepMeter()
+    for value in meter.timed([1.0, 2.0, 6.0]):
+        if value > 1:
+            time.sleep(0.01)
+        meter.step_done(loss=torch.tensor(value))
+        if value == 2:
+            assert meter.recent_means(One())["loss"] == 1.5
+    assert meter.recent_means(One())["loss"] == 6 and meter.epoch_means(One())["loss"] == 3
+    assert meter.epoch_means(One())["step_seconds"] >= 0.02 / 3 > meter.epoch_means(One())["data_seconds"]
+
+
 def test_other_processes_write_nothing(tmp_path):
     log = RunLog(tmp_path / "logs", "geometry", {}, active=False)
     log.write(1, loss=1.0)
@@ -196,6 +279,13 @@ def test_an_older_best_on_the_same_objects_has_to_be_beaten(tmp_path, capsys):
     assert "0.30000" in capsys.readouterr().out
     assert not keeper.improves(0.31) and keeper.improves(0.29)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_score_of_another_metric_cannot_be_compared(tmp_path):
+    for name in ("metric_name", "scored_by"):
+        old = {"validation_ids": ["a"], "score": 0.1, name: "distance"}
+        assert BestCheckpoint(tmp_path / "best.pth", ["a"], old, "occupancy").move_aside
+        assert BestCheckpoint(tmp_path / "best.pth", ["a"], old, "distance").score == 0.1
 
 
 @pytest.mark.parametrize("old", [{"validation_ids": ["c"], "score": 0.1}, {"validation_ids": ["a"], "score": None}])

@@ -164,6 +164,20 @@ def test_wear_leaves_the_surface_and_moves_no_outline_far(arrays):
         assert min(psnr(a, b) for a, b in zip(result["images"], arrays["images"])) > 12
 
 
+def fine_color(images):
+    """Steps from pixel to pixel of color (red less green) beside those of gray: both are equal in any blur or shift, but
+    JPEG keeps color at half the resolution."""
+    red, green, blue = np.moveaxis(images.astype(np.float32), -1, 0)
+    return np.abs(np.diff(red - green, axis=-1)).mean() / np.abs(np.diff(red + green + blue, axis=-1)).mean()
+
+
+def test_three_in_ten_variants_went_through_jpeg(arrays):
+    noise = np.random.default_rng(0).integers(0, 256, arrays["images"].shape).astype(np.uint8)
+    ratios = [fine_color(degrade(arrays | {"images": noise}, np.random.default_rng(seed))["images"])
+              for seed in range(30)]
+    assert 4 <= sum(ratio < 0.8 * fine_color(noise) for ratio in ratios) <= 16, sorted(ratios)
+
+
 def test_equal_generators_give_equal_variants_and_others_do_not(arrays):
     one, again, other = (augmented(arrays, np.random.default_rng(seed), turns=True) for seed in (3, 3, 4))
     assert one.keys() == SAME and all(np.array_equal(one[name], again[name]) for name in SAME)

@@ -8,7 +8,9 @@ from utils.mesh.mesh import plain_mesh
 from utils.training_data.occupancy import (
     DIRECTIONS,
     THIN_SURFACE_THICKNESS,
+    can_leave,
     directional_depth_maps,
+    distances_and_walls,
     outer_surface,
     signed_distances,
     visible_directions,
@@ -116,7 +118,7 @@ def test_every_direction_leaves_from_beside_a_ball_but_those_that_meet_it():
     mesh = solid_mesh(ball(0.5))
     images = directional_depth_maps(mesh.vertices, mesh.faces)
     assert len(images) == DIRECTIONS
-    toward = np.stack([basis[2] for basis, _ in images])
+    toward = np.stack([view.basis[2] for view in images])
     assert np.abs(toward.sum(axis=0)).max() < 1e-9 and np.allclose(np.linalg.norm(toward, axis=1), 1)
     assert ((toward @ toward.T) - 2 * np.eye(DIRECTIONS)).max(axis=1).min() > 0.85, "each has a neighbor within 32 deg"
     points = points_between(np.random.default_rng(0), 0.6, 1.2)
@@ -126,3 +128,40 @@ def test_every_direction_leaves_from_beside_a_ball_but_those_that_meet_it():
     meets = (along < 0) & (clearance < 0.48)
     misses = (along > 0) | (clearance > 0.52)
     assert not free[meets].any() and free[misses].all()
+
+
+def test_whether_any_direction_leaves_is_what_all_directions_say():
+    mesh, rng = plain_mesh(*bowl()), np.random.default_rng(5)
+    surface, points = outer_surface(mesh, COUNT, rng), rng.uniform(-1.2, 1.2, (3000, 3))
+    directions = visible_directions(points, surface.depth_maps)
+    assert np.array_equal(can_leave(points, surface.depth_maps), directions.any(axis=1))
+    normals = rng.normal(size=points.shape)
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    facing = normals @ np.stack([basis[2] for basis, _ in surface.depth_maps]).T > 0.1
+    clear = np.abs(normals @ np.stack([basis[2] for basis, _ in surface.depth_maps]).T - 0.1).min(axis=1) > 1e-5
+    expected = (directions & facing).any(axis=1)
+    assert np.array_equal(can_leave(points, surface.depth_maps, normals)[clear], expected[clear])
+    assert 0.1 < expected.mean() < directions.any(axis=1).mean()
+
+
+@pytest.mark.parametrize("thickness", [0.02, 0.04])
+def test_the_walls_of_a_thin_plate_are_as_thick_as_it_is_and_its_labels_are_its_own(thickness):
+    plate = solid_mesh(trimesh.creation.box([1.6, thickness, 1.2]))
+    rng = np.random.default_rng(0)
+    surface = outer_surface(plate, 40_000, rng)
+    broad = (np.abs(surface.normals[:, 1]) > 0.9) & (np.abs(surface.points[:, [0, 2]]) < 0.5).all(axis=1)
+    assert (np.abs(surface.thickness[broad] - thickness) < 1e-6).mean() > 0.99
+    points = rng.uniform(-1, 1, (3000, 3)) * [0.7, 0.1, 0.5]
+    distances, walls = distances_and_walls(points, surface)
+    error, near = np.abs(distances - (thickness / 2 - np.abs(points[:, 1]))), np.abs(points[:, 1]) < thickness / 2 + 0.02
+    assert np.quantile(error[near], 0.95) < 1e-4 and error.max() < 0.005
+    assert (np.abs(walls - thickness) < 1e-6).mean() > 0.98
+
+
+def test_a_thick_block_has_no_thin_wall_and_the_gap_between_two_blocks_is_none_either():
+    low, high = trimesh.creation.box([1, 0.5, 1]), trimesh.creation.box([1, 0.5, 1])
+    low.apply_translation([0, -0.27, 0])
+    high.apply_translation([0, 0.27, 0])  # 0.04 apart
+    surface = outer_surface(solid_mesh(trimesh.util.concatenate([low, high])), 40_000, np.random.default_rng(0))
+    inner = (np.abs(surface.points[:, [0, 2]]) < 0.4).all(axis=1)
+    assert inner.sum() > 1000 and np.isinf(surface.thickness[inner]).all()

@@ -1,4 +1,4 @@
-"""What costs nothing: reconstructions without a network, beside which a network has to prove itself.
+"""Baselines: reconstructions without a network, beside which a network has to prove itself.
 
 Every baseline is a function of an object's files (anything with `id`, `mesh` and `images`, such as
 load_data.ObjectFiles) that gives a Mesh in the normalized frame. Those that need training objects are made by a
@@ -12,14 +12,19 @@ import numpy as np
 from config import VIEW_NAMES, UserError
 from utils.evaluation.metrics import surface_scores, visible_samples
 from utils.io.files import atomic_write, content_hash
-from utils.mesh.mesh import normalize, plain_mesh
+from utils.mesh.isosurface import mesh_from_grid
+from utils.mesh.mesh import normalize, plain_mesh, textured_mesh
 from utils.mesh.mesh_io import read_mesh
-from utils.multiview.visual_hull import hull_mesh, hull_on_grid, silhouette_sdf
+from utils.mesh.smoothing import vertex_normals
+from utils.multiview.texture_projection import project_colors
+from utils.multiview.visual_hull import grid_axes, hull_box, hull_on_grid, silhouette_sdf
+from utils.rendering.uv_atlas import make_atlas
 from utils.views.six_views import read_framed_views
 
 THUMBNAIL_SIZE = 64  # pixels; enough to tell outlines apart, small enough to hold thousands
 THUMBNAIL_VERSION = 1  # raise when what a cached thumbnail holds changes meaning
 HULL_SIZE = 256  # pixels of the images that the visual hull is cut from
+HULL_GRID, TEXTURE_SIZE = 128, 1024  # as inference uses for a field, so that the two are compared at equal means
 MEAN_GRID = 48  # cells along each edge of the grid in which training shapes are averaged
 MEAN_LEVELS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)  # shares of training objects that hold a point; the best one is taken
 MEAN_JUDGES = 12  # training objects on which the level is chosen
@@ -46,16 +51,48 @@ def true_mesh(files):
     return mesh
 
 
-def visual_hull(files):
-    """The visual hull of the six silhouettes, with the colors of the images."""
+def visual_hull(files, grid: int = HULL_GRID, faces: int | None = None, texture_size: int = TEXTURE_SIZE):
+    """The visual hull of the six silhouettes, painted with the images: all that can be had without learning.
+
+    Args:
+        files: object's files.
+        grid: cells along the longest edge.
+        faces: most faces of the mesh; None keeps all.
+        texture_size: texels per edge.
+    Returns:
+        Mesh, closed, with one texture.
+    Raises:
+        UserError: an image cannot be used, or the six masks have no body in common.
+    """
     views, _ = read_framed_views(files.images, HULL_SIZE, files.id)
-    return hull_mesh(views)
+    distances = silhouette_sdf(views.masks)
+    axes = grid_axes(hull_box(distances), grid)
+    hull = hull_on_grid(distances, axes)
+    if not (hull > 0).any():
+        raise UserError(f"{files.id}: the six silhouettes have no body in common")
+    return _painted(*mesh_from_grid(hull, axes, faces), views, texture_size)
+
+
+def _painted(vertices, faces, views, texture_size):
+    """A Mesh whose texture takes every texel's color from the images that see it."""
+    atlas = make_atlas(vertices, faces, texture_size)
+    corners, weights = faces[atlas.texel_faces], atlas.texel_weights[..., None]
+    points, normals = ((values[corners] * weights).sum(1) for values in (vertices, vertex_normals(vertices, faces)))
+    colors, _ = project_colors(points, normals, vertices, faces, views.images, views.masks)
+    texture = np.full((texture_size * texture_size, 3), 128, np.uint8)
+    texture[atlas.texels] = np.round(255 * colors.clip(0, 1))
+    return textured_mesh(vertices, faces, atlas.uvs, atlas.face_uvs, texture.reshape(texture_size, texture_size, 3))
 
 
 def in_mean_color(mesh, files):
     """A mesh's shape painted in one color: the mean of the object's six images over their masks."""
     views, _ = read_framed_views(files.images, THUMBNAIL_SIZE, files.id)
     return plain_mesh(mesh.vertices, mesh.faces, mean_color_of(views.images, views.masks))
+
+
+def always(mesh):
+    """The baseline that gives one mesh whatever the object: a function of its files."""
+    return lambda files: mesh
 
 
 def mean_color_of(images, masks):
@@ -107,8 +144,8 @@ def thumbnails(objects, cache_dir):
     for files in tqdm(objects, desc="reading training images", unit="object", leave=False, disable=None):
         try:
             found[files.id] = thumbnail(files, cache_dir)
-        except UserError:
-            continue  # training leaves such an object out as well
+        except UserError as error:
+            print(f"not among the baselines' training objects: {error}")  # training leaves it out as well
     if not found:
         raise UserError("none of the training objects has six images that can be used")
     return found
@@ -178,7 +215,7 @@ def mean_object(objects, cache_dir):
 
 
 def level_mesh(field, level, color):
-    """The closed surface at which a field passes a level, by marching cubes (Lewiner et al. 2003).
+    """The closed surface at which a field passes a level.
 
     Args:
         field: (G, G, G) float, cells that fill [-1, 1] along x, y and z.
@@ -187,8 +224,8 @@ def level_mesh(field, level, color):
     Returns:
         Mesh.
     """
-    from skimage.measure import marching_cubes
-
-    # A margin of empty cells closes what reaches the grid's edge.
-    vertices, faces, _, _ = marching_cubes(np.pad(field, 1), level)
-    return plain_mesh((vertices - 0.5) * 2 / len(field) - 1, faces, color)
+    size = len(field)
+    axis = (np.arange(size) + 0.5) * 2 / size - 1
+    # The margin's value is below every level, so what reaches the grid's edge is closed.
+    vertices, faces = mesh_from_grid(np.asarray(field, np.float32) - np.float32(level), [axis] * 3)
+    return plain_mesh(vertices, faces, color)

@@ -11,7 +11,7 @@ until --validation_shoes and --validation_others more are there, and the rest tr
 """
 import csv
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -129,24 +129,20 @@ def read_shoes(paths: Iterable[str | Path]) -> set[str]:
     return shoes
 
 
-def duplicate_pairs(objects: list, cache_dir: str | Path, progress: Callable = iter) -> list[tuple[float, str, str]]:
+def duplicate_pairs(objects: list, cache_dir: str | Path) -> list[tuple[float, str, str]]:
     """All pairs of near duplicates in one list of objects.
 
     Args:
-        objects: list of load_data.ObjectFiles (anything with id, mesh and images).
+        objects: list of objects' files (id, mesh, images).
         cache_dir: folder of small copies of the images.
-        progress: wraps the list, for a progress bar.
     Returns:
         list of (distance, id, id), nearest first; a pair that is alike in shape and in images occurs once.
+    Raises:
+        UserError: an object cannot be read.
     """
-    from utils.evaluation.baselines import thumbnail, true_mesh
-    from utils.mesh.mesh import sample_surface
-
-    points, images = {}, {}
-    for files in progress(objects):
-        rng = np.random.default_rng(0)
-        points[files.id] = sample_surface(true_mesh(files), near_duplicates.NUM_POINTS, rng)[0]
-        images[files.id] = near_duplicates.small_images(thumbnail(files, cache_dir).images)
+    points, images = near_duplicates.describe(objects, cache_dir)
+    if len(points) < len(objects):
+        raise UserError(f"{len(objects) - len(points)} objects cannot be read (see above); a split is of all objects")
     found: dict[tuple[str, str], float] = {}
     for alike in (near_duplicates.similar_shapes(points, points, SHAPE_DISTANCE),
                   near_duplicates.similar_images(images, images)):
@@ -171,13 +167,10 @@ def main(argv: list[str]) -> None:
         parser.add_argument(f"--{name}", type=int, default=count, help=f"at least so many (default {count})")
     options = parser.parse_args(argv)
 
-    from tqdm import tqdm
-
     objects = merge_objects(complete_objects(*pair) for pair in pairs_of_folders(options.obj_dir, options.images_dir))
     keep = read_split(options.keep) if options.keep else {}
     shoes = read_shoes(options.objects.split(","))
-    pairs = duplicate_pairs(list(objects.values()), options.cache_dir,
-                            lambda values: tqdm(values, desc="reading objects", unit="object", disable=None))
+    pairs = duplicate_pairs(list(objects.values()), options.cache_dir)
     for distance, one, other in pairs:
         print(f"near duplicates ({distance:.4f}): {one}, {other}")
     sides = assign(groups_of(objects, [pair[1:] for pair in pairs]), shoes, keep,

@@ -12,12 +12,12 @@ import numpy as np
 from utils.evaluation.topology import topology
 from utils.mesh.mesh import sample_surface
 from utils.rendering.cameras import NOVEL_ANGLES_DEG, VIEW_EXTENT, camera_basis
-from utils.rendering.rasterizer import over_white, rasterize, render, render_views
+from utils.rendering.depth_maps import fitted_depth_maps, is_visible
+from utils.rendering.rasterizer import over_white, render, render_views
 
 NUM_SAMPLES = 20000  # points on either surface
 THRESHOLDS = (0.02, 0.04, 0.1)  # lengths at which F-scores are taken: 1, 2 and 5 % of the longest edge
 DEPTH_SIZE = 512  # pixels; edge of the depth images that say what is visible
-GRAZING = 0.1  # |cos|; a face seen flatter than this (84 degrees) is judged from the other directions
 EQUAL_PSNR = 100.0  # dB; stands for images without any difference
 # From a grid cell to its 26 neighbors.
 DIRECTIONS = np.array([step for step in product((-1, 0, 1), repeat=3) if any(step)], float)
@@ -106,52 +106,10 @@ def visible_samples(mesh, count, seed):
 
 
 def depth_maps(mesh):
-    """What a mesh looks like from the 26 directions.
-
-    Args:
-        mesh: utils.mesh.mesh.Mesh of any size and place.
-    Returns:
-        list of (basis (3, 3), center (3,), scale, depth (DEPTH_SIZE, DEPTH_SIZE)): camera coordinates of a point p
-        are (basis @ p - center) * scale, and fill the frame of an image.
-    """
-    used, maps = mesh.vertices[np.unique(mesh.faces)], []
-    for x, y, z in DIRECTIONS:
-        basis = camera_basis(np.degrees(np.arctan2(x, z)), np.degrees(np.arctan2(y, np.hypot(x, z))))
-        camera = used @ basis.T
-        low, high = camera.min(0), camera.max(0)
-        center, scale = (low + high) / 2, 2.1 / max((high - low)[:2].max(), 1e-9)
-        placed = (mesh.vertices @ basis.T - center) * scale
-        maps.append((basis, center, scale, rasterize(placed, mesh.faces, np.eye(3), DEPTH_SIZE).depth))
-    return maps
-
-
-def is_visible(points, normals, maps):
-    """Which points of a surface one of the 26 directions leaves unobstructed. Both sides of a face count.
-
-    A depth image knows depths at pixel centers, so a point is moved along its own face to the center of its pixel
-    and compared there: however steep its face, it then equals the first hit where nothing is before it.
-
-    Args:
-        points: (K, 3) float, on the surface.
-        normals: (K, 3) float, unit face normals there.
-        maps: from `depth_maps`.
-    Returns:
-        (K,) bool.
-    """
-    visible = np.zeros(len(points), bool)
-    pixel = 2 * VIEW_EXTENT / DEPTH_SIZE
-    for basis, center, scale, depth in maps:
-        left = np.flatnonzero(~visible)
-        camera, normal = (points[left] @ basis.T - center) * scale, normals[left] @ basis.T
-        faced = np.flatnonzero(np.abs(normal[:, 2]) >= GRAZING)
-        left, camera, normal = left[faced], camera[faced], normal[faced]
-        column = ((camera[:, 0] + VIEW_EXTENT) / pixel).astype(int).clip(0, DEPTH_SIZE - 1)
-        row = ((VIEW_EXTENT - camera[:, 1]) / pixel).astype(int).clip(0, DEPTH_SIZE - 1)
-        across = (column + 0.5) * pixel - VIEW_EXTENT - camera[:, 0]
-        up = VIEW_EXTENT - (row + 0.5) * pixel - camera[:, 1]
-        own = camera[:, 2] - (normal[:, 0] * across + normal[:, 1] * up) / normal[:, 2]
-        visible[left[own >= depth[row, column] - pixel / 2]] = True
-    return visible
+    """What a utils.mesh.mesh.Mesh of any size and place looks like from the 26 directions: list of DepthMap."""
+    bases = [camera_basis(np.degrees(np.arctan2(x, z)), np.degrees(np.arctan2(y, np.hypot(x, z))))
+             for x, y, z in DIRECTIONS]
+    return fitted_depth_maps(mesh.vertices, mesh.faces, bases, DEPTH_SIZE)
 
 
 def surface_scores(prediction, reference):

@@ -5,23 +5,15 @@ such an object without having learned anything.
 """
 import numpy as np
 
+from config import UserError
+from utils.mesh.symmetry import standing_symmetries
+
 SHAPE_DISTANCE = 0.02  # cd_l1 below which two meshes are called near duplicates: 1 % of the longest edge
 IMAGE_DISTANCE = 0.05  # root mean square color difference, sRGB in [0, 1], below which six images are
 NUM_POINTS = 8192  # of each surface; two samplings of one surface then lie about 0.01 apart
 CELLS = 8  # per edge of the grid whose filling describes a shape
 THUMBNAIL = 16  # pixels per edge of the images that are compared
 CANDIDATES = 5  # training objects that are looked at closely for each held-out one
-
-
-def symmetries():
-    """The eight ways in which one object may stand in two files: quarter turns about +y, each mirrored in x or not.
-
-    Returns:
-        list of (3, 3) float64.
-    """
-    turn, mirror = np.array([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]]), np.diag([-1.0, 1, 1])
-    turns = [np.linalg.matrix_power(turn, count) for count in range(4)]
-    return turns + [one @ mirror for one in turns]
 
 
 def shape_descriptor(points):
@@ -49,7 +41,7 @@ def similar_shapes(train, held_out, threshold=SHAPE_DISTANCE):
     ids, pairs = list(train), []
     known = np.stack([shape_descriptor(train[name]) for name in ids])
     for name, points in held_out.items():
-        placed = [points @ rotation.T for rotation in symmetries()]
+        placed = [points @ rotation.T for rotation in standing_symmetries()]
         likeness = known @ np.stack([shape_descriptor(one) for one in placed]).T  # (T, 8)
         for index in np.argsort(-likeness.max(1), kind="stable")[:CANDIDATES]:
             mine, other = placed[int(likeness[index].argmax())], train[ids[index]]
@@ -87,3 +79,48 @@ def similar_images(train, held_out, threshold=IMAGE_DISTANCE):
             if distance < threshold:
                 pairs.append((float(distance), name, ids[index]))
     return sorted(pairs)
+
+
+def check_leaks(train: list, held_out: list, cache_dir) -> int:
+    """Print pairs of near duplicates across a split.
+
+    Args:
+        train, held_out: lists of objects' files (id, mesh, images).
+        cache_dir: folder of small copies of the images.
+    Returns:
+        number of pairs.
+    """
+    from utils.evaluation.baselines import THUMBNAIL_SIZE
+
+    sides = [describe(side, cache_dir) for side in (train, held_out)]
+    (points, images), (held_points, held_images) = sides
+    found = [("meshes", SHAPE_DISTANCE, similar_shapes(points, held_points)),
+             ("images", IMAGE_DISTANCE, similar_images(images, held_images))]
+    for what, threshold, pairs in found:
+        print(f"{len(pairs)} pairs of held-out and training {what} nearer than {threshold} (" + (
+            "cd_l1, over quarter turns and mirror images" if what == "meshes" else
+            f"color difference of {THUMBNAIL_SIZE // 4} px images, sRGB in [0, 1]") + ")")
+        for distance, name, other in pairs:
+            print(f"  {distance:.4f}  held out {name}  training {other}")
+    return sum(len(pairs) for _, _, pairs in found)
+
+
+def describe(objects: list, cache_dir) -> tuple[dict, dict]:
+    """What near duplicates are found by: {id: points (NUM_POINTS, 3)} and {id: small images} of objects that can be read.
+
+    What cannot be read is printed and left out.
+    """
+    from tqdm import tqdm
+
+    from utils.evaluation.baselines import thumbnail, true_mesh
+    from utils.mesh.mesh import sample_surface
+
+    points, images = {}, {}
+    for files in tqdm(objects, desc="reading objects", unit="object", leave=False, disable=None):
+        try:
+            small = small_images(thumbnail(files, cache_dir).images)
+            points[files.id] = sample_surface(true_mesh(files), NUM_POINTS, np.random.default_rng(0))[0]
+            images[files.id] = small
+        except UserError as error:
+            print(f"left out: {error}")
+    return points, images

@@ -5,10 +5,12 @@ A row is a dict: id, method, and one number per metric; a method that failed on 
 import csv
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import numpy as np
 
+from config import UserError
 from utils.evaluation.plots import write_curve
 from utils.io.files import atomic_write
 
@@ -19,29 +21,57 @@ COLUMNS = {"cd_l1": ("cd_l1", 4), "f_0.02": ("F@0.02", 3), "f_0.04": ("F@0.04", 
            "psnr_novel": ("PSNR novel", 1), "psnr_input": ("PSNR input", 1), "lpips_novel": ("LPIPS novel", 3),
            "lpips_input": ("LPIPS input", 3), "handles": ("handles too many", 1),
            "no_handles": ("none too many", 2), "parts": ("parts", 1), "watertight": ("watertight", 2),
-           "camera_tilt_deg": ("camera tilt deg", 2), "camera_px": ("camera px", 2), "mask_iou": ("mask IoU", 3),
+           "camera_tilt_deg": ("camera tilt deg", 2), "camera_closeness": ("camera 1/distance", 3),
+           "mask_iou": ("mask IoU", 3),
            "worst_mask_iou": ("worst mask IoU", 3)}
 HULL = "hull"  # the method beside which all others are judged object by object
 SYNTHETIC = re.compile(r"shoe_\d{5,}")  # how utils/training_data/synthetic_shoes.py names its shoes
 
 
-def summarize(rows, seed=0):
+def summarize(rows: list[dict], seed: int = 0, shoes: set[str] = frozenset()) -> dict:
     """Mean, median and bootstrap interval of every metric (Efron 1979), by group of objects and method.
 
     Args:
-        rows: list of dict.
+        rows: from an evaluation.
         seed: of the bootstrap's draws.
+        shoes: ids of real shoes.
     Returns:
         {group: {method: {"objects": int, metric: {"mean", "median", "low", "high"}}}}: groups are "all objects", and
-        "synthetic" and "real" where both occur; low and high bound the 95 % interval of the mean.
+        "synthetic" and "real", or "shoes" and "others", where both occur; low and high bound the 95 % interval of the
+        mean.
     """
     groups = {"all objects": rows}
-    synthetic = [row for row in rows if SYNTHETIC.fullmatch(row["id"])]
-    if 0 < len(synthetic) < len(rows):
-        groups |= {"synthetic": synthetic, "real": [row for row in rows if not SYNTHETIC.fullmatch(row["id"])]}
+    for inside, outside, belongs in (("synthetic", "real", SYNTHETIC.fullmatch), ("shoes", "others", shoes.__contains__)):
+        members = [row for row in rows if belongs(row["id"])]
+        if 0 < len(members) < len(rows):
+            groups |= {inside: members, outside: [row for row in rows if not belongs(row["id"])]}
     return {group: {method: _statistics([row for row in members if row["method"] == method], seed)
                     for method in dict.fromkeys(row["method"] for row in members)}
             for group, members in groups.items()}
+
+
+def read_ids(path: str | Path) -> set[str]:
+    """Ids from a file with one a line.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        return set(Path(path).read_text(encoding="utf-8").split())
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as a list of ids ({error})") from None
+
+
+def commit_of(folder: str | Path) -> str | None:
+    """Commit of the project's files, with "+ changes" where tracked files of code differ from it; None outside git."""
+    def git(*arguments):
+        return subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True).stdout
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", "*.py")
+        return git("rev-parse", "--short=12", "HEAD").strip() + (" + changes" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def _statistics(rows, seed):
@@ -95,6 +125,10 @@ def score_table(methods, markdown=False):
     for method, statistics in methods.items():
         shown = {"mean": [], "95 %": [], "median": []}
         for name in metrics:
+            if name not in statistics:
+                for cells in shown.values():
+                    cells.append("")
+                continue
             values, digits = statistics[name], COLUMNS[name][1]
             shown["mean"].append(f"{values['mean']:.{digits}f}")
             shown["95 %"].append(f"{values['low']:.{digits}f}..{values['high']:.{digits}f}")
@@ -132,21 +166,28 @@ def report_text(summary, comparison, protocol, markdown=False):
     return "\n".join(parts) + "\n"
 
 
-def write_results(folder, rows, summary, comparison, protocol):
-    """Write objects.csv, summary.json and table.md; the rows are those of `summarize`."""
+def write_results(folder: str | Path, rows: list[dict], summary: dict, comparison: dict, protocol: dict) -> None:
+    """Write objects.csv, summary.json and table.md.
+
+    Args:
+        folder: for the three files.
+        rows, summary, comparison: see `summarize` and `compare_with_hull`.
+        protocol: lines (list of str) for readers; commit and checkpoints for programs.
+    """
     folder = Path(folder)
     write_csv(folder / "objects.csv", rows)
     with atomic_write(folder / "summary.json") as temporary:
-        content = {"protocol": protocol, "groups": summary, "beside_hull": comparison}
+        content = {"protocol": protocol["lines"], "commit": protocol["commit"], "checkpoints": protocol["checkpoints"],
+                   "groups": summary, "beside_hull": comparison}
         temporary.write_text(json.dumps(content, indent=1) + "\n")
     with atomic_write(folder / "table.md") as temporary:
-        temporary.write_text(report_text(summary, comparison, protocol, markdown=True))
+        temporary.write_text(report_text(summary, comparison, protocol["lines"], markdown=True))
 
 
 def write_csv(path, rows):
-    """Write dicts of the same keys as CSV, floats with six digits."""
+    """Write dicts as CSV, floats with six digits; what a row lacks is left empty."""
     with atomic_write(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer = csv.DictWriter(file, fieldnames=list(dict.fromkeys(name for row in rows for name in row)))
         writer.writeheader()
         writer.writerows({name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()}
                          for row in rows)
@@ -173,9 +214,10 @@ def write_learning_curve(rows, counts, folder):
     for metric in ("cd_l1", "f_0.02", "f_0.1"):
         lines = [[groups[name][metric][what] for name in curve] for what in ("mean", "low", "high")]
         panels[COLUMNS[metric][0]] = (*lines, level.get(metric))
-    write_curve(Path(folder) / "learning_curve.png", [counts[name] for name in curve], panels)
+    drawn = write_curve(Path(folder) / "learning_curve.png", [counts[name] for name in curve], panels)
     print(more_objects_help(rows, counts))
-    print(f"wrote {folder}/learning_curve.csv and learning_curve.png")
+    print(f"wrote {folder}/learning_curve.csv" + (" and learning_curve.png" if drawn else
+                                                  "; no image, for matplotlib (requirements-dev.txt) is not installed"))
 
 
 def more_objects_help(rows, counts):

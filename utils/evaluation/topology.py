@@ -22,8 +22,8 @@ class Topology:
 def topology(vertices: np.ndarray, faces: np.ndarray) -> Topology:
     """Count the parts and handles of a surface.
 
-    Corners at exactly one place are one vertex, since files often part them along seams of the texture; faces that
-    thereby lose their area, and vertices without a face, do not count.
+    Unless the faces are closed as they are indexed, corners at exactly one place are one vertex, since files often part
+    them along seams of the texture; faces that thereby lose their area, and vertices without a face, do not count.
 
     Args:
         vertices: (V, 3) float.
@@ -32,12 +32,20 @@ def topology(vertices: np.ndarray, faces: np.ndarray) -> Topology:
         Topology; one without parts where there are no faces. Where more than two faces share an edge the surface is no
         manifold and the number of handles is only a guess.
     """
+    used, faces = np.unique(np.asarray(faces, np.int64), return_inverse=True)
+    faces = faces.reshape(-1, 3)
+    found = _count(faces)
+    if found.watertight:
+        return found
+    _, place = np.unique(np.asarray(vertices, np.float64)[used], axis=0, return_inverse=True)
+    return _count(place.ravel()[faces])
+
+
+def _count(faces):
+    """Topology of faces (F, 3) int64 by their indices alone."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    used, faces = np.unique(np.asarray(faces, np.int64), return_inverse=True)
-    _, place = np.unique(np.asarray(vertices, np.float64)[used], axis=0, return_inverse=True)
-    faces = place.ravel()[faces.reshape(-1, 3)]
     faces = faces[(faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 2] != faces[:, 0])]
     if not len(faces):
         return Topology(0, False, 0)

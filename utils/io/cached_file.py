@@ -1,8 +1,8 @@
 """Results kept in files: read where they are whole, made again where they are absent or damaged."""
 import zipfile
 import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Callable, Sequence
 
 import numpy as np
 

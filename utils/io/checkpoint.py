@@ -4,9 +4,11 @@
 
 writes a copy without the training state, for sharing (--half: weights as float16).
 """
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from config import VIEW_NAMES, OptionParser, UserError, run_script
 from utils.io.files import atomic_write
@@ -21,8 +23,9 @@ FIELDS = ("format", "kind", "model_args", "weights", "view_names", "image_size",
           "validation_ids")
 
 
-def save_checkpoint(path, kind, *, model_args, weights, image_size, config, epoch, score, validation_ids,
-                    training_ids=(), **training):
+def save_checkpoint(path: str | Path, kind: str, *, model_args: dict, weights: dict[str, torch.Tensor],
+                    image_size: int, config: dict, epoch: int, score: float | None, validation_ids: list[str],
+                    training_ids: Iterable[str] = (), **training: object) -> None:
     """Write a checkpoint beside its target and rename it.
 
     Args:
@@ -42,11 +45,11 @@ def save_checkpoint(path, kind, *, model_args, weights, image_size, config, epoc
             "view_names": list(VIEW_NAMES), "image_size": image_size, "config": config, "epoch": epoch,
             "score": score, "validation_ids": validation_ids, "training_ids": list(training_ids),
             **training}
-    with atomic_write(path) as temporary:
+    with atomic_write(path, durable=True) as temporary:
         torch.save(data, temporary)
 
 
-def load_checkpoint(path, kind):
+def load_checkpoint(path: str | Path, kind: str | tuple[str, ...]) -> dict:
     """Read a checkpoint to the CPU and check that it is what the caller needs.
 
     Args:
@@ -76,7 +79,7 @@ def load_checkpoint(path, kind):
     return data
 
 
-def load_weights(model, weights, path):
+def load_weights(model: nn.Module, weights: dict[str, torch.Tensor], path: str | Path) -> None:
     """Load a checkpoint's weights strictly; half precision is widened.
 
     Args:
@@ -86,10 +89,20 @@ def load_weights(model, weights, path):
     Raises:
         UserError: a weight is missing, unknown, of another shape, or not finite.
     """
+    check_weights(model, weights, path)
+    model.load_state_dict(weights, strict=_keeps_encoder(model))
+
+
+def check_weights(model: nn.Module, weights: dict[str, torch.Tensor], path: str | Path) -> None:
+    """Raise UserError unless the weights are finite and have the names and shapes of the model's own.
+
+    Args:
+        model, weights, path: as in `load_weights`; the model may lie on the meta device, which takes no memory.
+    """
     broken = [name for name, value in weights.items() if not torch.isfinite(value).all()]
     if broken:
         raise UserError(f"{path}: weight {broken[0]} holds values that are not finite")
-    expected = {name: value for name, value in model.state_dict().items()}
+    expected = dict(model.state_dict())
     if not _keeps_encoder(model):
         expected = {name: value for name, value in expected.items() if not name.startswith("encoder.")}
     if expected.keys() != weights.keys():
@@ -100,21 +113,21 @@ def load_weights(model, weights, path):
         if value.shape != weights[name].shape:
             raise UserError(f"{path}: weight {name} has shape {tuple(weights[name].shape)}, the model needs "
                             f"{tuple(value.shape)}")
-    model.load_state_dict(weights, strict=_keeps_encoder(model))
 
 
-def stored_weights(model):
+def stored_weights(model: nn.Module) -> dict[str, torch.Tensor]:
     """The state dict that goes into a checkpoint: without an encoder that is kept by name alone."""
     return {name: value.detach().cpu() for name, value in model.state_dict().items()
             if _keeps_encoder(model) or not name.startswith("encoder.")}
 
 
-def _keeps_encoder(model):
+def _keeps_encoder(model: nn.Module) -> bool:
     """Whether all of a model's weights are stored: False if it has an encoder that is kept by name alone."""
     return not hasattr(model, "encoder") or model.encoder.stored
 
 
-def main(argv):
+def main(argv: Sequence[str]) -> None:
+    """Write a copy of a checkpoint for sharing."""
     parser = OptionParser(description="Copy a checkpoint without its training state, for sharing.")
     parser.add_argument("source")
     parser.add_argument("target")

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from utils.io.files import atomic_write, content_hash
 
-MTIME_GRACE_NS = 2e9  # nanoseconds; a file changed later than this before it was read may change again within one clock tick
+# Nanoseconds; a file that was changed more recently than this may change again within one tick of the clock
+MTIME_GRACE_NS = 2e9
 
 
 def read_index(path):
-    """The index in a JSON file: {source: {"key": str, "files": {path: [size, time of change]}}}; empty if there is none."""
+    """The index in a JSON file, {source: {"key": str, "files": {path: [size, mtime]}}}; {} if there is none."""
     try:
         index = json.loads(Path(path).read_bytes())
     except (OSError, ValueError):

@@ -1,18 +1,24 @@
-"""From values on a grid to the closed surface where they are 0."""
+"""From values on a grid to the closed surface where they are 0: the one marching cubes of the project."""
+from collections.abc import Sequence
+
 import numpy as np
 
 from utils.mesh.mesh_repair import make_manifold, remove_small_mesh_components
 
 
-def mesh_from_grid(field, axes, faces=None):
+def mesh_from_grid(field: np.ndarray, axes: Sequence[np.ndarray],
+                   faces: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """The surface where a field is 0, by marching cubes (Lorensen and Cline 1987; Lewiner et al. 2003), closed.
 
     Args:
-        field: (X, Y, Z) float32, positive in matter somewhere.
-        axes: three float arrays, coordinates of the grid's planes.
+        field: (X, Y, Z) float, positive inside the surface and somewhere at all.
+        axes: three float arrays, coordinates of the grid's planes, evenly spaced. What is positive at the grid's own
+            edge is closed beyond it.
         faces: most faces the mesh may have, by quadric decimation (Garland and Heckbert 1997); None keeps all.
     Returns:
         vertices: (V, 3) float64; faces: (F, 3) int64, counter-clockwise seen from outside.
+    Raises:
+        ValueError: the field is positive nowhere.
     """
     from skimage.measure import marching_cubes
 

@@ -7,14 +7,17 @@ import io
 import re
 import warnings
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from config import UserError
 from utils.io.files import atomic_write
 from utils.mesh.mesh import GRAY, Mesh, plain_mesh
+from utils.mesh.smoothing import vertex_normals
 
 MESH_EXTENSIONS = (".obj", ".glb", ".gltf", ".ply", ".off", ".stl")
+MOST_PLAIN_COLORS = 64  # more colors than this go to vertices rather than to one material each
 NO_MATERIAL = "no material"  # stands for the missing one in an OBJ
 
 
@@ -70,47 +73,170 @@ def mesh_dependencies(path):
     return [path] + [other for other in materials + images if other.is_file()]
 
 
-def write_obj(path, vertices, faces, uvs, face_uvs, texture):
-    """Write `<name>.obj`, `<name>.mtl` and `<name>.png` side by side; the OBJ names the MTL, the MTL the image.
+def write_obj(path: str | Path, vertices: np.ndarray, faces: np.ndarray, uvs: np.ndarray, face_uvs: np.ndarray,
+              texture: np.ndarray) -> None:
+    """Write a surface with one texture as `<name>.obj`, `<name>.mtl` and `<name>.png`, with smooth vertex normals.
 
     Args:
         path: the .obj file.
-        vertices: (V, 3) float.
+        vertices: (V, 3) float, in the normalized frame: six decimals are written.
         faces: (F, 3) int, indices into vertices.
         uvs: (T, 2) float in [0, 1], (0, 0) at the image's lower left.
         face_uvs: (F, 3) int, indices into uvs.
         texture: (H, W, 3) uint8 sRGB.
+    Raises:
+        UserError: the files cannot be written.
     """
-    from PIL import Image
-
     path = Path(path)
-    with atomic_write(path.with_suffix(".png")) as temporary:
-        Image.fromarray(texture).save(temporary)
-    with atomic_write(path.with_suffix(".mtl")) as temporary:
-        temporary.write_text(f"newmtl surface\nKa 0 0 0\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {path.stem}.png\n")
-    corners = np.stack([faces, face_uvs], axis=-1).reshape(len(faces), 6) + 1
-    lines = [f"mtllib {path.stem}.mtl\nusemtl surface\n"]
-    lines += ["v %.6f %.6f %.6f\n" % tuple(row) for row in np.asarray(vertices).tolist()]
-    lines += ["vt %.6f %.6f\n" % tuple(row) for row in np.asarray(uvs).tolist()]
-    lines += ["f %d/%d %d/%d %d/%d\n" % tuple(row) for row in corners.tolist()]
-    with atomic_write(path) as temporary:
-        temporary.write_text("".join(lines))
+    _write_png(path.with_suffix(".png"), texture)
+    group = FaceGroup(f"Kd 1 1 1\nmap_Kd {path.stem}.png", np.asarray(faces), np.asarray(face_uvs))
+    _write_obj_and_mtl(path, np.asarray(vertices), np.asarray(uvs), [group], "%.6f",
+                       normals=_unit_normals(vertices, faces))
 
 
-def write_glb(path, vertices, faces, uvs, face_uvs, texture):
+def write_mesh(path: str | Path, mesh: Mesh, comment: str = "") -> None:
+    """Write any `Mesh` as OBJ + MTL + PNG textures that `read_mesh` reads back as the same shape and colors.
+
+    Each texture becomes a material (a tint is baked into its image); faces of one plain color share a material;
+    other faces keep their colors as `v x y z r g b`, as 3D scanners write them.
+
+    Args:
+        path: the .obj file; <name>.mtl and <name>_<number>.png are written beside it, and the OBJ last.
+        mesh: Mesh in any units.
+        comment: the OBJ's first line, without its #; "" for none.
+    Raises:
+        UserError: the files cannot be written.
+    """
+    path = Path(path)
+    colors, plain = mesh.corner_colors, mesh.face_texture < 0
+    one_color = (colors == colors[:, :1]).all(axis=(1, 2))
+    # One group of faces for each texture and tint, or plain color.
+    look = np.concatenate([mesh.face_texture[:, None], np.round(colors[:, 0] * 255)], axis=1)
+    looks, look_of_face = np.unique(look, axis=0, return_inverse=True)
+    look_of_face = look_of_face.reshape(-1)
+    on_vertices = not one_color[plain].all() or (looks[:, 0] < 0).sum() > MOST_PLAIN_COLORS
+
+    rows = mesh.vertices[mesh.faces].reshape(-1, 3)
+    if on_vertices:
+        rows = np.concatenate([rows, np.where(plain[:, None, None], colors, 1).reshape(-1, 3)], axis=1)
+    vertices, vertex_index = np.unique(rows, axis=0, return_inverse=True)
+    uvs, uv_index = np.unique(mesh.corner_uvs.reshape(-1, 2), axis=0, return_inverse=True)
+    vertex_index, uv_index = vertex_index.reshape(-1, 3), uv_index.reshape(-1, 3)
+
+    # What has its color on its vertices comes before any material, which could hide it.
+    groups = [FaceGroup("", vertex_index[plain], None)] if on_vertices else []
+    num_materials = 0
+    for number, (texture, *tint) in enumerate(looks.tolist()):
+        faces = np.flatnonzero(look_of_face == number)
+        if texture >= 0:
+            name = f"{path.stem}_{num_materials}.png"
+            _write_png(path.with_name(name),
+                       np.round(mesh.textures[int(texture)] * (np.float32(tint) / 255)).astype(np.uint8))
+            groups.append(FaceGroup(f"Kd 1 1 1\nmap_Kd {name}", vertex_index[faces], uv_index[faces]))
+        elif not on_vertices:
+            groups.append(FaceGroup("Kd " + " ".join(f"{value / 255:.6f}" for value in tint), vertex_index[faces],
+                                    None))
+        else:
+            continue
+        num_materials += 1
+    _write_obj_and_mtl(path, vertices, uvs[:0] if plain.all() else uvs, groups, "%.9g", comment=comment)
+
+
+def write_glb(path: str | Path, vertices: np.ndarray, faces: np.ndarray, uvs: np.ndarray, face_uvs: np.ndarray,
+              texture: np.ndarray) -> None:
     """Write one binary glTF file; arguments as in `write_obj`. Vertices are split where texture seams meet."""
     import trimesh
     from PIL import Image
 
+    name = Path(path).stem
     # One glTF vertex for each distinct (position, texture coordinate) pair.
     pairs, index = np.unique(np.stack([np.ravel(faces), np.ravel(face_uvs)], axis=1), axis=0, return_inverse=True)
     material = trimesh.visual.material.PBRMaterial(
-        baseColorTexture=Image.fromarray(texture), metallicFactor=0.0, roughnessFactor=1.0)
+        name=name, baseColorTexture=Image.fromarray(texture), metallicFactor=0.0, roughnessFactor=1.0)
     mesh = trimesh.Trimesh(
         np.asarray(vertices, np.float64)[pairs[:, 0]], index.reshape(-1, 3), process=False,
+        vertex_normals=_unit_normals(vertices, faces)[pairs[:, 0]],
         visual=trimesh.visual.TextureVisuals(uv=np.asarray(uvs, np.float64)[pairs[:, 1]], material=material))
+    scene = trimesh.Scene()
+    scene.add_geometry(mesh, node_name=name, geom_name=name)
     with atomic_write(path) as temporary:
-        temporary.write_bytes(trimesh.exchange.gltf.export_glb(trimesh.Scene(mesh)))
+        temporary.write_bytes(trimesh.exchange.gltf.export_glb(scene, include_normals=True))
+
+
+class FaceGroup(NamedTuple):
+    """Faces of one look: lines of an MTL ("" for none), (F, 3) vertex indices, and (F, 3) uv indices or None."""
+
+    material: str
+    faces: np.ndarray
+    face_uvs: np.ndarray | None
+
+
+def _write_obj_and_mtl(path: Path, vertices: np.ndarray, uvs: np.ndarray, groups: list[FaceGroup], number: str, *,
+                       normals: np.ndarray | None = None, comment: str = "") -> None:
+    """The OBJ and, if a group has a material, its MTL; object and materials carry the file's name.
+
+    Args:
+        path: the .obj file.
+        vertices: (V, 3) float, or (V, 6) with sRGB colors.
+        uvs: (T, 2) float, T 0 if no group has any.
+        groups: in the order of the file.
+        number: format of a coordinate.
+        normals: (V, 3) float or None.
+        comment: first line, "" for none.
+    """
+    title = re.sub(r"\s+", "_", path.stem)  # a space would end the name
+    with_material = [group for group in groups if group.material]
+    names = iter([title] if len(with_material) == 1 else [f"{title}_{i}" for i in range(len(with_material))])
+    lines = [f"# {comment}\n"] if comment else []
+    if with_material:
+        lines.append(f"mtllib {path.stem}.mtl\n")
+    lines.append(f"o {title}\n")
+    template = "v" + f" {number}" * 3 + " %.6f" * (vertices.shape[1] - 3) + "\n"
+    lines += [template % tuple(row) for row in vertices.tolist()]
+    uv_number = "%.7g" if number.endswith("g") else number
+    lines += [f"vt {uv_number} {uv_number}\n" % tuple(row) for row in uvs.tolist()]
+    if normals is not None:
+        lines += ["vn %.4f %.4f %.4f\n" % tuple(row) for row in normals.tolist()]
+    materials = []
+    for group in groups:
+        if group.material:
+            name = next(names)
+            materials.append(f"newmtl {name}\nKa 0 0 0\nKs 0 0 0\nillum 1\n{group.material}\n")
+            lines.append(f"usemtl {name}\n")
+        lines += _face_lines(group, normals is not None)
+    if materials:
+        with atomic_write(path.with_suffix(".mtl")) as temporary:
+            temporary.write_text("".join(materials), encoding="utf-8")
+    with atomic_write(path) as temporary:
+        temporary.write_text("".join(lines), encoding="utf-8")
+
+
+def _face_lines(group: FaceGroup, with_normals: bool) -> list[str]:
+    """A group's f lines; a normal has its vertex's index."""
+    columns = [group.faces]
+    if group.face_uvs is not None:
+        columns.append(group.face_uvs)
+    if with_normals:
+        columns.append(group.faces)
+    corner = {(False, False): "%d", (True, False): "%d/%d", (False, True): "%d//%d", (True, True): "%d/%d/%d"}[
+        (group.face_uvs is not None, with_normals)]
+    template = f"f {corner} {corner} {corner}\n"
+    rows = np.stack(columns, axis=-1).reshape(len(group.faces), -1) + 1
+    return [template % tuple(row) for row in rows.tolist()]
+
+
+def _unit_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(V, 3) float64 unit vertex normals; straight up where no face tells, for viewers want unit length everywhere."""
+    normals = vertex_normals(np.asarray(vertices, np.float64), np.asarray(faces))
+    normals[np.linalg.norm(normals, axis=1) < 0.5] = (0.0, 1.0, 0.0)
+    return normals
+
+
+def _write_png(path: Path, image: np.ndarray) -> None:
+    from PIL import Image
+
+    with atomic_write(path) as temporary:
+        Image.fromarray(image).save(temporary)
 
 
 def _from_trimesh(part):
@@ -248,7 +374,8 @@ def _obj_references(path, text):
         mtl_text: str, all the MTLs in one, with the images' full paths.
     """
     materials, images, mtl_lines = [], [], []
-    for name in re.findall(r"\nmtllib[ \t]+(.*?)\s*$", "\n" + text, re.MULTILINE):  # ^ would try every line: 13 x slower
+    # \n and not ^, which would try every line and is 13 times slower
+    for name in re.findall(r"\nmtllib[ \t]+(.*?)\s*$", "\n" + text, re.MULTILINE):
         whole = path.parent / name  # one name with spaces, or several names
         materials += [whole] if whole.is_file() else [path.parent / word for word in name.split()]
     for material in materials:

@@ -10,8 +10,8 @@ def make_manifold(vertices, faces):
     """Part the sheets of a closed mesh where decimation has made them touch, so that every edge has two faces.
 
     Faces that lie on each other back to back are dropped in pairs. Where four faces or more meet at an edge, each is
-    paired with the next one across the matter between them (Gueziec et al. 2001, "Cutting and stitching"); corners that are
-    joined by no pair of faces become vertices of their own, moved apart by a little.
+    paired with the next one across the inside between them (Gueziec et al. 2001, "Cutting and stitching"); corners
+    that are joined by no pair of faces become vertices of their own, moved apart by a little.
 
     Args:
         vertices: (V, 3) float64; faces: (F, 3) int64, closed and counter-clockwise from outside.
@@ -75,7 +75,7 @@ def remove_small_mesh_components(vertices, faces):
 
 def _split_shared_edges(vertices, faces):
     """Two sheets that run along one edge without being parted at its ends: all but one get a corner in its middle."""
-    done = set()
+    done: set[int] = set()
     for pairs in _pair_half_edges(vertices, faces)[1:]:
         for sides in pairs[1:]:
             if done & set(sides // 3):

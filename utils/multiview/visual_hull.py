@@ -7,7 +7,9 @@ smooth however coarse the grid.
 import numpy as np
 
 from config import VIEW_NAMES, UserError
+from utils.mesh.isosurface import mesh_from_grid
 from utils.mesh.mesh import colored_mesh
+from utils.mesh.smoothing import vertex_normals
 from utils.rendering.cameras import VIEW_BASES, VIEW_CAMERAS, VIEW_EXTENT, Camera
 from utils.rendering.image_sampling import sample_on_axes, sample_on_grid
 
@@ -194,8 +196,6 @@ def hull_mesh(views, resolution=160):
     Raises:
         UserError: the six masks have no body in common.
     """
-    from skimage.measure import marching_cubes
-
     from utils.multiview.texture_projection import project_colors
 
     distances = silhouette_sdf(views.masks)
@@ -203,11 +203,7 @@ def hull_mesh(views, resolution=160):
     hull = hull_on_grid(distances, axes)
     if not (hull > 0).any():
         raise UserError(f"{views.id}: the six outlines have no body in common; is each image under its right name?")
-    vertices, faces, normals, _ = marching_cubes(np.pad(hull, 1, constant_values=-1.0), 0.0,
-                                                 gradient_direction="ascent")
-    steps = np.array([axis[1] - axis[0] for axis in axes])
-    vertices = (vertices - 1) * steps + [axis[0] for axis in axes]
-    normals = normals / steps
-    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    vertices, faces = mesh_from_grid(hull, axes)
+    normals = vertex_normals(vertices, faces)
     colors, _ = project_colors(vertices, normals, vertices, faces, views.images, views.masks)
     return colored_mesh(vertices, faces, colors)

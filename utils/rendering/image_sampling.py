@@ -1,4 +1,6 @@
-"""Reading images between their pixels."""
+"""Reading images between their pixels. Tensors are read by torch's grid_sample, textures by utils.mesh.mesh."""
+from collections.abc import Sequence
+
 import numpy as np
 
 from utils.rendering.cameras import VIEW_CAMERAS, VIEW_EXTENT, Camera, to_pixels
@@ -6,7 +8,27 @@ from utils.rendering.cameras import VIEW_CAMERAS, VIEW_EXTENT, Camera, to_pixels
 NEAREST = 1e-3  # smallest share of the camera's distance at which a point is still projected
 
 
-def sample_on_axes(image, basis, axes):
+def sample_bilinear(image: np.ndarray, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Read an image at fractional indices, bilinearly; outside, its border is read.
+
+    Args:
+        image: (H, W) or (H, W, C) float, both edges at least 2.
+        columns, rows: (...) float, indices of pixel centers (0 is the first center, not the image's edge).
+    Returns:
+        (...) or (..., C) float32.
+    """
+    height, width = image.shape[:2]
+    columns, rows = columns.clip(0, width - 1), rows.clip(0, height - 1)
+    left, top = (np.minimum(place, size - 2).astype(np.int64) for place, size in ((columns, width), (rows, height)))
+    across, down = columns - left, rows - top
+    if image.ndim == 3:
+        across, down = across[..., None], down[..., None]
+    upper = image[top, left] * (1 - across) + image[top, left + 1] * across
+    lower = image[top + 1, left] * (1 - across) + image[top + 1, left + 1] * across
+    return (upper * (1 - down) + lower * down).astype(np.float32)
+
+
+def sample_on_axes(image: np.ndarray, basis: np.ndarray, axes: Sequence[np.ndarray]) -> np.ndarray:
     """Read a view's image on the lines of a grid of the normalized frame, bilinearly.
 
     Args:
@@ -16,13 +38,11 @@ def sample_on_axes(image, basis, axes):
     Returns:
         float32 array that broadcasts to (len(x), len(y), len(z)): of length 1 along the line of sight.
     """
-    from scipy.ndimage import map_coordinates
-
     size, (across, down) = len(image), (np.abs(basis[:2]).argmax(axis=1))
     scale = size / (2 * VIEW_EXTENT)
     columns = size / 2 - 0.5 + basis[0, across] * axes[across] * scale
     rows = size / 2 - 0.5 - basis[1, down] * axes[down] * scale
-    values = map_coordinates(image, np.meshgrid(rows, columns, indexing="ij"), np.float32, order=1, mode="nearest")
+    values = sample_bilinear(image, columns[None], rows[:, None])
     plane = values if down < across else values.T
     return np.expand_dims(plane, 3 - across - down)
 
@@ -63,13 +83,9 @@ def sample_images(images: np.ndarray, points: np.ndarray, cameras: list[Camera] 
     Returns:
         (S, K, C) float32; outside an image its border is read.
     """
-    size, cameras = images.shape[1], list(VIEW_CAMERAS.values()) if cameras is None else cameras
+    cameras = list(VIEW_CAMERAS.values()) if cameras is None else cameras
     values = np.empty((len(cameras), len(points), images.shape[-1]), np.float32)
     for image, out, camera in zip(images, values, cameras):
-        column, row, _ = (to_pixels(points, camera, size).T - 0.5).clip(0, size - 1.001)
-        left, top = column.astype(np.int64), row.astype(np.int64)
-        right_share, low_share = (column - left)[:, None], (row - top)[:, None]
-        upper = image[top, left] * (1 - right_share) + image[top, left + 1] * right_share
-        lower = image[top + 1, left] * (1 - right_share) + image[top + 1, left + 1] * right_share
-        out[:] = upper * (1 - low_share) + lower * low_share
+        column, row, _ = to_pixels(points, camera, images.shape[1]).T - 0.5
+        out[:] = sample_bilinear(image, column, row)
     return values

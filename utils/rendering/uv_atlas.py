@@ -8,6 +8,7 @@ from config import UserError
 from utils.io.files import atomic_write
 from utils.mesh.sphere_template import sphere_template
 
+ATLAS_VERSION = 2  # raise when the same mesh gets another atlas: cached ones are then made again
 GUTTER_PX = 4  # texels painted beyond each chart's edge, so that viewers' filtering finds no background
 
 
@@ -39,7 +40,7 @@ def template_atlas(num_points, texture_size, cache_dir=None):
     Returns:
         Atlas.
     """
-    cached = Path(cache_dir) / f"atlas_{num_points}_{texture_size}.npz" if cache_dir else None
+    cached = Path(cache_dir) / f"atlas{ATLAS_VERSION}_{num_points}_{texture_size}.npz" if cache_dir else None
     if cached and cached.is_file():
         try:
             with np.load(cached) as arrays:
@@ -66,19 +67,12 @@ def make_atlas(vertices, faces, texture_size):
     Returns:
         Atlas; its face_uvs belong to `faces` row by row.
     """
-    import xatlas
     from scipy.ndimage import distance_transform_edt
 
     from utils.rendering.cameras import VIEW_EXTENT
     from utils.rendering.rasterizer import rasterize
 
-    unwrapped = xatlas.Atlas()
-    unwrapped.add_mesh(np.asarray(vertices, np.float32), np.asarray(faces, np.uint32))
-    pack = xatlas.PackOptions()
-    pack.resolution, pack.padding = texture_size, 2 * GUTTER_PX
-    unwrapped.generate(pack_options=pack)
-    _, face_uvs, uvs = unwrapped[0]
-    face_uvs = face_uvs.astype(np.int64)
+    uvs, face_uvs = _unwrap(vertices, faces, texture_size)
 
     # Texels are found by the renderer itself: the UV square becomes the image of a front view.
     flat = np.concatenate([(2 * uvs - 1) * VIEW_EXTENT, np.zeros((len(uvs), 1))], axis=1)
@@ -89,3 +83,49 @@ def make_atlas(vertices, faces, texture_size):
     source = (row * texture_size + column).ravel()[wanted]
     return Atlas(uvs.astype(np.float32), face_uvs, wanted, fragments.face_index.ravel()[source].astype(np.int64),
                  fragments.barycentric.reshape(-1, 3)[source])
+
+
+def _unwrap(vertices, faces, texture_size):
+    """Charts of a mesh by xatlas, none of them mirrored: uvs (T, 2) float32 in [0, 1] and face_uvs (F, 3) int64."""
+    import xatlas
+
+    pack = xatlas.PackOptions()
+    pack.resolution, pack.padding = texture_size, 2 * GUTTER_PX
+    pack.rotate_charts = False  # xatlas turns a chart by swapping its axes, which mirrors it
+    atlas = xatlas.Atlas()
+    atlas.add_mesh(np.asarray(vertices, np.float32), np.asarray(faces, np.uint32))
+    atlas.generate(pack_options=pack)
+    _, face_uvs, uvs = atlas[0]
+    mirrored = mirrored_charts(uvs, face_uvs.astype(np.int64))
+    if mirrored.any():  # its parameterization leaves some: they are turned over and all are packed again
+        longest = max(atlas.width, atlas.height)
+        turned = uvs * np.float32([atlas.width, atlas.height])
+        turned[mirrored, 0] *= -1
+        # Texels as large as in the first packing, or larger where that left much of the square empty.
+        pack.resolution, pack.texels_per_unit = 0, max(1.0, texture_size / longest)
+        atlas = xatlas.Atlas()
+        atlas.add_uv_mesh(turned, face_uvs)
+        atlas.generate(pack_options=pack)
+        _, face_uvs, uvs = atlas[0]
+    return uvs, face_uvs.astype(np.int64)
+
+
+def mirrored_charts(uvs, face_uvs):
+    """Which texture coordinates belong to a chart whose image is mirror-written: its area in the texture is negative.
+
+    Args:
+        uvs: (T, 2) float, (0, 0) at the lower left.
+        face_uvs: (F, 3) int64, indices into uvs; faces that share an index belong to one chart.
+    Returns:
+        (T,) bool.
+    """
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    ends = np.concatenate([face_uvs[:, :2], face_uvs[:, 1:]])
+    links = coo_matrix((np.ones(len(ends)), ends.T), shape=(len(uvs), len(uvs)))
+    count, chart = connected_components(links, directed=False)
+    corners = uvs[face_uvs].astype(np.float64)
+    right, up = (corners[:, corner] - corners[:, 0] for corner in (1, 2))
+    area = np.bincount(chart[face_uvs[:, 0]], right[:, 0] * up[:, 1] - right[:, 1] * up[:, 0], count)
+    return area[chart] < 0

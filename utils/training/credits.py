@@ -6,7 +6,6 @@
 objects.csv has columns id, source and licence; credits.csv has id, title, author, licence and url.
 """
 import csv
-from pathlib import Path
 
 from config import OptionParser, UserError, run_script
 from utils.io.checkpoint import COMMANDS, load_checkpoint

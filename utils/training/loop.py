@@ -4,8 +4,9 @@ import hashlib
 import math
 import os
 import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -87,7 +88,7 @@ def uniform_noise(count: int, width: int, generators: Sequence[torch.Generator])
 
 
 def learning_rate_at(step: int, total_steps: int, peak: float, warmup_fraction: float) -> float:
-    """Learning rate before step `step` of `total_steps`: linear warm-up to `peak`, then a cosine to a hundredth of it."""
+    """Learning rate before step `step` of `total_steps`: linear warm-up to `peak`, then a cosine to a hundredth."""
     warmup = max(1, round(warmup_fraction * total_steps))
     if step < warmup:
         return peak * (step + 1) / warmup
@@ -98,8 +99,8 @@ def learning_rate_at(step: int, total_steps: int, peak: float, warmup_fraction: 
 def make_optimizer(model: nn.Module, weight_decay: float, encoder_scale: float = 1.0) -> torch.optim.AdamW:
     """AdamW (Loshchilov and Hutter 2019) over the trainable parameters; biases and norms are not decayed.
 
-    Each parameter group's `scale` is what its learning rate is to be multiplied by (see `set_learning_rate`): encoder_scale for
-    the parameters under `encoder.`, 1 for the others.
+    Each parameter group's `scale` is what its learning rate is multiplied by (see `set_learning_rate`): encoder_scale
+    for the parameters under `encoder.`, 1 for the others.
 
     The fused kernel does the same arithmetic in one pass (a third of a step's time with a 29 M decoder on a CPU).
     """
@@ -177,8 +178,8 @@ def resume(path: Path, kind: str, model: nn.Module, optimizer: torch.optim.Optim
     Returns:
         dict, the checkpoint: its epoch, step and start_score say where the run goes on.
     Raises:
-        UserError: the checkpoint is missing or damaged, its model has other sizes, or it holds a running mean that would
-            be lost.
+        UserError: the checkpoint is missing or damaged, its model has other sizes, or it holds a running mean that
+            would be lost.
     """
     saved = load_checkpoint(path, kind)
     check_architecture(saved["model_args"], model.model_args(), path)

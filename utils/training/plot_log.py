@@ -16,11 +16,11 @@ MARGINS = (70, 24, 20, 44)  # left, top, right, bottom of the plot, pixels
 LINES = (("loss", (70, 110, 190)), ("validation", (200, 70, 50)))  # fields of the log, and their colors
 
 
-def read_log(path):
+def read_log(path: Path | str) -> dict[str, list[tuple[int, float]]]:
     """The curves in a log of `utils.training.run_log.RunLog`.
 
     Args:
-        path: .jsonl file, one dict with `epoch` a line.
+        path: .jsonl file, one dict a line, with `epoch` those of whole epochs.
     Returns:
         dict: each field of LINES to a list of (epoch, value); values that are not above 0 are left out, for the axis is
         logarithmic.
@@ -29,7 +29,8 @@ def read_log(path):
     """
     try:
         records = [json.loads(line) for line in Path(path).read_text().splitlines()]
-        curves = {name: [(record["epoch"], record[name]) for record in records if record.get(name, 0) > 0]
+        curves = {name: [(record["epoch"], record[name]) for record in records
+                         if "during_epoch" not in record and record.get(name, 0) > 0]
                   for name, _ in LINES}
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
@@ -40,7 +41,7 @@ def read_log(path):
     return curves
 
 
-def draw_curve(curves, title):
+def draw_curve(curves: dict[str, list[tuple[int, float]]], title: str) -> Image.Image:
     """Draw curves over a logarithmic axis.
 
     Args:
@@ -79,7 +80,7 @@ def draw_curve(curves, title):
     return image
 
 
-def ticks_between(low, high):
+def ticks_between(low: float, high: float) -> list[float]:
     """Round values (1, 2 and 5 times powers of ten), at least two, that enclose `low` and `high`."""
     steps = [digit * 10.0**power for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 2)
              for digit in (1, 2, 5)]
@@ -88,7 +89,7 @@ def ticks_between(low, high):
     return steps[first:max(last, first + 1) + 1]
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     parser = OptionParser(description="Draw a training log.")
     parser.add_argument("log", help="for instance logs/geometry.jsonl")
     parser.add_argument("image", help="PNG file to write")

@@ -1,9 +1,9 @@
-"""The record of a training run: one JSON line per epoch and per so many steps, and TensorBoard where it is installed."""
+"""The record of a training run: JSON lines for epochs and for steps within them, TensorBoard where it is installed."""
 import json
 import math
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Iterable, Iterator
 
 import torch
 from accelerate import Accelerator

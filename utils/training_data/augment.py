@@ -11,11 +11,11 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from config import VIEW_NAMES
+from utils.mesh.symmetry import MIRROR_X, quarter_turn
 from utils.rendering.cameras import VIEW_BASES
 
 AUGMENT_VERSION = 1  # raise when `augmented` draws or does something else: features cached before are then stale
 IMAGES = {"images", "masks"}
-MIRROR_X = np.diag([-1.0, 1.0, 1.0])
 LUMA = np.array([0.299, 0.587, 0.114])  # shares of red, green and blue in perceived brightness (ITU-R BT.601)
 
 
@@ -40,12 +40,6 @@ def augmented(arrays, rng, turns=False):
 
 
 # ---- Shape ----------------------------------------------------------------------------------------------------
-
-
-def quarter_turn(count):
-    """(3, 3) float64 rotation about +y by `count` quarter turns; one takes the front (+z) to the left side (+x)."""
-    turn = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])
-    return np.linalg.matrix_power(turn, int(count) % 4)
 
 
 def apply_signed_permutation(arrays, matrix):

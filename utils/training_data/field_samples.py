@@ -12,9 +12,9 @@ from config import VIEW_NAMES
 from utils.mesh.mesh import Mesh, normalize
 from utils.multiview.view_maps import CHANNELS, MAP_SIZE, mirrored_view, view_maps
 from utils.multiview.visual_hull import silhouette_sdf
-from utils.rendering.cameras import VIEW_CAMERAS, VIEW_EXTENT, Camera, project, rotation_matrix
+from utils.rendering.cameras import VIEW_CAMERAS, VIEW_EXTENT, Camera, rotation_matrix
 from utils.rendering.rasterizer import over_white, render_views
-from utils.training_data.occupancy import outer_surface, signed_distances
+from utils.training_data.occupancy import distances_and_walls, outer_surface
 from utils.training_data.photographs import DISPLAY_GAMMA, Level, corner_normals, random_cameras
 
 FIELD_VERSION = 5  # raise when what `field_arrays` returns changes meaning
@@ -75,7 +75,7 @@ def field_arrays(mesh: Mesh, images: np.ndarray, masks: np.ndarray, rng: np.rand
     taken = [camera for camera, there in zip(cameras, measured) if there]
     points = np.concatenate([_prefer_inside_hull(some, edges, taken, count)
                              for some, count in ((near, NEAR_POINTS), (free, FREE_POINTS))])
-    distances, thickness = signed_distances(points, surface)
+    distances, thickness = distances_and_walls(points, surface)
     # Outside a wall its thickness makes no label surer
     bands = np.where(distances > 0, np.clip(thickness / 2, THINNEST_BAND, AMBIGUITY), AMBIGUITY)
     return {"maps": maps.astype(np.float16), "box": box, "points": points.astype(np.float32),
@@ -103,9 +103,11 @@ def _prefer_inside_hull(points, edges, cameras, count):
     import torch
     import torch.nn.functional as F
 
-    outside = np.zeros(len(points), bool)
+    outside, across = np.zeros(len(points), bool), torch.from_numpy(np.ascontiguousarray(points.T, np.float32))
     for edge, camera in zip(edges, cameras):
-        places = torch.from_numpy(project(points, camera)[:, :2].astype(np.float32))
+        local = torch.from_numpy(camera.basis.astype(np.float32)) @ across
+        local[:2] *= camera.scale / (1 - camera.inverse_distance * local[2])
+        places = torch.stack([local[0] + float(camera.shift[0]), float(camera.shift[1]) - local[1]], dim=-1)
         read = F.grid_sample(torch.from_numpy(np.ascontiguousarray(edge))[None, None], places[None, None],
                              padding_mode="border", align_corners=False)
         outside |= read.numpy().ravel() <= 0

@@ -263,7 +263,7 @@ def field_item(entries: list[FieldObject], index: int, variant: int) -> dict[str
         variant: 0: the object and its images; any other number: its mesh turned, or joined with others, or in its
             place a generated solid, drawn by the project's own renderer.
     Returns:
-        dict of arrays from utils.training_data.field_samples.field_arrays, read from the cache or made (about a second).
+        dict of arrays from utils.training_data.field_samples.field_arrays, from the cache or made (about a second).
     Raises:
         UserError: a file has gone or broken since it was first read, or the cache cannot be written.
     """

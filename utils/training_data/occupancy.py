@@ -20,6 +20,7 @@ WALL_REACH = 0.05  # lengths up to which the matter under a surface sample count
 WALL_SAMPLES, WALL_NEIGHBORS = 12_000, 32  # surface samples among which a wall's other side is looked for
 WALL_ASIDE = 0.03  # lengths that a sample of the other side may lie beside the normal
 OFF_SURFACE = 2e-3  # lengths from a surface sample at which each side of it is tried
+ANSWERED = 0.2  # share of points whose answer is known from which the others are asked of alone
 MIN_COSINE = 0.1  # between a surface's normal and a direction in which its side is said to be left
 TANGENT_REACH = 0.03  # lengths within which the distance to a sample's tangent plane stands for that to the surface
 
@@ -65,8 +66,9 @@ def directional_depth_maps(vertices, faces):
 def visible_directions(points: np.ndarray, depth_maps: list) -> np.ndarray:
     """Which directions leave the object from each point: points (K, 3) -> (K, DIRECTIONS) bool."""
     free = np.empty((len(points), len(depth_maps)), bool)
+    across = np.ascontiguousarray(points.T, np.float32)
     for number, (basis, blocked) in enumerate(_blocked_depths(depth_maps)):
-        free[:, number] = _in_front(points, basis, blocked)
+        free[:, number] = _in_front(across, basis, blocked)
     return free
 
 
@@ -80,10 +82,20 @@ def can_leave(points: np.ndarray, depth_maps: list, normals: np.ndarray | None =
         (K,) bool.
     """
     free, left = np.zeros(len(points), bool), np.arange(len(points))
+    across = np.ascontiguousarray(points.T, np.float32)
+    facing = None if normals is None else np.ascontiguousarray(normals.T, np.float32)
+    found = np.zeros(len(left), bool)
     for basis, blocked in _blocked_depths(depth_maps):
-        asked = left if normals is None else left[normals[left] @ basis[2] > MIN_COSINE]
-        free[asked[_in_front(points[asked], basis, blocked)]] = True
-        left = left[~free[left]]
+        out = _in_front(across, basis, blocked)
+        if facing is not None:
+            out &= basis[2].astype(np.float32) @ facing > MIN_COSINE
+        found |= out
+        if np.count_nonzero(found) > ANSWERED * len(left):  # leaving points out costs about as much as asking of them
+            free[left[found]] = True
+            left, across = left[~found], across[:, ~found]
+            facing = None if facing is None else facing[:, ~found]
+            found = np.zeros(len(left), bool)
+    free[left[found]] = True
     return free
 
 
@@ -100,9 +112,9 @@ def _blocked_depths(depth_maps):
 
 
 def _in_front(points, basis, blocked):
-    """(K,) bool, whether points lie in front of what a direction's image shows there."""
-    scale = DEPTH_SIZE / (2 * DEPTH_EXTENT)
-    right, up, toward = basis @ points.T
+    """(K,) bool, whether points (3, K) lie in front of what a direction's image shows there."""
+    scale = np.float32(DEPTH_SIZE / (2 * DEPTH_EXTENT))
+    right, up, toward = basis.astype(np.float32) @ points
     column = np.clip(DEPTH_SIZE / 2 - 0.5 + right * scale, 0, DEPTH_SIZE - 1.001).astype(np.int32)
     row = np.clip(DEPTH_SIZE / 2 - 0.5 - up * scale, 0, DEPTH_SIZE - 1.001).astype(np.int32)
     return toward > blocked.take(row * DEPTH_SIZE + column)
@@ -157,7 +169,12 @@ def wall_thickness(points: np.ndarray, normals: np.ndarray, rng: np.random.Gener
     return thickness[tree.query(points)[1]]
 
 
-def signed_distances(points: np.ndarray, surface: OuterSurface) -> tuple[np.ndarray, np.ndarray]:
+def signed_distances(points: np.ndarray, surface: OuterSurface) -> np.ndarray:
+    """(K,) float32, the distances of `distances_and_walls` alone."""
+    return distances_and_walls(points, surface)[0]
+
+
+def distances_and_walls(points: np.ndarray, surface: OuterSurface) -> tuple[np.ndarray, np.ndarray]:
     """Signed distance to the outer surface, positive in solid matter; a sheet counts as THIN_SURFACE_THICKNESS thick.
 
     Args:

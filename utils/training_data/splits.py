@@ -1,0 +1,95 @@
+"""Which objects are trained on, which are validated on, and which are left alone."""
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from config import Config, UserError
+
+SPLITS = ("train", "validation", "test")  # words of a --split_file
+
+
+def choose_split(cfg: Config, ids: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Ids to train on and to validate on, as `cfg` says: by `split_file`, or by `split_objects`.
+
+    Args:
+        cfg: Config; split_file, validation_fraction, seed, num_folds, fold, training_share are used.
+        ids: of the objects that are there.
+    Returns:
+        train_ids, validation_ids: sorted lists; what the file calls test is in neither.
+    Raises:
+        UserError: the file cannot be read, or names an id twice.
+    """
+    if not cfg.split_file:
+        return split_objects(ids, cfg.validation_fraction, cfg.seed, cfg.num_folds, cfg.fold, cfg.training_share)
+    named = read_split_file(cfg.split_file)
+    absent = sorted(named.keys() - set(ids))
+    if absent:
+        print(f"warning: {cfg.split_file} names {len(absent)} objects that are not here, such as {absent[0]}")
+    parts = {word: sorted(name for name in ids if named.get(name, "train") == word) for word in SPLITS}
+    if parts["test"]:
+        print(f"{len(parts['test'])} test objects are neither trained on nor validated on")
+    return _share(parts["train"], cfg.seed, cfg.training_share), parts["validation"]
+
+
+def read_split_file(path: Path | str) -> dict[str, str]:
+    """{id: "train", "validation" or "test"} from lines `<id> <word>` or `<id>,<word>`; # begins a comment.
+
+    Raises:
+        UserError: the file cannot be read, or a line is of another form or names an id a second time.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--split_file {path}: cannot be read ({getattr(error, 'strerror', 'not a text')})") from None
+    split = {}
+    for number, line in enumerate(lines, 1):
+        words = line.split("#")[0].replace(",", " ").split()
+        if not words or number == 1 and words[0] == "id":  # the head of a table
+            continue
+        if len(words) != 2 or words[1] not in SPLITS:
+            raise UserError(f"{path}, line {number}: expected `<id> train`, `<id> validation` or `<id> test`")
+        if words[0] in split:
+            raise UserError(f"{path}, line {number}: {words[0]} stands in an earlier line already")
+        split[words[0]] = words[1]
+    return split
+
+
+def split_objects(ids: Sequence[str], validation_fraction: float, seed: int, num_folds: int = 0, fold: int = 0,
+                  training_share: float = 1.0) -> tuple[list[str], list[str]]:
+    """Choose the objects held out of training, by a hash of each id: order of listing does not matter.
+
+    Args:
+        ids: distinct str.
+        validation_fraction: share held out; above 0 at least one object, and one always stays for training.
+        seed: int.
+        num_folds: 0, or the number k of equal parts of which one is held out, whatever validation_fraction says.
+        fold: which of them, 0 to k - 1.
+        training_share: share of the other objects that is trained on, at least one; a larger share holds a smaller.
+    Returns:
+        train_ids, val_ids: sorted lists.
+    Raises:
+        UserError: fewer objects than folds.
+    """
+    ranked = _ranked(ids, seed)
+    if num_folds:
+        if num_folds > len(ranked):
+            raise UserError(f"--num_folds {num_folds}: there are only {len(ranked)} objects")
+        first, last = (len(ranked) * number // num_folds for number in (fold, fold + 1))
+    else:
+        first, last = 0, int(len(ranked) * validation_fraction + 0.5)
+        if validation_fraction > 0:
+            last = min(max(last, 1), len(ranked) - 1)
+        last = max(last, 0)
+    return _share(ranked[:first] + ranked[last:], seed, training_share), sorted(ranked[first:last])
+
+
+def _share(ids, seed, share):
+    """Sorted: a share of ids, at least one; a larger share holds a smaller."""
+    if share < 1:
+        ids = _ranked(ids, f"{seed}:share")[:max(1, int(len(ids) * share + 0.5))]
+    return sorted(ids)
+
+
+def _ranked(ids, seed):
+    """Distinct ids in an order that depends on each of them and the seed alone."""
+    return sorted(ids, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
