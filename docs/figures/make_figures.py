@@ -3,7 +3,7 @@
     python docs/figures/make_figures.py             # all of them
     python docs/figures/make_figures.py cameras     # one: cameras, distance, turning, pipeline
 
-Every image of the shoe in them is rendered, by the project's own cameras, so a figure cannot show a view the wrong way round.
+Every image of the shoe in them is rendered by the project's own cameras, so no figure shows a view the wrong way round.
 Needs matplotlib (requirements-dev.txt); pipeline also runs the shipped model, which takes a minute.
 """
 import sys
@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT))
 
 from config import VIEW_NAMES  # noqa: E402
 from utils.mesh.mesh import Mesh, textured_mesh  # noqa: E402
-from utils.rendering.cameras import VIEW_BASES, Camera, camera_basis  # noqa: E402
+from utils.rendering.cameras import VIEW_BASES, Camera, camera_basis, project  # noqa: E402
 from utils.rendering.rasterizer import over_white, render  # noqa: E402
 from utils.training_data.synthetic_shapes import gray_image  # noqa: E402
 from utils.training_data.synthetic_shoes import make_shoe  # noqa: E402
@@ -65,13 +65,16 @@ def place(axes, image: np.ndarray, x: float, y: float, width: float, zorder: flo
                 interpolation="antialiased")
 
 
-def framed(axes, image: np.ndarray, x: float, y: float, width: float, color: str, title: str = "", below: str = "") -> None:
+def framed(axes, image: np.ndarray, x: float, y: float, width: float, color: str, title: str = "",
+           below: str = "") -> None:
     """A photograph: an image over white in a frame, its name above and a remark below."""
     image = over_white(image) if image.shape[-1] == 4 else image
-    axes.add_patch(Rectangle((x - width / 2, y - width / 2), width, width, facecolor="white", edgecolor=color, lw=2, zorder=3))
+    axes.add_patch(Rectangle((x - width / 2, y - width / 2), width, width, facecolor="white", edgecolor=color, lw=2,
+                             zorder=3))
     place(axes, image, x, y, width * 0.97, zorder=3.5)
     if title:
-        axes.text(x, y + width / 2 + 0.03 * width, title, ha="center", va="bottom", color=color, weight="bold", fontsize=11)
+        axes.text(x, y + width / 2 + 0.03 * width, title, ha="center", va="bottom", color=color, weight="bold",
+                  fontsize=11)
     if below:
         axes.text(x, y - width / 2 - 0.05 * width, below, ha="center", va="top", color=INK, fontsize=9)
 
@@ -82,17 +85,19 @@ def phone(axes, x: float, y: float, toward: tuple[float, float], length: float =
     turn = matplotlib.transforms.Affine2D().rotate_deg_around(x, y, angle) + axes.transData
     axes.add_patch(FancyBboxPatch((x - 0.03, y - length / 2), 0.05, length, boxstyle="round,pad=0.012", facecolor=color,
                                   edgecolor=color, transform=turn, zorder=5))
-    axes.add_patch(Rectangle((x + 0.025, y - 0.05), 0.06, 0.1, facecolor="#4a90d9", edgecolor=color, lw=0.8, transform=turn,
-                             zorder=5))
+    axes.add_patch(Rectangle((x + 0.025, y - 0.05), 0.06, 0.1, facecolor="#4a90d9", edgecolor=color, lw=0.8,
+                             transform=turn, zorder=5))
 
 
-def arrow(axes, start, end, color=INK, curve: float = 0.0, width: float = 1.6, style: str = "-|>", zorder: float = 4) -> None:
-    axes.add_patch(FancyArrowPatch(start, end, arrowstyle=style, mutation_scale=14, color=color, lw=width, zorder=zorder,
+def arrow(axes, start: tuple[float, float], end: tuple[float, float], color: str = INK, curve: float = 0.0,
+          width: float = 1.6, style: str = "-|>") -> None:
+    """An arrow between two points; curve: its bulge as a share of its length."""
+    axes.add_patch(FancyArrowPatch(start, end, arrowstyle=style, mutation_scale=14, color=color, lw=width, zorder=4,
                                    connectionstyle=f"arc3,rad={curve}"))
 
 
 def blank(width: float, height: float, span: tuple[float, float, float, float]):
-    """A figure of so many inches whose one axes covers (left, right, bottom, top) in equal units."""
+    """A figure of so many inches whose only axes cover (left, right, bottom, top) in equal units."""
     figure = plt.figure(figsize=(width, height), dpi=DPI)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.axis("off")
@@ -134,7 +139,8 @@ def cameras() -> None:
         spot = seen_from[:2] @ basis[2] * far
         axes.plot(*np.stack([spot, spot * 0.2], 1), ls=(0, (4, 3)), color=color, lw=1.4, zorder=1)
         # The phone's screen, drawn as the rectangle that it is in space
-        corners = [basis[2] * far + basis[0] * a * 0.24 + basis[1] * b * 0.24 for a, b in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
+        corners = [far * basis[2] + 0.24 * (right * basis[0] + up * basis[1])
+                   for right, up in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
         axes.add_patch(Polygon(np.array(corners) @ seen_from[:2].T, facecolor=color, edgecolor="white", zorder=4))
         x, y = photograph_at[view]
         axes.plot((spot[0], x), (spot[1], y), color=color, lw=1.2, zorder=0.5)
@@ -145,8 +151,8 @@ def cameras() -> None:
         tip = seen_from[:2] @ np.array(axis) * 0.6
         arrow(axes, origin, origin + tip, INK, width=1.3)
         axes.text(*(origin + tip * 1.25), name, ha="center", va="center", fontsize=9)
-    for view, words in (("top", "toe down"), ("bottom", "toe up"), ("left", "toe to the left"), ("right", "toe to the right"),
-                        ("front", "toe toward you"), ("back", "heel toward you")):
+    for view, words in (("top", "toe down"), ("bottom", "toe up"), ("left", "toe to the left"),
+                        ("right", "toe to the right"), ("front", "toe toward you"), ("back", "heel toward you")):
         x, y = photograph_at[view]
         axes.text(x, y - 0.68, words, ha="center", va="top", fontsize=9.5)
     finish("cameras")
@@ -171,21 +177,15 @@ def distance() -> None:
             axes.plot([lens - 0.08, ray_x], [y + 0.12, y + ray_y], color=color, lw=1.0, ls=(0, (4, 3)), zorder=1)
         arrow(axes, (where, y - 0.55), (lens, y - 0.55), INK, width=1.0, style="<|-|>")
         ratio = (lengths + 0.5) / (lengths - 0.5)
-        reach = 0.3 * lengths
         axes.text((where + lens) / 2 if lengths > 1 else where + 0.1, y - 0.62,
-                  f"for a 30 cm shoe: {reach:.1f} m", ha="center" if lengths > 1 else "left", va="top", fontsize=9.5)
+                  f"for a 30 cm shoe: {0.3 * lengths:.1f} m", ha="center" if lengths > 1 else "left", va="top",
+                  fontsize=9.5)
         camera = Camera(VIEW_BASES["front"], 1 / (2 * lengths), 1.0)
-        reach = max(np.abs(_projected(mesh, camera)).max(), 1e-6)
-        camera = replace(camera, scale=0.92 / reach)
+        camera = replace(camera, scale=0.92 / np.abs(project(mesh.vertices, camera)[:, :2]).max())
         framed(axes, picture(mesh, camera, 260), 9.9, y + 0.15, 2.0, color)
-        axes.text(8.8, y + 0.15, f"the toe looks\n{ratio:.1f} times as\nlarge as the\nheel", ha="right", va="center", fontsize=9.5, color=color)
+        axes.text(8.8, y + 0.15, f"the toe looks\n{ratio:.1f} times as\nlarge as the\nheel", ha="right", va="center",
+                  fontsize=9.5, color=color)
     finish("distance")
-
-
-def _projected(mesh, camera):
-    from utils.rendering.cameras import project
-
-    return project(mesh.vertices, camera)[:, :2]
 
 
 def turning() -> None:
@@ -239,7 +239,7 @@ def _person(axes, x: float, y: float) -> None:
 
 
 def pipeline() -> None:
-    """A shipped example on its way from six images to a textured mesh: each step's result in gray, then the textured one."""
+    """A shipped example from six images to a textured mesh: the result of each step in gray, then the textured one."""
     from inference import STEPS, Reconstructor
 
     folder, size = ROOT / "data" / "examples" / PIPELINE_EXAMPLE, 320
