@@ -4,7 +4,7 @@ import pytest
 
 from config import VIEW_NAMES
 from utils.multiview.silhouette_coherence import camera_set, clearances, make_silhouettes
-from utils.multiview.visual_hull import camera_hull_box, camera_hull_on_grid, silhouette_sdf, hull_on_grid
+from utils.multiview.visual_hull import camera_hull_box, camera_hull_on_grid, hull_on_grid, silhouette_sdf
 from utils.rendering.cameras import VIEW_BASES, VIEW_CAMERAS, Camera, pixel_rays, rotation_matrix
 
 # Ellipsoids (center, radii) that together look different from every side; their common box is worked out by hand:
