@@ -12,24 +12,30 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from config import EXAMPLES_DIR, PRETRAINED_DIR, OptionParser, UserError, run_script
+from config import EXAMPLES_DIR, PRETRAINED_DIR, VIEW_NAMES, OptionParser, UserError, run_script
 
 if TYPE_CHECKING:  # `--help` and a mistyped option answer at once, so what is heavy is imported where it is used
     from utils.mesh.textured_mesh import TexturedMesh
+    from utils.rendering.cameras import Camera
+    from utils.views.calibration import CalibrationReport
     from utils.views.six_views import SixViews
 
 ROOT = Path(__file__).parent
 PREVIEW_SIZE = 256  # pixels per image of the preview; what the field reads too, so images are read once
 GRID, FACES = 128, 20000  # of a field's mesh, unless asked otherwise
 TEXTURE_SIZE = 1024  # texels per edge, unless asked otherwise
-STEPS = ("network", "silhouettes", "handles", "photo_consistency")  # of the field's method, which may be left out to measure them
+# Steps of the field's method, which may be left out to measure what they are worth
+STEPS = ("cameras", "network", "silhouettes", "handles", "photo_consistency")
 SMOOTHING = 0.7  # grid steps; standard deviation of the Gaussian over a field
 HANDLE_TOLERANCE = 0.02  # normalized units; handles of a field that are gone this far below its surface are closed
 KINDS = {"points": "geometry", "field": "field"}  # of the checkpoints of the two decoders
-LARGEST_IMAGE = 1024  # pixels; colors are taken from images of at most this size
+LARGEST_IMAGE = 2048  # pixels; colors are taken from images of at most this size
+CALIBRATION_SIZE = 512  # pixels of the masks from which cameras are found
+UNEXPLAINED_PX = 2.0  # pixels of those masks by which silhouettes may disagree without a word, once cameras are found
 FIELD_SIZES = (PREVIEW_SIZE, None)  # of the images that a field reads: for its shape, and for its colors
 TEXELS_AT_ONCE = 1 << 17  # bounds the memory of coloring, whatever the texture size
 
@@ -49,8 +55,13 @@ def parse_options(argv):
     outline = parser.add_mutually_exclusive_group()
     outline.add_argument("--mask_dir", metavar="DIR", help="your own masks, white or opaque on the object: "
                          "<id>_<view>.png, <id>/<view>.png, or <view>.png if there is one object")
-    outline.add_argument("--remove_background", action="store_true", help="find the object in images without "
-                         "transparency by rembg, an optional package (default: background is plain at the border)")
+    outline.add_argument("--background", choices=["auto", "model", "border"], default="auto", help="how the object is "
+                         "found in images without transparency: border: all but the border's color; model: by a network "
+                         "(U2-Net-p); auto (default): border for plain renders, else model")
+    outline.add_argument("--remove_background", dest="background", action="store_const", const="model",
+                         help="the same as --background model")
+    parser.add_argument("--allow_missing", action="store_true", help="field: three to five views are enough, if two of "
+                        "them are not opposite each other")
     parser.add_argument("--device", default="auto", help="auto (cuda, then mps, then cpu), cuda, cuda:N, mps or cpu")
     parser.add_argument("--texture_size", type=int, default=1024, help="texels per edge of the texture (default 1024)")
     parser.add_argument("--format", choices=["obj", "glb"], default="obj", help="obj writes .obj, .mtl and .png")
@@ -71,43 +82,82 @@ def parse_options(argv):
 
 
 class ViewReader:
-    """One object's six images, read and framed once per size.
+    """One object's images: read, masked and calibrated once, framed at every size that is asked for.
 
     Args:
-        files, masks: {view name: path}, see utils.views.six_views.read_framed_views.
+        files, masks: {view name: path}, see utils.views.six_views.read_squares.
         object_id: str, for messages.
-        remove_background: function from utils.views.masks.background_remover, or None.
+        background: auto, model or border, see utils.views.six_views.read_six_views.
+        calibrated: find the cameras; False: the images are exact orthographic views.
+        allow_missing: three to five views are enough.
     """
 
-    def __init__(self, files: dict, object_id: str, masks: dict | None = None, remove_background=None):
-        self.files, self.object_id, self.masks, self.remove_background = files, object_id, masks, remove_background
-        self.notes: list[str] = []  # what the first reading had to say
-        self._kept: dict = {}
+    def __init__(self, files: dict, object_id: str, masks: dict | None = None, background: str = "auto",
+                 calibrated: bool = True, allow_missing: bool = False):
+        self.files, self.object_id, self.masks, self.background = files, object_id, masks, background
+        self.calibrated, self.allow_missing = calibrated, allow_missing
+        self.report: CalibrationReport | None = None
+        self._framed: dict[int, SixViews] = {}
+
+    @cached_property
+    def _squares(self):
+        from utils.views.six_views import read_squares
+
+        return read_squares(self.files, LARGEST_IMAGE, self.object_id, self.masks, None, self.background,
+                            self.allow_missing)
 
     def at(self, size: int | None) -> SixViews:
-        """The SixViews at `size` pixels; None: as many as the largest image has, up to LARGEST_IMAGE.
+        """The framed views at `size` pixels; None: as many as the largest image has, up to LARGEST_IMAGE.
 
         Raises:
             UserError: an image or mask cannot be used; it names file and view.
         """
-        from utils.views.six_views import read_framed_views
+        from utils.views.six_views import framed_views
 
-        size = self._own_size() if size is None else size
-        if size not in self._kept:
-            views, note = read_framed_views(self.files, size, self.object_id, self.masks, self.remove_background)
-            if not self._kept and note:
-                self.notes.append(note)
-            self._kept[size] = views
-        return self._kept[size]
+        if size is None:
+            size = max(PREVIEW_SIZE, min(max(square.mask.shape[0] for square in self._squares.squares), LARGEST_IMAGE))
+        if size not in self._framed:
+            self._framed[size] = framed_views(self._squares, size)[0]
+        return self._framed[size]
 
-    def _own_size(self) -> int:
-        from PIL import Image
+    @cached_property
+    def cameras(self) -> list[Camera] | None:
+        """Cameras of the views that are present, in VIEW_NAMES order; None: the six exact orthographic ones.
 
-        size = PREVIEW_SIZE
-        for path in self.files.values():
-            with Image.open(path) as image:
-                size = max(size, min(max(image.size), LARGEST_IMAGE))
-        return size
+        Raises:
+            UserError: the views do not fix their cameras.
+        """
+        import numpy as np
+
+        from utils.rendering.cameras import VIEW_CAMERAS, VIEW_EXTENT
+        from utils.views.calibration import calibrate_views
+
+        views = self.at(CALIBRATION_SIZE)
+        names = [name for name, present in zip(VIEW_NAMES, views.present) if present]
+        if self.calibrated:
+            # An object of half length 1 covers 1 / VIEW_EXTENT of a framed image's half width
+            closeness = np.array([np.nan if half is None else half / VIEW_EXTENT for half in views.half_fields])
+            found, self.report = calibrate_views(views.masks[views.present], names, closeness[views.present])
+            if self.report.kind != "exact":
+                return found
+        return None if views.present.all() else [VIEW_CAMERAS[name] for name in names]
+
+    @cached_property
+    def notes(self) -> list[str]:
+        """What was noticed about the views, one sentence each."""
+        from utils.views.six_views import framed_views
+        from utils.views.view_consistency import consistency_note, diagnose_view_swap
+
+        notes, views = [framed_views(self._squares, PREVIEW_SIZE)[1], self._squares.note], self.at(PREVIEW_SIZE)
+        found = self.cameras and self.report and self.report.kind == "found"
+        if found:
+            notes = [self.report.text(), self._squares.note]  # which says how they are framed as well
+        missing = [name for name, present in zip(VIEW_NAMES, views.present) if not present]
+        if missing:
+            notes.append(f"without {', '.join(missing)}: what only they would show is guessed")
+        elif not found or self.report.error_after > UNEXPLAINED_PX or diagnose_view_swap(views.images, views.masks):
+            notes.append(consistency_note(views.images, views.masks))
+        return [note for note in notes if note]
 
 
 class Reconstructor:
@@ -128,13 +178,16 @@ class Reconstructor:
         texture_size: texels per edge of the texture.
         cache_dir: folder that keeps the point decoder's UV atlas, or None.
         without: steps of the field's method to leave out, for measuring what each is worth: any of STEPS.
+        background: how the object is found in images without transparency: auto, model (U2-Net-p) or border.
+        allow_missing: three to five views are enough, if two of them are not opposite each other (field only).
     Raises:
         UserError: a checkpoint is missing or wrong, the device is absent, or a step is unknown.
     """
 
     def __init__(self, geometry_checkpoint: str | Path | None = None, texture_checkpoint: str | Path | None = None,
                  device: str = "auto", *, grid: int = GRID, faces: int = FACES, texture_size: int = TEXTURE_SIZE,
-                 cache_dir: str | Path | None = None, without: frozenset = frozenset()):
+                 cache_dir: str | Path | None = None, without: frozenset = frozenset(), background: str = "auto",
+                 allow_missing: bool = False):
         from utils.device import resolve_device
         from utils.io.checkpoint import load_checkpoint
 
@@ -144,6 +197,7 @@ class Reconstructor:
         self.geometry_checkpoint = Path(geometry_checkpoint or choose_geometry())
         self.device, self.texture_size = resolve_device(device), texture_size
         self.grid, self.faces, self.without = grid, faces, frozenset(without)
+        self.background, self.allow_missing = background, allow_missing
         if load_checkpoint(self.geometry_checkpoint, ("geometry", "field"))["kind"] == "field":
             if texture_checkpoint:
                 raise UserError(f"{texture_checkpoint}: a field takes its colors from the images; leave "
@@ -167,12 +221,19 @@ class Reconstructor:
         with tempfile.TemporaryDirectory() as folder:
             files = _as_files(views, Path(folder) / "views")
             return self.reconstruct_from(
-                ViewReader(files, name, _as_files(masks, Path(folder) / "masks") if masks else None))
+                self.reader(files, name, _as_files(masks, Path(folder) / "masks") if masks else None))
+
+    def reader(self, files: dict, name: str, masks: dict | None = None) -> ViewReader:
+        """A reader of one object's image files, as this reconstructor wants them read."""
+        return ViewReader(files, name, masks, self.background, "cameras" not in self.without, self.allow_missing)
 
     def reconstruct_from(self, reader: ViewReader) -> TexturedMesh:
         """`reconstruct` for images that a ViewReader reads; `sizes` are those it will be asked for."""
         mesh = self._run(reader)
         mesh.notes = list(reader.notes)
+        views = reader.at(PREVIEW_SIZE)
+        names = [name for name, present in zip(VIEW_NAMES, views.present) if present]
+        mesh.cameras = dict(zip(names, reader.cameras)) if reader.cameras else {}
         return mesh
 
     def _load_field(self):
@@ -191,6 +252,8 @@ class Reconstructor:
         geometry, first = load_geometry_model(self.geometry_checkpoint)
         texture, second = load_texture_model(texture_checkpoint)
         geometry, texture = geometry.to(self.device), texture.to(self.device)
+        if self.allow_missing:
+            raise UserError("--allow_missing: is for the field; the point decoder wants all six views")
         self.sizes = (first["image_size"], second["image_size"])
         atlas = template_atlas(geometry.decoder.num_points, self.texture_size, cache_dir)
         self._run = lambda reader: reconstruct_points(geometry, texture, *(reader.at(size) for size in self.sizes),
@@ -230,6 +293,7 @@ def reconstruct_field(model, reader: ViewReader, grid: int, num_faces: int, text
     from utils.mesh.isosurface import mesh_from_grid
     from utils.mesh.smoothing import taubin_smooth, vertex_normals
     from utils.mesh.textured_mesh import TexturedMesh
+    from utils.multiview.exposure import apply_gains, balance_exposures
     from utils.multiview.field_cleanup import (
         close_pits,
         cut_off,
@@ -241,42 +305,48 @@ def reconstruct_field(model, reader: ViewReader, grid: int, num_faces: int, text
     from utils.multiview.photo_consistency import refine_by_photo_consistency
     from utils.multiview.texture_projection import project_colors
     from utils.multiview.topology import close_uncertain_handles
-    from utils.multiview.view_maps import view_maps
+    from utils.multiview.view_maps import seen_by_network, view_maps
     from utils.multiview.visual_hull import grid_axes, hull_on_grid, silhouette_sdf
     from utils.rendering.uv_atlas import make_atlas
 
-    # What the silhouettes say
+    # What the silhouettes say, by the cameras that they agree on best
     views, sharp = (reader.at(size) for size in FIELD_SIZES)
-    distances = silhouette_sdf(views.masks)
-    maps, box = view_maps(views.images, views.masks, distances)
+    there, cameras = views.present, reader.cameras
+    images, masks, sharp_images, sharp_masks = views.images[there], views.masks[there], sharp.images[there], sharp.masks[there]
+    sure = None if views.edge_confidence is None else views.edge_confidence[there]
+    distances = silhouette_sdf(masks)
+    seen = seen_by_network(images, masks, distances, cameras, there)
+    maps, box = view_maps(seen.images, seen.masks, seen.distances, seen.cameras)
     axes = grid_axes(box, grid)
-    hull = hull_on_grid(distances, axes)
+    hull = hull_on_grid(distances, axes, cameras, sure)
     if not (hull > 0).any():
         raise UserError(f"{views.id}: the six silhouettes have no body in common; is each image under its right name?")
 
     # What the network carves from it, held to the silhouettes
-    field = hull if "network" in without else field_on_grid(model, maps, axes, hull)
+    field = hull if "network" in without else field_on_grid(model, maps, axes, hull, seen.cameras, seen.measured)
     field = np.minimum(close_pits(masked_gaussian(field, hull, SMOOTHING), hull), hull)
     if "silhouettes" not in without:
-        field = enforce_silhouettes(field, hull, distances, axes)
+        field = enforce_silhouettes(field, hull, distances, axes, cameras)
     if "handles" not in without:
         field = close_uncertain_handles(field, hull, HANDLE_TOLERANCE, max(axis[1] - axis[0] for axis in axes))
     vertices, faces = mesh_from_grid(remove_small_components(cut_off(field, axes)), axes, num_faces)
 
-    # The surface goes where the images agree about its color
-    vertices = taubin_smooth(vertices, faces, max_displacement(vertices, distances))
+    # The surface goes where the images, as if all had been exposed alike, agree about its color
+    vertices = taubin_smooth(vertices, faces, max_displacement(vertices, distances, cameras))
+    images, gains = balance_exposures(images, masks, cameras, vertices, faces)
     if "photo_consistency" not in without:
-        vertices = refine_by_photo_consistency(vertices, faces, views.images, views.masks, distances)
-        still = np.isfinite(max_displacement(vertices, distances))  # the silhouettes' ripples are out already
+        vertices = refine_by_photo_consistency(vertices, faces, images, masks, distances, cameras)
+        still = np.isfinite(max_displacement(vertices, distances, cameras))  # the silhouettes' ripples are out already
         vertices = taubin_smooth(vertices, faces, np.where(still, 0, np.inf))
+    sharp_images = sharp_images if (gains == 1).all() else apply_gains(sharp_images, sharp_masks, gains)
 
     # Every texel takes its color from the images that see it
     atlas = make_atlas(vertices, faces, texture_size)
     corners, weights = faces[atlas.texel_faces], atlas.texel_weights[..., None]
     points, normals = ((values[corners] * weights).sum(1) for values in (vertices, vertex_normals(vertices, faces)))
-    colors, seen = project_colors(points, normals, vertices, faces, sharp.images, sharp.masks)
+    colors, known = project_colors(points, normals, vertices, faces, sharp_images, sharp_masks, cameras)
     texture = np.empty((texture_size * texture_size, 3), np.uint8)
-    texture[:] = np.round(255 * colors[seen].mean(0)) if seen.any() else 128  # texels that no face shows
+    texture[:] = np.round(255 * colors[known].mean(0)) if known.any() else 128  # texels that no face shows
     texture[atlas.texels] = np.round(255 * colors.clip(0, 1))
     return TexturedMesh(vertices, faces, atlas.uvs, atlas.face_uvs, texture.reshape(texture_size, texture_size, 3))
 
@@ -416,13 +486,12 @@ def main(argv):
 
     # Inputs first: a folder that cannot be used is said before anything heavy is loaded
     from load_data import find_view_sets
-    from utils.views.masks import background_remover
+    from utils.views.mask_sheet import write_mask_sheet
     from utils.views.six_views import find_masks
 
-    sets, problems = find_view_sets(options.views or ROOT / EXAMPLES_DIR)
+    sets, problems = find_view_sets(options.views or ROOT / EXAMPLES_DIR, options.allow_missing)
     for problem in problems:
         print(f"left out: {problem}")
-    remove_background = background_remover() if options.remove_background else None
 
     from utils.device import lighter_inference, out_of_memory_advice
     from utils.io.checkpoint import load_checkpoint
@@ -432,14 +501,15 @@ def main(argv):
     if options.geometry and load_checkpoint(geometry, ("geometry", "field"))["kind"] != KINDS[options.geometry]:
         raise UserError(f"--geometry {options.geometry}: {geometry} holds the other decoder; leave one of the two out")
     reconstructor = Reconstructor(geometry, options.texture_checkpoint, options.device, grid=options.grid,
-                                  faces=options.faces, texture_size=options.texture_size, cache_dir=options.cache_dir)
+                                  faces=options.faces, texture_size=options.texture_size, cache_dir=options.cache_dir,
+                                  background=options.background, allow_missing=options.allow_missing)
     check_writable(options.output)
     print(f"model: {geometry}, device: {reconstructor.device}, ready in {time.perf_counter() - started:.1f} s")
     seconds = {}
 
     def read(name):
         masks = find_masks(options.mask_dir, name, alone=len(sets) == 1) if options.mask_dir else None
-        reader = ViewReader(sets[name], name, masks, remove_background)
+        reader = reconstructor.reader(sets[name], name, masks)
         for size in (PREVIEW_SIZE, *reconstructor.sizes):
             reader.at(size)
         return reader
@@ -456,7 +526,11 @@ def main(argv):
     def write(name, reader, mesh):
         began, folder = time.perf_counter(), Path(options.output) / name
         path = mesh.write(folder / f"{name}.{options.format}")
-        write_preview(folder / f"{name}_preview.png", reader.at(PREVIEW_SIZE).images, mesh.as_mesh())
+        views = reader.at(PREVIEW_SIZE)
+        write_preview(folder / f"{name}_preview.png", views.images, mesh.as_mesh())
+        write_mask_sheet(folder / f"{name}_masks.png",
+                         [image if present else None for image, present in zip(views.images, views.present)],
+                         list(views.masks), list(views.confidence))
         print(f"{path}: {len(mesh.vertices)} vertices, {len(mesh.faces)} faces; reconstructed in {seconds[name]:.2f} s, "
               f"wrote in {time.perf_counter() - began:.2f} s")
 

@@ -41,13 +41,14 @@ INDEX_NAME = "index.json"  # in the cache: which files have been read before
 # ---- Finding --------------------------------------------------------------------------------------------------
 
 
-def find_view_sets(folder: Path | str) -> tuple[dict[str, dict[str, Path]], list[Problem]]:
+def find_view_sets(folder: Path | str, allow_missing: bool = False) -> tuple[dict[str, dict[str, Path]], list[Problem]]:
     """Find the six-view sets to reconstruct.
 
     Args:
         folder: one object (front.png, ...), many (<id>_front.png, ...), or sub-folders that each hold one.
+        allow_missing: three views, two of them not opposite each other, are enough.
     Returns:
-        sets: {id: {view name: Path}}, sorted by id; complete ones only.
+        sets: {id: {view name: Path}}, sorted by id; usable ones only.
         problems: list of Problem for the others.
     Raises:
         UserError: the folder is absent or holds no complete set; it names id and view.
@@ -66,16 +67,16 @@ def find_view_sets(folder: Path | str) -> tuple[dict[str, dict[str, Path]], list
                 found[name] = views
     sets = {}
     for name, views in sorted(found.items()):
-        wrong = view_problems(name, views)
+        wrong = view_problems(name, views, allow_missing)
         problems += wrong
         if not wrong:
-            sets[name] = {view: views[view][0] for view in VIEW_NAMES}
+            sets[name] = {view: views[view][0] for view in VIEW_NAMES if view in views}
     # A preview beside six good views is no problem; a misspelt view beside five is.
     problems += [Problem(name, "unknown view name", hint) for name, hint in strays if name not in sets]
     if not sets:
         what = in_one_line(problems, names=len(found) > 1) if problems else "no images found"
         raise UserError(f"{folder}: {what}; expected front, back, left, right, top and bottom as <view>.png or "
-                        "<id>_<view>.png (or .jpg, .jpeg)")
+                        "<id>_<view>.png (or .jpg and the like)")
     return sets, problems
 
 

@@ -21,6 +21,8 @@ class TexturedMesh:
     face_uvs: (F, 3) int64, indices into uvs.
     texture: (H, W, 3) uint8 sRGB, first row at the top.
     notes: list of str, one sentence for each thing that was noticed about the views it was made from.
+    cameras: {view name: utils.rendering.cameras.Camera} that were found; empty where the images are exact orthographic
+        views.
     """
 
     vertices: np.ndarray
@@ -29,6 +31,7 @@ class TexturedMesh:
     face_uvs: np.ndarray
     texture: np.ndarray
     notes: list = field(default_factory=list)
+    cameras: dict = field(default_factory=dict)
 
     def as_mesh(self) -> Mesh:
         """The same surface as the general mesh type, for drawing and measuring."""

@@ -3,11 +3,13 @@
 Color and coverage are the image's own; the distance to the outline and where the line enters and leaves the visual
 hull are measured from all six masks together. A point of space is described by reading these maps where it projects.
 """
+from typing import NamedTuple
+
 import numpy as np
 
 from config import VIEW_NAMES
 from utils.multiview.visual_hull import are_named, hull_box, hull_on_grid, silhouette_sdf
-from utils.rendering.cameras import VIEW_BASES, VIEW_EXTENT, Camera, pixel_rays
+from utils.rendering.cameras import OPPOSITE_VIEWS, VIEW_BASES, VIEW_EXTENT, Camera, pixel_rays
 
 MAP_SIZE = 128  # pixels per edge of the maps; the images are read at twice that
 CHANNELS = ("red", "green", "blue", "alpha", "edge", "entry", "exit")
@@ -49,6 +51,46 @@ def view_maps(images: np.ndarray, masks: np.ndarray, distances: np.ndarray | Non
         for each, camera in zip(maps, cameras):
             each[5], each[6] = _entry_and_exit_along_rays(hull, axes, camera, each[4])
     return maps, box.astype(np.float32)
+
+
+class SeenViews(NamedTuple):
+    """Views as the network takes them, S of them; where `measured` is False the opposite's silhouette stands in.
+
+    images: (S, H, H, 3); masks: (S, H, H); distances: (S, H, H); cameras: S Camera, or None for the six exact ones;
+    measured: (S,) bool, or None if all are.
+    """
+
+    images: np.ndarray
+    masks: np.ndarray
+    distances: np.ndarray
+    cameras: list[Camera] | None
+    measured: np.ndarray | None
+
+
+def seen_by_network(images: np.ndarray, masks: np.ndarray, distances: np.ndarray, cameras: list[Camera] | None,
+                    present: np.ndarray) -> SeenViews:
+    """The views that were taken, with mirrored silhouettes in the place of missing ones whose opposites are there.
+
+    Args:
+        images, masks, distances: of the present views, in VIEW_NAMES order.
+        cameras: of the present views; None: the six exact orthographic ones.
+        present: (6,) bool.
+    Returns:
+        SeenViews, the present views first.
+    """
+    if present.all():
+        return SeenViews(images, masks, distances, cameras, None)
+    names = [name for name, there in zip(VIEW_NAMES, present) if there]
+    parts = [list(images), list(masks), list(distances), list(cameras)]
+    for one, other, _ in OPPOSITE_VIEWS:
+        if (one in names) != (other in names):
+            view = one if one in names else other
+            number = names.index(view)
+            camera, mask, distance = mirrored_view(cameras[number], view, masks[number], distances[number])
+            for part, value in zip(parts, (np.ones_like(images[0]), mask, distance, camera)):
+                part.append(value)
+    measured = np.arange(len(parts[0])) < len(names)
+    return SeenViews(np.stack(parts[0]), np.stack(parts[1]), np.stack(parts[2]), parts[3], measured)
 
 
 def mirrored_view(camera: Camera, view: str, *arrays: np.ndarray) -> tuple:

@@ -129,10 +129,15 @@ def _joined_shots(groups):
     return {**{object_id: views for object_id, views in groups.items() if object_id not in shots}, "": joined}
 
 
-def view_problems(name: str, views: dict[str, list[Path]]) -> list[Problem]:
-    """Missing and doubled views of one object: views is {view name: [Path, ...]}."""
+def view_problems(name: str, views: dict[str, list[Path]], allow_missing: bool = False) -> list[Problem]:
+    """Missing and doubled views of one object: views is {view name: [Path, ...]}.
+
+    With `allow_missing` three views are enough, if two of them are not opposite each other.
+    """
     missing = [view for view in VIEW_NAMES if view not in views]
-    problems = [Problem(name, "missing view", ", ".join(missing))] if missing else []
+    pairs = {VIEW_NAMES.index(view) // 2 for view in views}  # front and back, left and right, top and bottom
+    enough = allow_missing and len(views) >= 3 and len(pairs) >= 2
+    problems = [Problem(name, "missing view", ", ".join(missing))] if missing and not enough else []
     return problems + [Problem(name, "two files for a view", f"{view}: {', '.join(p.name for p in paths)} (keep one)")
                        for view, paths in sorted(views.items()) if len(paths) > 1]
 

@@ -3,7 +3,7 @@
 Views are matched by the names of their files, turned upright, masked, laid over white, made square, and (by
 `read_framed_views`) brought into the project's frame. Training and inference both read through here.
 """
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +62,7 @@ class SixViews:
         masks were given (mask files, transparency) or are of plain renders: they are sure.
     confidence: (6,) float in [0, 1], mean of the above over each silhouette's edge; 1 for a view whose mask is sure.
     half_fields: six float or None, tangent of half the field of view that an image spans, from EXIF.
+    present: (6,) bool, False for a view that is missing: its image is white and its mask empty.
     """
 
     id: str
@@ -71,6 +72,7 @@ class SixViews:
     edge_confidence: np.ndarray | None = None
     confidence: np.ndarray | None = None
     half_fields: tuple = (None,) * 6
+    present: np.ndarray = field(default_factory=lambda: np.ones(6, bool))
 
 
 # ---- Reading six views ----------------------------------------------------------------------------------------
@@ -103,13 +105,13 @@ def read_six_views(folder_or_files, size=None, object_id=None, masks=None, remov
     return _stack(name, paths, squares, size or max(square.mask.shape[0] for square in squares))
 
 
-def _find_one_object(folder_or_files, object_id):
-    """The object's name and the paths of its six views in VIEW_NAMES order."""
+def _find_one_object(folder_or_files, object_id, allow_missing=False):
+    """The object's name and the paths of its six views in VIEW_NAMES order, None for one that is (and may be) missing."""
     if isinstance(folder_or_files, dict):
-        name, files = object_id or "", _check_files(folder_or_files, object_id)
+        name, files = object_id or "", _check_files(folder_or_files, object_id, allow_missing)
     else:
         name, files = _files_of_one_object(Path(folder_or_files), object_id)
-    return name, [Path(files[view]) for view in VIEW_NAMES]
+    return name, [Path(files[view]) if view in files else None for view in VIEW_NAMES]
 
 
 @dataclass
@@ -132,7 +134,8 @@ def _stack(name, paths, squares, edge):
         sure = np.stack([np.ones((edge, edge), np.float32) if square.sure is None
                          else _resize(square.sure, edge).clip(0, 1) for square in squares])
     return SixViews(name, images.astype(np.float32) / 255, masks.astype(np.float32) / 255, paths, sure,
-                    np.array([square.confidence for square in squares]), tuple(square.half_field for square in squares))
+                    np.array([square.confidence for square in squares]), tuple(square.half_field for square in squares),
+                    np.array([path is not None for path in paths]))
 
 
 def _read_squares(paths, size, masks, remove_background, background="auto"):
@@ -141,6 +144,9 @@ def _read_squares(paths, size, masks, remove_background, background="auto"):
         raise UserError(f"--background {background}: choose {', '.join(BACKGROUNDS)}")
     views, notes = [], []
     for view, path in zip(VIEW_NAMES, paths):
+        if path is None:
+            views.append(_View(np.full((8, 8, 3), 255, np.uint8), np.zeros((8, 8), np.uint8), confidence=0.0))
+            continue
         rgb, alpha = open_image(path, f"{view} image", size)
         if masks:
             alpha = _read_mask(masks[view], view, rgb.shape[:2])
@@ -161,11 +167,11 @@ def _read_squares(paths, size, masks, remove_background, background="auto"):
 
 def _mend_inverted(views, paths, masks):
     """Turn given masks that are white around the object, and say so; refuse those that leave nothing out."""
-    covering = [covers_border(view.mask) for view in views]
-    if not all(covering):
+    views = [view for view, path in zip(views, paths) if path is not None]
+    if not all(covers_border(view.mask) for view in views):
         return None
     what = "masks" if masks else "transparency of the images"
-    place = next(iter(masks.values())) if masks else paths[0]
+    place = next(iter(masks.values())) if masks else next(filter(None, paths))
     if any(view.mask.min() >= 128 for view in views):
         raise UserError(f"{place}: the {what} leave{'' if masks else 's'} no background in any view; "
                         "only the object must be white (or opaque)")
@@ -275,14 +281,14 @@ def _resize(picture, edge):
     return np.asarray(Image.fromarray(picture).resize((edge, edge), Image.Resampling.BICUBIC))
 
 
-def _check_files(files, object_id):
+def _check_files(files, object_id, allow_missing=False):
     """{view: path} with all six views, or a UserError."""
     of = f" of {object_id}" if object_id else ""
     unknown = [view for view in files if view not in VIEW_NAMES]
     if unknown:
         raise UserError(f"unknown view {unknown[0]!r}{of}{did_you_mean(unknown[0])}; expected {', '.join(VIEW_NAMES)}")
     missing = [view for view in VIEW_NAMES if view not in files]
-    if missing:
+    if missing and not allow_missing:
         raise UserError(f"no image for {views_in_words(missing)}{of}")
     return files
 
@@ -322,24 +328,61 @@ def read_framed_views(folder_or_files, size, object_id=None, masks=None, remove_
     Raises:
         UserError: see read_six_views.
     """
-    name, paths = _find_one_object(folder_or_files, object_id)
-    squares, busy = _read_squares(paths, size, masks, remove_background, background)
-    views = _stack(name, paths, squares, size)
-    note = None
+    read = read_squares(folder_or_files, size, object_id, masks, remove_background, background)
+    views, note = framed_views(read, size)
+    return views, "; ".join(filter(None, [note, consistency_note(views.images, views.masks), read.note])) or None
+
+
+@dataclass
+class SquareViews:
+    """Six images as they were read, square and masked, before they are framed.
+
+    name: of the object; paths: six Path, None for a view that is missing; squares: six _View; note: what there is to say
+    of their masks, or None.
+    """
+
+    name: str
+    paths: list
+    squares: list
+    note: str | None
+
+
+def read_squares(folder_or_files, size, object_id=None, masks=None, remove_background=None, background="auto",
+                 allow_missing=False) -> SquareViews:
+    """Read and mask the images of one object, once for all sizes that `framed_views` is asked for.
+
+    Args:
+        folder_or_files, object_id, masks, remove_background, background: see read_six_views.
+        size: largest edge in pixels that will be asked for; larger images are decoded smaller.
+        allow_missing: views may be missing.
+    Raises:
+        UserError: see read_six_views.
+    """
+    name, paths = _find_one_object(folder_or_files, object_id, allow_missing)
+    squares, note = _read_squares(paths, size, masks, remove_background, background)
+    return SquareViews(name, paths, squares, note)
+
+
+def framed_views(read: SquareViews, size: int):
+    """Images of `size` pixels that fill the project's frame, and a sentence saying how they were framed, or None."""
+    views = _stack(read.name, read.paths, read.squares, size)
     if not is_framed(views):
-        larger = _stack(name, paths, squares, max(1024, 2 * size))
+        larger = _stack(read.name, read.paths, read.squares, max(1024, 2 * size))
         if not is_framed(larger):  # thin tips may fade at `size`, and with them the box
-            views, note = frame_views(larger, size)
-    return views, "; ".join(filter(None, [note, consistency_note(views.images, views.masks), busy])) or None
+            return frame_views(larger, size)
+    return views, None
 
 
 def is_framed(views):
     """Whether every view shows the object's box centerd and its longest edge spans 2 / 2.2 of the image."""
     size = views.masks.shape[1]
-    centers, extents = mask_boxes(views.masks)
-    edges = np.array([np.median(extents[VIEW_AXES == axis]) for axis in range(3)])
+    there = views.present
+    centers, extents = (boxes[there] for boxes in mask_boxes(views.masks))
+    edges = np.array([np.median(extents[VIEW_AXES[there] == axis]) for axis in range(3)
+                      if (VIEW_AXES[there] == axis).any()])
+    known = np.cumsum([(VIEW_AXES[there] == axis).any() for axis in range(3)]) - 1
     return bool((np.abs(centers - size / 2) <= FRAME_TOLERANCE * size).all()
-                and (np.abs(extents - edges[VIEW_AXES]) <= FRAME_TOLERANCE * size).all()
+                and (np.abs(extents - edges[known[VIEW_AXES[there]]]) <= FRAME_TOLERANCE * size).all()
                 and abs(edges.max() - size / VIEW_EXTENT) <= FRAME_TOLERANCE * size)
 
 
@@ -361,6 +404,7 @@ def frame_views(views, size=None):
     scales, edges, _ = common_scale(extents)
     half = VIEW_EXTENT * scales[:, None]  # pixels from a window's center to its side
     windows = np.concatenate([centers - half, centers + half], axis=1)
+    windows[~views.present] = [0, 0, views.masks.shape[1], views.masks.shape[1]]
     note = f"{FRAMED} and brought to one scale (its box measures {' x '.join(f'{edge:.2f}' for edge in edges)})"
     return _cut_views(views, windows, size or views.masks.shape[1]), note
 

@@ -10,6 +10,7 @@ from config import VIEW_NAMES
 from utils.rendering.cameras import OPPOSITE_VIEWS, VIEW_BASES, VIEW_EXTENT
 
 TOLERANCE = 0.03  # share by which outlines and box edges may differ without a note
+MOST_CLAUSES = 2  # that a note names; the rest is counted
 UNLIKE = "the six views do not fit together"  # how notes begin to say so
 GRID = 64  # cells per edge of the box in which views are compared
 RIM = 12  # cells that count as the rim of an outline
@@ -43,8 +44,10 @@ VIEW_HYPOTHESES = _view_hypotheses()
 
 def mask_boxes(masks):
     """Center (6, 2) and extent (6, 2) in pixels, column then row, of what each mask (6, H, W) covers."""
-    centers, extents = np.zeros((6, 2)), np.zeros((6, 2))
+    centers, extents = np.full((6, 2), np.nan), np.full((6, 2), np.nan)
     for i, mask in enumerate(masks):
+        if not mask.any():
+            continue
         for k in (0, 1):
             cover = np.pad(mask.max(axis=k) / mask.max(), 1)  # relative: a hair-thin object never reaches full cover
             hits = np.flatnonzero(cover >= 0.5)
@@ -76,8 +79,9 @@ def common_scale(extents):
     rows[np.arange(12), 6 + VIEW_AXES.ravel()] = 1
     rows[12, 6:] = 1  # scales and edges are only known up to a common factor
     target = np.append(np.log(extents.ravel()), 0)
-    weights = np.append(extents.ravel(), extents.max())
-    solution = np.linalg.lstsq(rows * weights[:, None], target * weights, rcond=None)[0]
+    weights = np.append(extents.ravel(), np.nanmax(extents))
+    seen = np.isfinite(target)  # a view that is missing says nothing
+    solution = np.linalg.lstsq((rows * weights[:, None])[seen], (target * weights)[seen], rcond=None)[0]
     mismatch = np.abs(np.exp((rows @ solution - target)[:12]) - 1).reshape(6, 2)
     longest = np.exp(solution[6:].max()) / 2
     return (np.exp(solution[:6]) * longest, np.exp(solution[6:]) / longest,
@@ -249,15 +253,15 @@ def consistency_note(images, masks):
     Returns:
         str that begins with UNLIKE, or None.
     """
-    clauses = [f"{view} and {other} do not mirror each other: they differ in {100 * alone:.0f} % of their area (they "
-               f"cover {100 * one:.1f} and {100 * two:.1f} % of their images)"
-               for (view, other), (alone, one, two) in silhouette_disagreement(masks).items() if alone > TOLERANCE]
-    clauses += [f"the object's {edge} is {most:.2f} in the {longest} view and {least:.2f} in the {shortest} view"
-                for edge, longest, most, shortest, least in unequal_edges(masks)]
     mistake = diagnose_view_swap(images, masks)
     if mistake:
         words, named, mended = mistake
-        clauses.append(f"{words}: the views' misfit is {named:.3f} as they are and {mended:.3f} with that mended")
-    elif clauses:
-        clauses.append("usually a view is turned, mirrored, cut off, taken from close by, or of another object")
-    return f"{UNLIKE}: {'; '.join(clauses)}" if clauses else None
+        return f"{UNLIKE}: {words} (misfit {named:.3f}, {mended:.3f} with that mended)"
+    clauses = [f"{view} and {other} do not mirror each other ({100 * alone:.0f} % of their area differs)"
+               for (view, other), (alone, _, _) in silhouette_disagreement(masks).items() if alone > TOLERANCE]
+    clauses += [f"the object's {edge} is {most:.2f} in the {longest} view and {least:.2f} in the {shortest} view"
+                for edge, longest, most, shortest, least in unequal_edges(masks)]
+    if not clauses:
+        return None
+    more = f" (and {len(clauses) - MOST_CLAUSES} more)" if len(clauses) > MOST_CLAUSES else ""
+    return f"{UNLIKE}: {'; '.join(clauses[:MOST_CLAUSES])}{more}"
