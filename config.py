@@ -372,7 +372,7 @@ def parse_config(argv: Sequence[str], description: str, script: str | None = Non
     for item in option_fields():
         shown = ",".join(map(str, item.default)) if isinstance(item.default, tuple) else item.default
         unused = script and script not in item.metadata["scripts"]
-        flag = {"nargs": "?", "const": "true"} if isinstance(item.default, bool) else {}
+        flag: dict[str, Any] = {"nargs": "?", "const": "true"} if isinstance(item.default, bool) else {}
         parser.add_argument(f"--{item.name}", metavar=type(item.default).__name__, default=None,
                             help=argparse.SUPPRESS if unused else
                             f"{item.metadata['help']} (default {shown})".replace("%", "%%"), **flag)

@@ -149,13 +149,14 @@ class ViewReader:
         from utils.views.view_consistency import consistency_note, diagnose_view_swap
 
         notes, views = [framed_views(self._squares, PREVIEW_SIZE)[1], self._squares.note], self.at(PREVIEW_SIZE)
-        found = self.cameras and self.report and self.report.kind == "found"
+        cameras, report = self.cameras, self.report
+        found = report if cameras and report and report.kind == "found" else None
         if found:
-            notes = [self.report.text(), self._squares.note]  # which says how they are framed as well
+            notes = [found.text(), self._squares.note]  # which says how they are framed as well
         missing = [name for name, present in zip(VIEW_NAMES, views.present) if not present]
         if missing:
             notes.append(f"without {', '.join(missing)}: what only they would show is guessed")
-        elif not found or self.report.error_after > UNEXPLAINED_PX or diagnose_view_swap(views.images, views.masks):
+        elif found is None or found.error_after > UNEXPLAINED_PX or diagnose_view_swap(views.images, views.masks):
             notes.append(consistency_note(views.images, views.masks))
         return [note for note in notes if note]
 
@@ -198,7 +199,8 @@ class Reconstructor:
         self.device, self.texture_size = resolve_device(device), texture_size
         self.grid, self.faces, self.without = grid, faces, frozenset(without)
         self.background, self.allow_missing = background, allow_missing
-        if load_checkpoint(self.geometry_checkpoint, ("geometry", "field"))["kind"] == "field":
+        self._is_field = load_checkpoint(self.geometry_checkpoint, ("geometry", "field"))["kind"] == "field"
+        if self._is_field:
             if texture_checkpoint:
                 raise UserError(f"{texture_checkpoint}: a field takes its colors from the images; leave "
                                 "--texture_checkpoint out, or choose --geometry points")
@@ -225,7 +227,8 @@ class Reconstructor:
 
     def reader(self, files: dict, name: str, masks: dict | None = None) -> ViewReader:
         """A reader of one object's image files, as this reconstructor wants them read."""
-        return ViewReader(files, name, masks, self.background, "cameras" not in self.without, self.allow_missing)
+        calibrated = self._is_field and "cameras" not in self.without  # the point decoder knows no cameras
+        return ViewReader(files, name, masks, self.background, calibrated, self.allow_missing)
 
     def reconstruct_from(self, reader: ViewReader) -> TexturedMesh:
         """`reconstruct` for images that a ViewReader reads; `sizes` are those it will be asked for."""
@@ -240,7 +243,7 @@ class Reconstructor:
         from models.field_model import load_field_model
 
         model = load_field_model(self.geometry_checkpoint)[0].to(self.device)
-        self.sizes = FIELD_SIZES
+        self.sizes: tuple = FIELD_SIZES
         self._run = lambda reader: reconstruct_field(model, reader, self.grid, self.faces, self.texture_size,
                                                      self.without)
 
@@ -256,7 +259,8 @@ class Reconstructor:
             raise UserError("--allow_missing: is for the field; the point decoder wants all six views")
         self.sizes = (first["image_size"], second["image_size"])
         atlas = template_atlas(geometry.decoder.num_points, self.texture_size, cache_dir)
-        self._run = lambda reader: reconstruct_points(geometry, texture, *(reader.at(size) for size in self.sizes),
+        shape_size, color_size = self.sizes
+        self._run = lambda reader: reconstruct_points(geometry, texture, reader.at(shape_size), reader.at(color_size),
                                                       atlas, self.texture_size)
 
 

@@ -4,10 +4,10 @@ A point inside the visual hull is described once per view by what that view know
 projects, the distance to the outline there, and how far along the line of sight the hull was entered and will be left.
 
 A shared MLP and DeepSets pooling (Zaheer et al. 2017) make one feature of the views, so neither the order of the (image,
-camera) pairs nor how many there are can matter. The same description on a coarse grid that fills the object's box goes through a 3D U-Net (Ronneberger
-et al. 2015; Cicek et al. 2016), which sees the object as a whole; a last MLP decides from both (as in Peng et al. 2020,
-"Convolutional Occupancy Networks"). Every length is features along a line of sight or in an image, so little has to be
-learned and a hundred objects teach it.
+camera) pairs nor how many there are can matter. The same description on a coarse grid that fills the object's box goes
+through a 3D U-Net (Ronneberger et al. 2015; Cicek et al. 2016), which sees the object as a whole; a last MLP decides from
+both (as in Peng et al. 2020, "Convolutional Occupancy Networks"). Every length is measured along a line of sight or in an
+image, so little has to be learned and a hundred objects teach it.
 """
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +26,7 @@ from utils.rendering.cameras import VIEW_EXTENT, Camera
 
 NUM_GEOMETRIC_FEATURES = 13  # numbers per view of a point that are no color: see `FieldModel.per_view_features`
 CELL_WIDTH, VOLUME_FEATURES = 32, 16  # of a cell's description per view, and of what the 3D U-Net says of it
-TANH_SCALE_FINE, TANH_SCALE_COARSE = 0.05, 0.25  # lengths; distances are also given squeezed to these ranges, to be read finely near 0
+TANH_SCALE_FINE, TANH_SCALE_COARSE = 0.05, 0.25  # normalized units; distances are also given squeezed to these ranges
 COLOR_SIZE = 48  # pixels per edge of the images from which points take their colors
 TRUNCATION = 0.3  # lengths; distances to an outline are cut off here
 AMBIGUITY_BAND, MIN_WEIGHT = 0.02, 0.2  # lengths, share

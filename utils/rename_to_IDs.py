@@ -15,7 +15,8 @@ from utils.mesh.mesh_io import MESH_EXTENSIONS, mesh_dependencies
 from utils.prepare_dataset import GENERIC_NAMES, clean_id, id_of_mesh, images_of
 from utils.views.names import find_view, name_key
 
-GENERIC_FOLDERS = GENERIC_NAMES | {"pictures", "picture", "image", "images", "photos", "views", "renders", "input_images", "objs"}
+GENERIC_FOLDERS = GENERIC_NAMES | {"pictures", "picture", "image", "images", "photos", "views", "renders", "input_images",
+                                   "objs"}
 
 
 @dataclass

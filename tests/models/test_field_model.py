@@ -78,7 +78,8 @@ def test_views_that_take_no_part_say_nothing_and_leaving_them_out_is_the_same(gr
         assert torch.allclose(output, expected, atol=1e-5) and torch.equal(other, hull)
         assert torch.equal(model(points, painted, masked, box)[0], output)
         assert (model(points, maps, cameras, box)[0] - output).abs().max() > 1e-3
-        both = Cameras(*(torch.cat([part, part]) for part in cameras))._replace(present=torch.cat([present, ~present | present]))
+        both = Cameras(*(torch.cat([part, part]) for part in cameras))
+        both = both._replace(present=torch.cat([present, ~present | present]))
         together = model(points.expand(2, -1, -1), maps.expand(2, *maps.shape[1:]), both, box.expand(2, -1, -1))[0]
         assert torch.allclose(together[:1], expected, atol=1e-5), "one object's missing view is no other's"
         assert torch.allclose(together[1:], model(points, maps, cameras, box)[0], atol=1e-5)

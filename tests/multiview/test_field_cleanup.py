@@ -175,7 +175,8 @@ def test_almost_named_cameras_enforce_silhouettes_as_the_named_ones_do():
     points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
     field = np.minimum(0.4 * (0.8 - np.linalg.norm(points / [0.5, 0.4, 0.9], axis=-1)), hull).astype(np.float32)
     one = enforce_silhouettes(field, hull, distances, axes)
-    assert np.array_equal(enforce_silhouettes(field, hull, distances, axes, [Camera(basis) for basis in VIEW_BASES.values()]), one)
+    exact = [Camera(basis) for basis in VIEW_BASES.values()]
+    assert np.array_equal(enforce_silhouettes(field, hull, distances, axes, exact), one)
     other = enforce_silhouettes(field, hull, distances, axes, nearly)
     both = (one > 0) & (other > 0)
     assert both.sum() > 0.9 * ((one > 0) | (other > 0)).sum() and (one > 0).sum() > 1.1 * (field > 0).sum()

@@ -102,7 +102,7 @@ def test_in_perspective_a_ball_s_hull_is_what_its_six_cones_share(photographed_b
     near = np.abs(truth) < 0.05
     assert np.abs(hull - truth)[near].max() < PIXEL and abs((hull - truth)[near].mean()) < 0.15 * PIXEL
     rim = np.argwhere(truth > 0)
-    corners = [[axis[part] for axis, part in zip(axes, rim.min(axis=0))], [axis[part] for axis, part in zip(axes, rim.max(axis=0))]]
+    corners = [[axis[part] for axis, part in zip(axes, ends)] for ends in (rim.min(axis=0), rim.max(axis=0))]
     step = max(axis[1] - axis[0] for axis in axes)
     assert np.abs(box - corners).max() < step
 

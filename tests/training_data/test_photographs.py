@@ -62,7 +62,7 @@ def test_cameras_keep_to_the_ranges_of_their_level(level):
     for views in found:
         scales = [camera.scale for camera in views.values()]
         assert 1 < max(scales) / min(scales) <= 1.25 / 1.05
-    for view, camera in cameras:
+    for _, camera in cameras:
         places = project(brick().vertices, camera)
         assert np.abs(places[:, :2]).max() <= 0.99 + 1e-9, "the object is cut off"
 

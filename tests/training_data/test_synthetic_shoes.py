@@ -155,7 +155,7 @@ def test_the_command_refuses_nonsense(options, tmp_path):
 
 def test_the_command_answers_nonsense_in_one_line(tmp_path):
     root = Path(__file__).resolve().parents[2]
-    done = subprocess.run([sys.executable, "-m", "utils.training_data.synthetic_shoes", "--count", "-4", "--output", str(tmp_path)],
-                          cwd=root, capture_output=True, text=True)
+    command = [sys.executable, "-m", "utils.training_data.synthetic_shoes", "--count", "-4", "--output", str(tmp_path)]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.splitlines() == ["error: --count -4: must be from 1 to 1000000"]

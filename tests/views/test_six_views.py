@@ -158,7 +158,8 @@ def test_jpeg_background_is_found_and_becomes_white(tmp_path, quality, backgroun
     views = read_six_views(tmp_path)
     mask = views.masks[2] > 0.5
     assert (mask & truth).sum() / (mask | truth).sum() > 0.8
-    assert (views.images[2][views.masks[2] == 0] == 1).all() and np.abs(views.images[2, 44, 44] - np.array(RED) / 255).max() < 0.1
+    assert (views.images[2][views.masks[2] == 0] == 1).all()
+    assert np.abs(views.images[2, 44, 44] - np.array(RED) / 255).max() < 0.1
 
 
 def test_white_parts_inside_the_object_are_not_holes(tmp_path):

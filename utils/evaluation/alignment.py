@@ -51,7 +51,7 @@ def align_similarity(vertices, faces, reference, reference_samples=None):
     true_points, true_normals = (part.astype(np.float64) for part in reference_samples or visible_samples(
         reference, NUM_POINTS, 1))
     every = max(1, len(true_points) // NUM_POINTS)
-    sparse_points, sparse_normals = true_points[::every], true_normals[::every]
+    sparse_points, _sparse_normals = true_points[::every], true_normals[::every]
     found = Similarity(np.eye(3), 1.0, np.zeros(3))
     if not len(points) or not len(true_points):
         return np.asarray(vertices, np.float64), found

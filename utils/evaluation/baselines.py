@@ -224,8 +224,6 @@ def level_mesh(field, level, color):
     Returns:
         Mesh.
     """
-    size = len(field)
-    axis = (np.arange(size) + 0.5) * 2 / size - 1
-    # The margin's value is below every level, so what reaches the grid's edge is closed.
-    vertices, faces = mesh_from_grid(np.asarray(field, np.float32) - np.float32(level), [axis] * 3)
-    return plain_mesh(vertices, faces, color)
+    # A margin of empty cells closes what reaches the grid's edge.
+    axes = [(np.arange(-1, len(field) + 1) + 0.5) * 2 / len(field) - 1] * 3
+    return plain_mesh(*mesh_from_grid(np.pad(field, 1) - level, axes), color)

@@ -47,6 +47,6 @@ def cached_npz(path: Path, make: Callable[[], dict[str, np.ndarray]],
     if arrays is None:
         made = make()
         with atomic_write(path) as temporary:
-            np.savez(temporary, **made)
+            np.savez(temporary, **made)  # type: ignore[arg-type]
         arrays = made if names is None else {name: made[name] for name in names}
     return arrays

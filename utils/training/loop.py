@@ -41,7 +41,7 @@ def prepare_run(cfg: Config) -> Accelerator:
 def seed_everything(seed: int) -> None:
     """Seed every generator that training draws from outside `sample_generator` (initial weights, dropout)."""
     random.seed(seed)
-    np.random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 (for libraries that draw from the global generator)
     torch.manual_seed(seed)
 
 

@@ -196,10 +196,9 @@ def sheet(rng: np.random.Generator) -> list[Manifold]:
         lift = depth * np.abs(u)
     else:
         lift = depth * 0.5 * np.sin(rng.uniform(2, 8) * u)
+    narrow = 1.0
     if rng.random() < 0.5:  # a square's sides drawn in to a leaf or a disc
         narrow = (1 - np.abs(v) ** rng.uniform(1.5, 4)) ** 0.5 * 0.97 + 0.03
-    else:
-        narrow = 1.0
     front = np.stack([u * wide * narrow, v * high, lift], -1)
     normal = unit(np.cross(np.gradient(front, axis=0), np.gradient(front, axis=1)))
     solid = slab(front + thick / 2 * normal, front - thick / 2 * normal).as_original()

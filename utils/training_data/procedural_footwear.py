@@ -1,4 +1,4 @@
-"""Plain procedural footwear: lasts with a sole, hollow shafts, heels, straps; rougher than utils.training_data.synthetic_shoes."""
+"""Plain procedural footwear: lasts with a sole, hollow shafts, heels, straps; rougher than synthetic_shoes."""
 import numpy as np
 from manifold3d import Manifold
 

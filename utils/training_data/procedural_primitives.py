@@ -163,8 +163,8 @@ def frame(rng: np.random.Generator) -> list[Manifold]:
         angle = np.arange(48) / 48 * 2 * np.pi
         circle = np.stack([np.cos(angle), 0 * angle, np.sin(angle)], 1)
         levels = np.linspace(0, 1, rng.integers(3, 6))
-        width = lambda level: 0.7 + (top - 0.7) * level
-        bars = [tube(circle * width(l) + [0, l, 0], radius, up=(0, 1, 0), segments=8, closed=True) for l in levels]
+        bars = [tube(circle * (0.7 + (top - 0.7) * level) + [0, level, 0], radius, up=(0, 1, 0), segments=8, closed=True)
+                for level in levels]
         for turn in np.arange(count) / count * 2 * np.pi:
             bars.append(
                 rod(np.array([np.cos(turn) * 0.7, 0, np.sin(turn) * 0.7]),

@@ -195,10 +195,7 @@ def tube(path: np.ndarray, radius: float | np.ndarray, aspect: float = 1.0, powe
 
     path = np.asarray(path, np.float64)
     count = len(path)
-    if closed:
-        tangents = unit(np.roll(path, -1, axis=0) - np.roll(path, 1, axis=0))
-    else:
-        tangents = unit(np.gradient(path, axis=0))
+    tangents = unit(np.roll(path, -1, axis=0) - np.roll(path, 1, axis=0)) if closed else unit(np.gradient(path, axis=0))
     normals = np.empty_like(path)
     normal = _frame(tangents[0])[:, 0] if up is None else np.asarray(up, np.float64)
     for index, tangent in enumerate(tangents):

@@ -272,7 +272,7 @@ def _fit(silhouettes, cameras, named, stages=STAGES, closeness=None, frames_only
     for num_points, num_depths, robust, most in stages:
         some = _thinned(silhouettes, num_points)
 
-        def system(at):
+        def system(at, some=some, num_depths=num_depths, robust=robust):
             """Residuals and Jacobian of data and priors together."""
             return [np.concatenate(parts) for parts in zip(_robust_system(some, at, num_depths, robust),
                                                            _priors(at, first, named, closeness))]
@@ -339,7 +339,8 @@ def _priors(cameras, first, named, closeness):
     alike = (np.eye(views) - 1 / views) / PHONE_SPREAD
     rows = [one[index[:, :3].ravel()] / np.radians(TILT_DEG),
             np.einsum("vkj,vkp->jp", to_space, one[index[:, 4:6]]) / GAUGE_SPREAD, one[index[:, 3]] / FRAME_SPREAD,
-            one[index[:, 3]].mean(axis=0, keepdims=True) / GAUGE_SPREAD, one[index[:, 4:6].ravel()] / FRAME_SPREAD, alike @ one[index[:, 6]]]
+            one[index[:, 3]].mean(axis=0, keepdims=True) / GAUGE_SPREAD, one[index[:, 4:6].ravel()] / FRAME_SPREAD,
+            alike @ one[index[:, 6]]]
     known = np.full(views, np.nan) if closeness is None else np.broadcast_to(np.asarray(closeness, float), views)
     said = np.isfinite(known)
     if said.any():

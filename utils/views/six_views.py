@@ -21,7 +21,7 @@ from utils.views.masks import (
     open_holes,
     soft_edges,
 )
-from utils.views.names import (  # noqa: F401 (offered here too)
+from utils.views.names import (
     Problem,
     did_you_mean,
     in_one_line,
