@@ -153,12 +153,12 @@ def reconstructor(paths: list, options, without: Iterable[str] = ()) -> Callable
     Raises:
         UserError: a checkpoint is missing or wrong (here), or an image is (from the function).
     """
-    from inference import Reconstructor, ViewReader
+    from inference import Reconstructor
 
     model = Reconstructor(paths[0], paths[1] if len(paths) > 1 else None, str(options.device), grid=options.grid,
                           faces=options.faces, texture_size=TEXTURE_SIZE, cache_dir=options.cache_dir,
                           without=frozenset(without))
-    return lambda files: model.reconstruct_from(ViewReader(files.images, files.id))
+    return lambda files: model.reconstruct_from(model.reader(files.images, files.id))
 
 
 def checkpoint_paths(name: str, texture_checkpoint: str | None = None) -> list[Path]:

@@ -103,7 +103,7 @@ class ViewReader:
     def _squares(self):
         from utils.views.six_views import read_squares
 
-        return read_squares(self.files, LARGEST_IMAGE, self.object_id, self.masks, None, self.background,
+        return read_squares(self.files, LARGEST_IMAGE, self.object_id, self.masks, self.background,
                             self.allow_missing)
 
     def at(self, size: int | None) -> SixViews:

@@ -20,7 +20,7 @@ from utils.mesh.isosurface import mesh_from_grid
 from utils.mesh.mesh import normalize, plain_mesh
 from utils.mesh.mesh_io import read_mesh
 from utils.multiview.silhouette_coherence import camera_set
-from utils.multiview.visual_hull import camera_hull_box, camera_hull_on_grid, grid_axes, silhouette_sdf
+from utils.multiview.visual_hull import grid_axes, hull_box, hull_on_grid, silhouette_sdf
 from utils.photograph_dataset import mesh_files, object_rng
 from utils.rendering.cameras import VIEW_BASES, rotation_vector
 from utils.training_data.photographs import LEVELS, photograph
@@ -51,8 +51,8 @@ def camera_errors(found, true, masks, views):
 def hull_scores(masks, cameras, reference, reference_samples, resolution):
     """Scores of the visual hull with given cameras, laid on the reference first: a dict as from `surface_scores`."""
     distances = silhouette_sdf(masks)
-    axes = grid_axes(camera_hull_box(distances, cameras), resolution)
-    hull = camera_hull_on_grid(distances, cameras, axes)
+    axes = grid_axes(hull_box(distances, cameras), resolution)
+    hull = hull_on_grid(distances, axes, cameras)
     if not (hull > 0).any():
         return {"cd_l1": np.nan, "f_0.02": 0.0, "f_0.04": 0.0}
     vertices, faces = mesh_from_grid(hull, axes)

@@ -212,52 +212,6 @@ def cached_features(encoder, dataset, variants, cache_dir, accelerator):
     return {dataset.name(key): features for key, features in pooled.items()}
 
 
-@torch.no_grad()
-def tokens_at(encoder, images, size):
-    """Patch tokens of square images of any size.
-
-    What goes in and what comes out is rounded to half precision, in which training keeps both, so that inference sees
-    the very same.
-
-    Args:
-        encoder: frozen ImageEncoder.
-        images: (B, S, 3, H, H) float in [0, 1], on the encoder's device.
-        size: edge in pixels to which they are resized, bilinearly, rounded up to a multiple of the encoder's patch.
-    Returns:
-        (B, S, P, D) float16, row by row.
-    """
-    edge = -(-size // encoder.patch_size) * encoder.patch_size
-    pixels = F.interpolate(images.half().float().flatten(0, 1), size=(edge, edge), mode="bilinear", antialias=True,
-                           align_corners=False)
-    return encoder(pixels.unflatten(0, images.shape[:2]))[1].half()
-
-
-def cached_tokens(encoder, images, size, folder):
-    """`tokens_at` for training: what was encoded once, in this run or an earlier one, is read.
-
-    Each object has a file of its own, named by its images' content, which is written as soon as it is encoded: an
-    object may be made in the midst of training, and processes that come to the same one write the same.
-
-    Args:
-        encoder, images, size: as in `tokens_at`, but images on any device.
-        folder: Path, of this encoder alone (see `weights_key`).
-    Returns:
-        (B, S, P, D) float16 on the CPU.
-    Raises:
-        UserError: the folder cannot be written to.
-    """
-    tokens = []
-    for views in images.cpu().half():
-        path = folder / f"tokens-{size}-{hashlib.sha256(views.contiguous().numpy()).hexdigest()[:16]}.npy"
-        known = _read_features(path)
-        if known is None:
-            known = tokens_at(encoder, views[None].to(encoder.mean.device), size)[0].cpu()
-            with atomic_write(path) as temporary:
-                np.save(temporary, known.numpy())
-        tokens.append(known)
-    return torch.stack(tokens)
-
-
 def weights_key(encoder):
     """Hash of an encoder's architecture and weights, 16 hexadecimal digits: equal keys mean equal features."""
     digest = hashlib.sha256(repr(encoder.description()["architecture"]).encode())

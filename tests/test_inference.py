@@ -6,7 +6,6 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,6 +21,7 @@ from utils.evaluation.metrics import image_scores
 from utils.mesh.mesh_io import read_mesh
 from utils.rendering.cameras import VIEW_BASES, VIEW_EXTENT
 from utils.rendering.rasterizer import render_views
+from utils.views import six_views
 from utils.views.six_views import read_framed_views
 
 ROOT = Path(__file__).parents[1]
@@ -55,7 +55,7 @@ def test_obj_opens_in_trimesh_closed_and_with_a_texture_that_is_not_constant(vie
     run(views, tmp_path / "out")
     folder = tmp_path / "out" / "my_shoe"
     assert sorted(path.name for path in folder.iterdir()) == [
-        "my_shoe.mtl", "my_shoe.obj", "my_shoe.png", "my_shoe_preview.png"]
+        "my_shoe.mtl", "my_shoe.obj", "my_shoe.png", "my_shoe_masks.png", "my_shoe_preview.png"]
     mesh = trimesh.load(folder / "my_shoe.obj", process=False)
     merged = trimesh.Trimesh(mesh.vertices, mesh.faces)  # process=True joins what texture seams split
     assert merged.is_watertight and merged.is_winding_consistent and merged.volume > 0
@@ -102,8 +102,6 @@ def test_texture_of_the_file_shows_on_the_mesh_what_the_model_says(views, tmp_pa
     run(views, tmp_path / "out", "--texture_size", "512", "--geometry", "points")
     mesh = trimesh.load(tmp_path / "out" / "my_shoe" / "my_shoe.obj", process=False)
     read = mesh.visual.material.to_color(mesh.visual.uv)[:, :3] / 255.0
-    from load_data import read_framed_views
-
     images = torch.from_numpy(read_framed_views(views, size)[0].images).permute(0, 3, 1, 2)[None]
     with torch.no_grad():
         positions = torch.tensor(np.asarray(mesh.vertices), dtype=torch.float32)[None]
@@ -210,9 +208,9 @@ def test_own_masks_decide_what_is_seen(views, tmp_path, capsys):
         path.unlink()
         busy.save(path.with_suffix(".png"))
     capsys.readouterr()
-    run(views, tmp_path / "busy", *COARSE)
+    run(views, tmp_path / "busy", *COARSE, "--background", "border")
     said = capsys.readouterr().out
-    assert "my_shoe: " in said and "is not plain" in said and "--mask_dir" in said and "--remove_background" in said
+    assert "my_shoe: " in said and "is not plain" in said and "--mask_dir" in said and "--background model" in said
     run(views, tmp_path / "masked", "--mask_dir", str(masks), *COARSE)
     assert "is not plain" not in capsys.readouterr().out
     plain, busy, masked = (trimesh.load(tmp_path / name / "my_shoe" / "my_shoe.obj").volume
@@ -236,25 +234,20 @@ def test_masks_that_are_missing_or_do_not_fit_are_named_by_view_with_exit_code_2
     assert not list(tmp_path.glob("out/**/*.obj"))
 
 
-def test_background_removal_asks_rembg_or_says_how_to_get_it(views, tmp_path, monkeypatch, run_script_main):
-    rest = ["--output", tmp_path / "out", "--device", "cpu", "--texture_size", 64]
-    monkeypatch.setitem(sys.modules, "rembg", None)  # what makes `import rembg` fail
-    code, _, err = run_script_main(inference, views, *rest, "--remove_background")
-    assert code == 2 and "rembg is not installed" in err and "pip install" in err and "--mask_dir" in err
-    code, _, err = run_script_main(inference, views, *rest, "--remove_background", "--mask_dir", tmp_path)
-    assert code == 2 and "not allowed with" in err
-    asked = []
-
-    def remove(image, session, only_mask):
-        asked.append(session)
-        return image.convert("L").point(lambda value: 255 * (value < 250))
-
-    monkeypatch.setitem(sys.modules, "rembg", SimpleNamespace(new_session=lambda: "u2net", remove=remove))
+def test_the_background_option_is_passed_on_and_excludes_own_masks(views, tmp_path, monkeypatch, run_script_main):
+    rest = ["--output", tmp_path / "out", "--device", "cpu", "--texture_size", 64, *COARSE]
+    asked, segment = [], six_views.segment
+    monkeypatch.setattr(six_views, "segment", lambda rgb: asked.append(rgb.shape) or segment(rgb))
     for path in sorted(views.iterdir()):
         picture = Image.open(path).convert("RGBA")
         Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB").save(path)
-    code, out, err = run_script_main(inference, views, *rest, "--remove_background")
-    assert (code, err) == (0, "") and set(asked) == {"u2net"} and len(asked) % 6 == 0 and asked
+    for given, images in (([], 0), (["--background", "border"], 0), (["--background", "model"], 6),
+                          (["--remove_background"], 6)):
+        asked.clear()
+        code, _, err = run_script_main(inference, views, *rest, *given)
+        assert (code, err, len(asked)) == (0, "", images), given
+    code, _, err = run_script_main(inference, views, *rest, "--background", "model", "--mask_dir", tmp_path)
+    assert code == 2 and "not allowed with" in err
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
@@ -404,10 +397,10 @@ def test_silhouettes_are_held_and_pits_closed_whatever_the_network_says(monkeypa
     views, options = ball_views(256, waves), {"grid": 48, "faces": 4000, "texture_size": 64, "device": "cpu"}
     model = inference.Reconstructor(**options, without={"photo_consistency"})
 
-    def half(network, maps, axes, hull):
+    def half(network, maps, axes, hull, *_):
         return np.where(axes[0][:, None, None] > 0, hull, -0.1).astype(np.float32)
 
-    def drilled(network, maps, axes, hull):
+    def drilled(network, maps, axes, hull, *_):
         hole = np.hypot(axes[0][:, None, None], axes[1][None, :, None]) < 0.04
         return np.where(hole & (axes[2] > 0), -0.1, hull).astype(np.float32)
 

@@ -90,7 +90,7 @@ def test_the_last_score_is_that_of_the_checkpoint_that_was_written(field_config,
     output, hull = model(item["points"][None, chosen], item["maps"][None].float(), view_cameras(), item["box"][None])
     distances = item["distances"][chosen].float()
     entropy = torch.nn.functional.softplus(torch.where(distances > 0, -output[0], output[0]))
-    weight = (hull[0] > -0.01) * (distances.abs() / 0.02).clamp(0.2, 1)
+    weight = (hull[0] > -0.01) * (distances.abs() / item["bands"][chosen].float()).clamp(0.2, 1)
     assert scores["last"] == pytest.approx(((entropy * weight).sum() / weight.sum()).item(), rel=1e-4)
 
 
@@ -111,9 +111,9 @@ def steps_seen(monkeypatch):
     steps, forward, loss, choose = [], FieldModel.forward, train_field.field_loss, train_field.FieldTask._chosen_points
 
     def chosen(self, batch, generators):
-        points, distances = choose(self, batch, generators)
+        points, distances, bands = choose(self, batch, generators)
         steps.append({"maps": batch["maps"].float(), "box": batch["box"], "distances": distances.clone()})
-        return points, distances
+        return points, distances, bands
 
     def recorded(self, points, maps, cameras, box):
         steps[-1] |= {"points": points, "given_maps": maps, "given_box": box}
@@ -158,7 +158,7 @@ def test_colors_change_in_training_and_neither_in_validation_nor_at_other_channe
 
 def test_one_object_can_be_overfitted(field_config, shoes, tmp_path, monkeypatch):
     same_space = torch.eye(3)[None]
-    monkeypatch.setattr(train_field, "augment_space", lambda box, generators, stretch: (same_space, view_cameras()))
+    monkeypatch.setattr(train_field, "augment_space", lambda box, generators, stretch, cameras: (same_space, cameras))
     monkeypatch.setattr(train_field, "random_colors", lambda maps, generators: maps)
     cfg = field_config(num_epochs_stage1=60, validation_fraction=0.0, training_share=0.001, field_points=1500,
                        learning_rate_field=8e-3)

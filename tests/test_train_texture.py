@@ -182,7 +182,7 @@ def test_best_is_never_overwritten_by_a_worse_run(config, tmp_path):
 
 
 def test_one_objects_colors_can_be_overfitted(config, shoes, tmp_path):
-    cfg = config(**few_shoes(shoes, tmp_path, 1), validation_fraction=0.0, num_epochs_stage2=200,
+    cfg = config(**few_shoes(shoes, tmp_path, 1), validation_fraction=0.0, num_epochs_stage2=250,
                  learning_rate_stage2=1e-2, texture_hidden=64, texture_frequencies=4, lambda_perceptual=0.0,
                  lambda_smooth=0.0, freeze_image_encoder=True)
     train_texture.train(cfg)

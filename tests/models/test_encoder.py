@@ -14,12 +14,10 @@ from models.encoder import (
     ImageEncoder,
     build_encoder,
     cached_features,
-    cached_tokens,
     copy_encoder,
     encode_dataset,
     load_encoder,
     sine_positions,
-    tokens_at,
 )
 from models.geometry_model import GeometryModel
 from tests.conftest import TINY
@@ -431,41 +429,3 @@ def test_encoding_that_was_stopped_goes_on_and_a_cut_file_is_made_again(dataset,
     cached_features(resumed, dataset, 2, tmp_path, one_process())
     assert resumed.seen == 2 and files[0].read_bytes() == whole
     assert not list(tmp_path.rglob(".*.npy")), "no temporary file is left"
-
-
-# ---- Tokens
-
-
-@pytest.mark.parametrize("size, edge", [(56, 56), (50, 56), (84, 84)])
-def test_tokens_are_the_encoders_own_of_images_resized_once(size, edge):
-    encoder, seen = ImageEncoder(tiny_backbone(), frozen=True), []
-    encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    images = pictures(32)
-    tokens = tokens_at(encoder, images, size)
-    assert tokens.dtype == torch.float16 and tokens.shape == (2, 6, (edge // 14) ** 2, 32)
-    assert seen[0].shape == (2, 6, 3, edge, edge)
-    plain = nn.functional.interpolate(images.half().float().flatten(0, 1), size=(edge, edge), mode="bilinear")
-    assert torch.allclose(seen[0].flatten(0, 1), plain, atol=1e-5), "from few pixels to more nothing is averaged"
-    assert torch.equal(tokens, encoder(seen[0])[1].half())
-
-
-def test_tokens_of_half_and_of_full_precision_are_the_very_same():
-    encoder, images = ImageEncoder(tiny_backbone(), frozen=True), pictures(32)
-    assert torch.equal(tokens_at(encoder, images.half(), 56), tokens_at(encoder, images, 56))
-
-
-def test_tokens_are_encoded_once_object_by_object_and_again_where_a_file_is_cut(tmp_path):
-    encoder, images = counting_encoder(), pictures(32, batch=3)
-    made = cached_tokens(encoder, images[:2], 56, tmp_path)
-    read = cached_tokens(encoder, images[:2].half().float(), 56, tmp_path)
-    assert encoder.seen == 2 and torch.equal(made, read)
-    assert torch.equal(made, torch.cat([tokens_at(counting_encoder(), one[None], 56) for one in images[:2]]))
-    cached_tokens(encoder, images[[2, 0]], 56, tmp_path)
-    assert encoder.seen == 3, "one of them was new"
-    file = sorted(tmp_path.iterdir())[0]
-    file.write_bytes(file.read_bytes()[:500])
-    assert torch.equal(cached_tokens(encoder, images[:2], 56, tmp_path), made)
-    cached_tokens(encoder, images, 56, tmp_path)
-    assert encoder.seen == 4
-    assert cached_tokens(encoder, images, 84, tmp_path).shape == (3, 6, 36, 32) and encoder.seen == 7
-    assert len(list(tmp_path.iterdir())) == 6, "three objects at two sizes, and no temporary file is left"

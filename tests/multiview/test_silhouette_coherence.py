@@ -4,7 +4,7 @@ import pytest
 
 from config import VIEW_NAMES
 from utils.multiview.silhouette_coherence import camera_set, clearances, make_silhouettes
-from utils.multiview.visual_hull import camera_hull_box, camera_hull_on_grid, hull_on_grid, silhouette_sdf
+from utils.multiview.visual_hull import hull_box, hull_on_grid, silhouette_sdf
 from utils.rendering.cameras import VIEW_BASES, VIEW_CAMERAS, Camera, pixel_rays, rotation_matrix
 
 # Ellipsoids (center, radii) that together look different from every side; their common box is worked out by hand:
@@ -86,7 +86,7 @@ def test_the_hull_of_named_cameras_is_the_orthographic_one():
     cameras = [VIEW_CAMERAS[view] for view in VIEW_NAMES]
     distances = silhouette_sdf(np.stack([silhouette(BODY, camera, 96) for camera in cameras]))
     axes = [np.linspace(-1, 1, 20), np.linspace(-0.9, 0.8, 17), np.linspace(-1, 1, 23)]
-    np.testing.assert_allclose(camera_hull_on_grid(distances, cameras, axes), hull_on_grid(distances, axes), atol=1e-5)
+    np.testing.assert_allclose(hull_on_grid(distances, axes, cameras), hull_on_grid(distances, axes), atol=1e-5)
 
 
 def test_a_near_cameras_hull_measures_distances_in_space():
@@ -94,11 +94,11 @@ def test_a_near_cameras_hull_measures_distances_in_space():
     q, scale = 0.25, 0.7
     cameras = [Camera(VIEW_BASES[view], q, scale) for view in VIEW_NAMES]
     distances = silhouette_sdf(np.stack([silhouette(BALL, camera, 256) for camera in cameras]))
-    middle = camera_hull_on_grid(distances, cameras, [np.zeros(1)] * 3)[0, 0, 0]
+    middle = hull_on_grid(distances, [np.zeros(1)] * 3, cameras)[0, 0, 0]
     assert middle == pytest.approx(0.8 * 4 / np.sqrt(16 - 0.64), abs=0.01)
     # Toward the camera, at depth 0.5, w = 1 - 0.125: the same cone is narrower by that share.
-    nearer = camera_hull_on_grid(distances[:1], cameras[:1], [np.zeros(1), np.zeros(1), np.array([0.5])])[0, 0, 0]
+    nearer = hull_on_grid(distances[:1], [np.zeros(1), np.zeros(1), np.array([0.5])], cameras[:1])[0, 0, 0]
     assert nearer == pytest.approx(0.8 * 4 / np.sqrt(16 - 0.64) * 0.875, abs=0.01)
-    box = camera_hull_box(distances, cameras)
+    box = hull_box(distances, cameras)
     np.testing.assert_allclose(box, [[-0.8] * 3, [0.8] * 3], atol=0.07)  # the hull of cones is a little larger
     assert (np.abs(box) > 0.79).all()

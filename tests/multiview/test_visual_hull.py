@@ -3,14 +3,13 @@ import numpy as np
 import pytest
 import trimesh
 
-from config import VIEW_NAMES, UserError
+from config import VIEW_NAMES
 from utils.mesh.isosurface import mesh_from_grid
 from utils.mesh.mesh import plain_mesh
-from utils.multiview.visual_hull import grid_axes, hull_box, hull_mesh, hull_on_grid, silhouette_sdf
+from utils.multiview.visual_hull import grid_axes, hull_box, hull_on_grid, silhouette_sdf
 from utils.rendering.cameras import VIEW_BASES, VIEW_EXTENT
 from utils.rendering.image_sampling import sample_on_axes
-from utils.rendering.rasterizer import over_white, render_views
-from utils.views.six_views import SixViews
+from utils.rendering.rasterizer import render_views
 
 SIZE = 220  # pixels of 0.01 lengths: solids with round measures have their outlines between pixels
 PIXEL = 2 * VIEW_EXTENT / SIZE
@@ -204,29 +203,3 @@ def test_grid_cells_are_cubes_that_fill_the_box_with_one_cell_around():
 
 def test_a_flat_box_has_no_cell_of_length_zero():
     assert all((np.diff(axis) > 0).all() for axis in grid_axes(np.array([[-1.0, 0, -1], [1, 0, 1]]), 32))
-
-
-# ---- A mesh of it
-
-
-def six_views(mesh, size=96):
-    images = np.stack(list(render_views(mesh, size).values()))
-    return SixViews("thing", over_white(images).astype(np.float32) / 255, silhouettes(mesh, size), [])
-
-
-def test_the_hull_mesh_is_closed_outward_and_wears_the_color_of_the_images():
-    color = (0.8, 0.2, 0.4)
-    mesh = hull_mesh(six_views(solid_mesh(trimesh.creation.icosphere(4, 1.0), color)), 40)
-    solid = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
-    assert solid.is_watertight and solid.volume == pytest.approx(8 * (2 - np.sqrt(2)), rel=0.02)
-    assert solid.bounds == pytest.approx(np.array([[-1] * 3, [1] * 3]), abs=0.1)
-    assert np.allclose(mesh.corner_colors, color, atol=0.01)
-
-
-def test_outlines_without_a_common_body_are_refused_by_name():
-    views = six_views(solid_mesh(trimesh.creation.icosphere(3, 1.0)))
-    size = views.masks.shape[-1]
-    views.masks[:] = 0
-    views.masks[:, :, : size // 3] = 1  # each shows its own left: no point is at the left of front and back alike
-    with pytest.raises(UserError, match="thing: the six outlines have no body in common"):
-        hull_mesh(views, 20)

@@ -8,7 +8,7 @@ from PIL import Image
 from config import VIEW_NAMES, UserError
 from tests.multiview.test_silhouette_coherence import BODY, hand_cameras, silhouette
 from utils.multiview.silhouette_coherence import camera_set
-from utils.multiview.visual_hull import camera_hull_box, silhouette_sdf
+from utils.multiview.visual_hull import hull_box, silhouette_sdf
 from utils.rendering.cameras import VIEW_BASES, VIEW_CAMERAS, Camera, project, rotation_matrix, rotation_vector
 from utils.views.calibration import calibrate_views, closeness_from_exif, in_normalized_frame, named_cameras
 
@@ -52,7 +52,7 @@ def test_what_is_found_is_said_in_one_line(photographed):
 
 def test_the_found_frame_is_the_normalized_one(photographed):
     masks, _, found, _ = photographed
-    box = camera_hull_box(silhouette_sdf(masks.astype(np.float32)), found.as_list(), 96)
+    box = hull_box(silhouette_sdf(masks.astype(np.float32)), found.as_list())
     np.testing.assert_allclose(box.mean(axis=0), 0, atol=0.015)
     assert (box[1] - box[0]).max() == pytest.approx(2, abs=0.02)
     mean_turn = rotation_vector(NAMED.swapaxes(1, 2) @ found.bases).mean(axis=0)

@@ -1,15 +1,11 @@
 """Masks from plain borders, from files and from rembg (a stand-in: the package is optional)."""
-import sys
-import types
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from config import VIEW_NAMES, UserError
 from utils.views.masks import (
     PLAIN_SHARE,
-    background_remover,
     fit_mask,
     holes_of,
     mask_from_border,
@@ -120,50 +116,6 @@ def test_a_mask_of_equal_proportions_is_resized_and_any_other_is_refused_by_view
         fit_mask(mask, (30, 40), "m.png", "left")
     with pytest.raises(UserError, match="m.png: the mask of the left view is empty"):
         fit_mask(mask // 4, (30, 30), "m.png", "left")
-
-
-# ---- rembg
-
-
-def stand_in(monkeypatch, **functions):
-    monkeypatch.setitem(sys.modules, "rembg", types.SimpleNamespace(**functions))
-
-
-def test_rembg_is_asked_for_masks_with_one_session_for_all_images(monkeypatch):
-    asked = []
-
-    def remove(image, session, only_mask):
-        asked.append((image.mode, session, only_mask))
-        return Image.fromarray(np.asarray(image)[..., 0])
-
-    stand_in(monkeypatch, new_session=lambda: object(), remove=remove)
-    mask_of = background_remover()
-    picture = image_of(square())
-    for _ in range(2):
-        assert (mask_of(picture) == picture[..., 0]).all()
-    assert asked[0] == ("RGB", asked[1][1], True) and len(asked) == 2
-
-
-def test_absent_or_broken_rembg_is_one_line_with_both_ways_out(monkeypatch):
-    monkeypatch.setitem(sys.modules, "rembg", None)  # what makes `import rembg` fail
-    with pytest.raises(UserError, match=r"rembg is not installed; install it with pip install .*--mask_dir") as caught:
-        background_remover()
-    assert "\n" not in str(caught.value)
-
-    def no_network():
-        raise ConnectionError("no route\nto host")
-
-    stand_in(monkeypatch, new_session=no_network)
-    with pytest.raises(UserError, match=r"cannot load its model \(ConnectionError: no route\); .*--mask_dir"):
-        background_remover()
-
-
-def test_rembg_that_ends_the_program_for_want_of_a_runtime_is_a_user_error(monkeypatch, tmp_path):
-    (tmp_path / "rembg.py").write_text("import sys\nsys.exit(1)\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "rembg", raising=False)
-    with pytest.raises(UserError, match="rembg does not load; install it"):
-        background_remover()
 
 
 # ---- Soft edges

@@ -131,7 +131,7 @@ def surface_scores(prediction, reference):
     back, matched_back = cKDTree(points).query(true_points)
     scores = {"cd_l1": float(forth.mean() + back.mean()) / 2}
     for threshold in THRESHOLDS:
-        precision, recall = (forth <= threshold).mean(), (back <= 1.2 * threshold).mean()
+        precision, recall = (forth <= threshold).mean(), (back <= threshold).mean()
         scores[f"f_{threshold:g}"] = float(2 * precision * recall / max(precision + recall, 1e-12))
     agreement = [np.abs(np.einsum("kj,kj->k", mine, other)).mean()
                  for mine, other in ((normals, true_normals[matched]), (true_normals, normals[matched_back]))]

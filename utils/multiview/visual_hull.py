@@ -6,10 +6,7 @@ smooth however coarse the grid.
 """
 import numpy as np
 
-from config import VIEW_NAMES, UserError
-from utils.mesh.isosurface import mesh_from_grid
-from utils.mesh.mesh import colored_mesh
-from utils.mesh.smoothing import vertex_normals
+from config import VIEW_NAMES
 from utils.rendering.cameras import VIEW_BASES, VIEW_CAMERAS, VIEW_EXTENT, Camera
 from utils.rendering.image_sampling import sample_images, sample_on_axes, sample_on_grid
 
@@ -181,16 +178,6 @@ def surface_clearance(distances: np.ndarray, points: np.ndarray, cameras: list[C
     return values.min(axis=0)
 
 
-def camera_hull_on_grid(distances, cameras, axes):
-    """`hull_on_grid`, its arguments in another order."""
-    return hull_on_grid(distances, axes, cameras)
-
-
-def camera_hull_box(distances, cameras, resolution=64):
-    """`hull_box`; the resolution is its own."""
-    return hull_box(distances, cameras)
-
-
 def _crossings(profile):
     """Where a line of values first rises above 0 and last falls below it, in fractions of a step."""
     inside = np.flatnonzero(profile > 0)
@@ -217,26 +204,3 @@ def grid_axes(box, resolution, smallest=16):
     return [low + (np.arange(-1, count + 1) + 0.5) * length / count
             for low, length, count in zip(box[0], lengths, counts)]
 
-
-def hull_mesh(views, resolution=160):
-    """The visual hull as a colored mesh: what six images give without any learning.
-
-    Args:
-        views: utils.views.six_views.SixViews, framed.
-        resolution: grid cells along the longest edge.
-    Returns:
-        utils.mesh.mesh.Mesh with a color at each vertex, from the images that see it.
-    Raises:
-        UserError: the six masks have no body in common.
-    """
-    from utils.multiview.texture_projection import project_colors
-
-    distances = silhouette_sdf(views.masks)
-    axes = grid_axes(hull_box(distances), resolution)
-    hull = hull_on_grid(distances, axes)
-    if not (hull > 0).any():
-        raise UserError(f"{views.id}: the six outlines have no body in common; is each image under its right name?")
-    vertices, faces = mesh_from_grid(hull, axes)
-    normals = vertex_normals(vertices, faces)
-    colors, _ = project_colors(vertices, normals, vertices, faces, views.images, views.masks)
-    return colored_mesh(vertices, faces, colors)

@@ -6,7 +6,6 @@ reconstruction network; the rules here lean towards what six views leave open: t
 """
 from collections.abc import Callable
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -118,8 +117,20 @@ def _without_voids(vertices, faces, part):
 
 def family_function(name: str) -> Callable:
     """The function of a family, from random generator to list of solids; its module is loaded when first asked for."""
-    module = next(module for module, families in FAMILIES.items() if name in families)
-    return getattr(import_module(f"{__package__}.{module}"), name)
+    from utils.training_data import (
+        procedural_containers,
+        procedural_figures,
+        procedural_footwear,
+        procedural_furniture,
+        procedural_primitives,
+        procedural_vehicles,
+        procedural_vessels,
+    )
+
+    modules = {module.__name__.rpartition(".")[2]: module for module in (
+        procedural_containers, procedural_figures, procedural_footwear, procedural_furniture, procedural_primitives,
+        procedural_vehicles, procedural_vessels)}
+    return getattr(modules[next(module for module, families in FAMILIES.items() if name in families)], name)
 
 
 def deformed(vertices: np.ndarray, name: str, rng: np.random.Generator) -> np.ndarray:

@@ -18,7 +18,7 @@ from utils.multiview.silhouette_coherence import (
     clearances,
     make_silhouettes,
 )
-from utils.multiview.visual_hull import camera_hull_box, silhouette_sdf
+from utils.multiview.visual_hull import hull_box, silhouette_sdf
 from utils.rendering.cameras import VIEW_BASES, VIEW_CAMERAS, VIEW_EXTENT, rotation_matrix, rotation_vector
 
 WORKING_SIZE = 320  # pixels; masks are averaged down to this, which keeps boundaries exact to a tenth of a pixel
@@ -35,7 +35,6 @@ FRAME_SPREAD = 0.3  # of log scales and shifts, about those that the boxes of th
 GAUGE_SPREAD = 0.01  # of the frame's place (normalized units) and log scale, which silhouettes leave open
 MOST_TRIALS = 6  # of shorter and shorter steps
 SMALLEST_GAIN = 1e-4  # share by which a step must lower the sum of squares for the next to be worth taking
-BOX_CELLS = 64  # cells along the longest edge of the grid on which the hull's box is found
 
 # Images whose boxes lie as the named cameras draw them are renders, or masks of renders: share of the image's half-width.
 FRAMED_WITHIN = 0.04
@@ -160,7 +159,7 @@ def in_normalized_frame(cameras, named, masks):
     cameras = _without_common_rotation(cameras, named)
     distances = silhouette_sdf(_small(masks))
     for _ in range(2):  # the first box may be cut off by the grid that looks for it
-        box = camera_hull_box(distances, cameras.as_list(), BOX_CELLS)
+        box = hull_box(distances, cameras.as_list())
         cameras = _recentered(cameras, box.mean(axis=0), (box[1] - box[0]).max() / 2)
     return cameras
 

@@ -210,30 +210,3 @@ def fills_its_images(masks):
                                  for mask in masks]).astype(np.float32))[1]
     return bool(common_scale(sizes)[2].max() < BOX_TOLERANCE < NO_BOX < common_scale(found)[2].max())
 
-
-def background_remover():
-    """Load rembg, an optional package, with its model.
-
-    Returns:
-        function: (H, W, 3) uint8 image -> (H, W) uint8 mask.
-    Raises:
-        UserError: it is not installed, or its model cannot be loaded; the line says what to do.
-    """
-    ways = 'install it with pip install "rembg[cpu]", or give your own masks by --mask_dir'
-    try:
-        import rembg
-    except (ImportError, SystemExit) as error:  # rembg ends the program where it finds no runtime for its model
-        reason = "is not installed" if getattr(error, "name", None) == "rembg" else "does not load"
-        raise UserError(f"--remove_background: the optional package rembg {reason}; {ways}") from None
-    try:
-        session = rembg.new_session()  # fetches its model the first time
-    except Exception as error:  # whatever a download or a runtime may raise
-        raise UserError(f"--remove_background: rembg cannot load its model ({type(error).__name__}: "
-                        f"{(str(error).splitlines() or [''])[0]}); give your own masks by --mask_dir") from None
-
-    def remove(rgb):
-        from PIL import Image
-
-        return np.asarray(rembg.remove(Image.fromarray(rgb), session=session, only_mask=True).convert("L"))
-
-    return remove

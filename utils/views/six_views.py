@@ -78,10 +78,10 @@ class SixViews:
 # ---- Reading six views ----------------------------------------------------------------------------------------
 
 
-def read_six_views(folder_or_files, size=None, object_id=None, masks=None, remove_background=None, background="auto"):
+def read_six_views(folder_or_files, size=None, object_id=None, masks=None, background="auto"):
     """Read the six images of one object, upright, masked, over white and square.
 
-    An image's mask is the file given in `masks`, else its alpha where it has any, else what `remove_background` says,
+    An image's mask is the file given in `masks`, else its alpha where it has any,
     else by `background`: `border` takes all but what is connected to the border and has its color, and holes seen from
     both sides; `model` asks a network (utils/views/segmentation.py); `auto` is `border` for plain renders, else `model`
     where it is installed.
@@ -92,7 +92,6 @@ def read_six_views(folder_or_files, size=None, object_id=None, masks=None, remov
         size: edge of the images in pixels; None keeps the largest edge among the six.
         object_id: which object, in a folder that holds several; also the name given to the result.
         masks: {view name: path} of mask files, bright or opaque on the object; see `find_masks`.
-        remove_background: function from utils.views.masks.background_remover.
         background: auto, model or border.
     Returns:
         SixViews.
@@ -101,7 +100,7 @@ def read_six_views(folder_or_files, size=None, object_id=None, masks=None, remov
             shows nothing, or does not fit the other. It names the file and the view.
     """
     name, paths = _find_one_object(folder_or_files, object_id)
-    squares, _ = _read_squares(paths, size, masks, remove_background, background)
+    squares, _ = _read_squares(paths, size, masks, background)
     return _stack(name, paths, squares, size or max(square.mask.shape[0] for square in squares))
 
 
@@ -138,7 +137,7 @@ def _stack(name, paths, squares, edge):
                     np.array([path is not None for path in paths]))
 
 
-def _read_squares(paths, size, masks, remove_background, background="auto"):
+def _read_squares(paths, size, masks, background="auto"):
     """Six square _View over white, E x E where E is the longer edge of each, and a note or None."""
     if background not in BACKGROUNDS:
         raise UserError(f"--background {background}: choose {', '.join(BACKGROUNDS)}")
@@ -150,10 +149,6 @@ def _read_squares(paths, size, masks, remove_background, background="auto"):
         rgb, alpha = open_image(path, f"{view} image", size)
         if masks:
             alpha = _read_mask(masks[view], view, rgb.shape[:2])
-        elif alpha is None and remove_background:
-            alpha = remove_background(rgb)
-            if alpha.max() < 128:
-                raise UserError(f"{path}: --remove_background finds no object in the {view} view; use --mask_dir")
         elif alpha is not None and not alpha.any():
             raise UserError(f"{path}: the {view} view is empty: the image is fully transparent")
         views.append(_View(rgb, alpha, half_field=half_field(path)))
@@ -312,14 +307,14 @@ def _files_of_one_object(folder, object_id):
 # ---- Framing --------------------------------------------------------------------------------------------------
 
 
-def read_framed_views(folder_or_files, size, object_id=None, masks=None, remove_background=None, background="auto"):
+def read_framed_views(folder_or_files, size, object_id=None, masks=None, background="auto"):
     """`read_six_views` and `frame_views` in one: images of `size` pixels that fill the project's frame.
 
     Images that have to be cropped are cut out of larger ones, so that a small object stays sharp. Images that are
     framed already come out as `read_six_views(folder_or_files, size)` gives them.
 
     Args:
-        folder_or_files, object_id, masks, remove_background, background: see read_six_views.
+        folder_or_files, object_id, masks, background: see read_six_views.
         size: edge of the images in pixels.
     Returns:
         views: SixViews.
@@ -328,7 +323,7 @@ def read_framed_views(folder_or_files, size, object_id=None, masks=None, remove_
     Raises:
         UserError: see read_six_views.
     """
-    read = read_squares(folder_or_files, size, object_id, masks, remove_background, background)
+    read = read_squares(folder_or_files, size, object_id, masks, background)
     views, note = framed_views(read, size)
     return views, "; ".join(filter(None, [note, consistency_note(views.images, views.masks), read.note])) or None
 
@@ -347,19 +342,19 @@ class SquareViews:
     note: str | None
 
 
-def read_squares(folder_or_files, size, object_id=None, masks=None, remove_background=None, background="auto",
+def read_squares(folder_or_files, size, object_id=None, masks=None, background="auto",
                  allow_missing=False) -> SquareViews:
     """Read and mask the images of one object, once for all sizes that `framed_views` is asked for.
 
     Args:
-        folder_or_files, object_id, masks, remove_background, background: see read_six_views.
+        folder_or_files, object_id, masks, background: see read_six_views.
         size: largest edge in pixels that will be asked for; larger images are decoded smaller.
         allow_missing: views may be missing.
     Raises:
         UserError: see read_six_views.
     """
     name, paths = _find_one_object(folder_or_files, object_id, allow_missing)
-    squares, note = _read_squares(paths, size, masks, remove_background, background)
+    squares, note = _read_squares(paths, size, masks, background)
     return SquareViews(name, paths, squares, note)
 
 
