@@ -26,7 +26,7 @@ from utils.views.six_views import read_framed_views
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "data" / "examples"
-EXAMPLE = sorted(EXAMPLES.iterdir())[0]
+EXAMPLE = EXAMPLES / "shoe_900002"
 COARSE = ("--grid", "64", "--faces", "5000")  # where the shape is not looked at closely
 
 
