@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from config import Config, UserError, parse_config
+from config import Config, UserError, options_of, parse_config
 from utils.io.checkpoint import load_checkpoint
 from utils.io.files import atomic_write
 
 ROOT = Path(__file__).parents[2]
-FIELD_SCRIPT = "train_field" if (ROOT / "train_field.py").is_file() else "train_geometry"  # of this version
 KINDS = ("geometry", "field", "texture")  # of checkpoints
 # What a series of trainings sets by itself, for every one of them.
 RESERVED = ("obj_dir", "images_dir", "cache_dir", "checkpoint_dir", "log_dir", "geometry_checkpoint", "device", "seed",
@@ -95,9 +94,9 @@ def run_training(folder: Path, arguments: list[str]) -> list[Path]:
         UserError: training failed, or the folder holds a training with other options.
     """
     record, checkpoints = folder / "training.json", folder / "checkpoints"
-    field = parse_config(arguments, "training").geometry_decoder == "field"
-    # script: name of the checkpoint that it writes
-    stages = {FIELD_SCRIPT: "geometry_field"} if field else {"train_geometry": "geometry", "train_texture": "texture"}
+    cfg = parse_config(arguments, "training")
+    # what is trained: the checkpoint that it writes
+    stages = {"field": "geometry_field"} if cfg.geometry_decoder == "field" else {"geometry": "geometry", "texture": "texture"}
     best = [checkpoints / f"{name}_best.pth" for name in stages.values()]
     known = _read_record(record)
     if known and known["arguments"] != arguments:
@@ -106,13 +105,14 @@ def run_training(folder: Path, arguments: list[str]) -> list[Path]:
         print(f"{folder}: trained already")
         return best
     _write_record(record, arguments, done=False)
-    for script, name in stages.items():
-        command = [sys.executable, str(ROOT / f"{script}.py"), *arguments, "--checkpoint_dir", str(checkpoints),
-                   "--log_dir", str(folder / "logs"), "--geometry_checkpoint", str(best[0])]
+    for stage, name in stages.items():
+        command = [sys.executable, str(ROOT / f"train_{stage}.py"), *options_of(stage, cfg),
+                   "--checkpoint_dir", str(checkpoints), "--log_dir", str(folder / "logs")]
+        command += ["--geometry_checkpoint", str(best[0])] if stage == "texture" else []
         command += ["--resume"] if (checkpoints / f"{name}_last.pth").is_file() else []
-        print(f"{folder}: {script}.py", flush=True)
+        print(f"{folder}: train_{stage}.py", flush=True)
         if subprocess.run(command).returncode:
-            raise UserError(f"{folder}: {script}.py failed (see above); the same command goes on from there")
+            raise UserError(f"{folder}: train_{stage}.py failed (see above); the same command goes on from there")
     _write_record(record, arguments, done=True)
     return best
 
