@@ -76,7 +76,7 @@ def find_view_sets(folder: Path | str, allow_missing: bool = False) -> tuple[dic
     if not sets:
         what = in_one_line(problems, names=len(found) > 1) if problems else "no images found"
         raise UserError(f"{folder}: {what}; expected front, back, left, right, top and bottom as <view>.png or "
-                        "<id>_<view>.png (or .jpg and the like)")
+                        "<id>_<view>.png (or .jpg and the like); --allow_missing takes three to five")
     return sets, problems
 
 

@@ -19,8 +19,8 @@ from models import field_model, texture_model
 from models.geometry_model import load_geometry_model
 from utils.evaluation.metrics import image_scores
 from utils.mesh.mesh_io import read_mesh
-from utils.rendering.cameras import VIEW_BASES, VIEW_EXTENT
-from utils.rendering.rasterizer import render_views
+from utils.rendering.cameras import VIEW_BASES, VIEW_CAMERAS, VIEW_EXTENT
+from utils.rendering.rasterizer import render, render_views
 from utils.views import six_views
 from utils.views.six_views import read_framed_views
 
@@ -423,3 +423,55 @@ def test_colors_come_from_the_sharp_images():
         ball_views(768, stripes))
     drawn = render_views(mesh.as_mesh(), 768)["front"][300:468, 300:468, 0]
     assert drawn.std() > 80, "even gray has none; black and white in equal shares 127"
+
+
+# ---- Photographs and missing views ----------------------------------------------------------------------------
+
+
+def test_photographs_are_calibrated_and_the_masks_that_were_used_are_drawn(tmp_path, capsys):
+    """Taken from 2.5 object lengths, or 5 normalized units, give or take a tenth (data/examples/README.md)."""
+    run(EXAMPLES / "photo_shoe", tmp_path / "out", *COARSE)
+    said = capsys.readouterr().out
+    assert re.search(r"photo_shoe: cameras: perspective from about 2\.\d object lengths, tilts up to [2-5]\.\d degrees", said)
+    assert "do not fit together" not in said, "perspective explains what does not match"
+    assert Image.open(tmp_path / "out" / "photo_shoe" / "photo_shoe_masks.png").size[0] > 600
+    mesh = trimesh.load(tmp_path / "out" / "photo_shoe" / "photo_shoe.obj", force="mesh")
+    assert trimesh.Trimesh(mesh.vertices, mesh.faces).is_watertight
+
+
+def test_found_cameras_reach_the_mesh_and_explain_the_silhouettes():
+    files = {name: next((EXAMPLES / "photo_shoe").glob(f"*_{name}.jpg")) for name in VIEW_NAMES}
+    options = {"grid": 64, "faces": 5000, "texture_size": 64, "device": "cpu"}
+    agreement = {}
+    for without in ((), ("cameras",)):
+        model = inference.Reconstructor(**options, without=frozenset(without))
+        reader = model.reader(files, "shoe")
+        mesh = model.reconstruct_from(reader)
+        assert bool(mesh.cameras) == (not without)
+        views = reader.at(256)
+        cameras = mesh.cameras or VIEW_CAMERAS
+        drawn = [render(mesh.as_mesh(), cameras[name], 256)[..., 3] >= 128 for name in VIEW_NAMES]
+        agreement[without] = np.mean([(one & (mask >= 0.5)).sum() / (one | (mask >= 0.5)).sum()
+                                      for one, mask in zip(drawn, views.masks)])
+        if mesh.cameras:
+            assert np.median([camera.inverse_distance for camera in cameras.values()]) == pytest.approx(0.2, abs=0.04)
+    assert agreement[()] > 0.96 and agreement["cameras",] < agreement[()] - 0.03
+
+
+def test_a_missing_view_is_an_error_that_names_the_option_and_then_is_done_without(views, tmp_path, run_script_main):
+    (views / "bottom.png").unlink()
+    rest = ["--output", tmp_path / "out", "--device", "cpu", "--texture_size", 64, *COARSE]
+    code, _, err = run_script_main(inference, views, *rest)
+    assert code == 2 and "bottom" in err and "--allow_missing" in err
+    code, out, err = run_script_main(inference, views, *rest, "--allow_missing")
+    assert (code, err) == (0, "") and "without bottom" in out
+    five = trimesh.load(tmp_path / "out" / "my_shoe" / "my_shoe.obj")
+    run(EXAMPLE, tmp_path / "six", *COARSE)
+    six = trimesh.load(tmp_path / "six" / EXAMPLE.name / f"{EXAMPLE.name}.obj")
+    assert five.volume == pytest.approx(six.volume, rel=0.1)
+    for name in ("left", "right"):
+        (views / f"{name}.png").unlink()
+    assert run_script_main(inference, views, *rest, "--allow_missing")[0] == 0, "front, back and top are enough"
+    (views / "top.png").unlink()
+    code, _, err = run_script_main(inference, views, *rest, "--allow_missing")
+    assert code == 2 and "missing view" in err
