@@ -182,12 +182,13 @@ def test_best_is_never_overwritten_by_a_worse_run(config, tmp_path):
 
 
 def test_one_objects_colors_can_be_overfitted(config, shoes, tmp_path):
-    cfg = config(**few_shoes(shoes, tmp_path, 1), validation_fraction=0.0, num_epochs_stage2=250,
+    cfg = config(**few_shoes(shoes, tmp_path, 1), validation_fraction=0.0, num_epochs_stage2=400,
                  learning_rate_stage2=1e-2, texture_hidden=64, texture_frequencies=4, lambda_perceptual=0.0,
                  lambda_smooth=0.0, freeze_image_encoder=True)
     train_texture.train(cfg)
     lines = read_log(cfg.log_dir, "texture")
-    assert lines[-1]["l1l2"] < lines[0]["l1l2"] / 4
+    # One step draws 128 points, so one epoch's loss is off by a third: the last ten say where it has come to.
+    assert np.mean([line["l1l2"] for line in lines[-10:]]) < lines[0]["l1l2"] / 4
 
 
 def test_the_perceptual_loss_compares_the_mesh_drawn_in_six_views_with_the_true_images(config, monkeypatch):

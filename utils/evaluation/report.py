@@ -77,8 +77,8 @@ def commit_of(folder: str | Path) -> str | None:
 
 def _statistics(rows, seed):
     result = {"objects": len(rows)}
-    for metric in [name for name in COLUMNS if name in rows[0]]:
-        values = np.array([row[metric] for row in rows])
+    for metric in [name for name in COLUMNS if any(name in row for row in rows)]:
+        values = np.array([row[metric] for row in rows if metric in row])  # an object without cameras has no camera error
         low, high = bootstrap_interval(values, seed)
         result[metric] = {"mean": float(values.mean()), "median": float(np.median(values)), "low": low, "high": high}
     return result
