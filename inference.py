@@ -97,7 +97,7 @@ class ViewReader:
         self.files, self.object_id, self.masks, self.background = files, object_id, masks, background
         self.calibrated, self.allow_missing = calibrated, allow_missing
         self.report: CalibrationReport | None = None
-        self._framed: dict[int, SixViews] = {}
+        self._framed: dict[int, tuple[SixViews, str | None]] = {}  # by size: the views, and how they were framed
 
     @cached_property
     def _squares(self):
@@ -117,8 +117,8 @@ class ViewReader:
         if size is None:
             size = max(PREVIEW_SIZE, min(max(square.mask.shape[0] for square in self._squares.squares), LARGEST_IMAGE))
         if size not in self._framed:
-            self._framed[size] = framed_views(self._squares, size)[0]
-        return self._framed[size]
+            self._framed[size] = framed_views(self._squares, size)
+        return self._framed[size][0]
 
     @cached_property
     def cameras(self) -> list[Camera] | None:
@@ -145,10 +145,10 @@ class ViewReader:
     @cached_property
     def notes(self) -> list[str]:
         """What was noticed about the views, one sentence each."""
-        from utils.views.six_views import framed_views
         from utils.views.view_consistency import consistency_note, diagnose_view_swap
 
-        notes, views = [framed_views(self._squares, PREVIEW_SIZE)[1], self._squares.note], self.at(PREVIEW_SIZE)
+        views = self.at(PREVIEW_SIZE)
+        notes = [self._framed[PREVIEW_SIZE][1], self._squares.note]
         cameras, report = self.cameras, self.report
         found = report if cameras and report and report.kind == "found" else None
         if found:
