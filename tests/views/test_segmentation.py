@@ -1,8 +1,10 @@
 """Silhouettes of photographs: filters against worked values, confidences of edges, and the network on composites."""
+import io
 import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import ndimage
 
 from config import UserError
@@ -85,6 +87,16 @@ def test_coverage_of_a_straight_edge_is_how_much_of_a_pixel_lies_behind_it():
 def test_only_an_even_border_is_a_plain_render():
     drawn = np.where(DISC[..., None], 40, 255).astype(np.uint8).repeat(3, 2)
     assert is_plain(drawn) and not is_plain(photograph(DISC, (40, 40, 40), (220, 220, 220)))
+
+
+def test_a_render_whose_object_reaches_nearly_to_the_border_is_plain_as_a_jpeg_too():
+    drawn = np.full((SIZE, SIZE, 3), 255, np.uint8)
+    drawn[5:-5, 5:-5] = np.random.default_rng(0).integers(60, 120, (SIZE - 10, SIZE - 10, 1))  # wood, say
+    stream = io.BytesIO()
+    Image.fromarray(drawn).save(stream, "JPEG", quality=80)
+    decoded = np.asarray(Image.open(stream))
+    assert np.abs(decoded[0].astype(int) - 255).max() > 3  # the blocks at the border ring
+    assert is_plain(decoded)
 
 
 # ---- How sure an edge is
