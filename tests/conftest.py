@@ -19,6 +19,17 @@ TINY = {
 }
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    """The whole suite runs on two cores where there are two, file by file; chosen files run in this process.
+
+    Only if pytest-xdist is installed and no -n was given.
+    """
+    whole = config.args_source is not pytest.Config.ArgsSource.ARGS
+    if whole and getattr(config.option, "numprocesses", 0) is None and (os.cpu_count() or 1) > 1:
+        config.option.numprocesses, config.option.dist = 2, "loadfile"
+
+
 @pytest.fixture(autouse=True)
 def forget_accelerate():
     """accelerate remembers device and precision of the first run for the life of the process."""
