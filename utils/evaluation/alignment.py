@@ -14,7 +14,7 @@ from utils.rendering.cameras import rotation_matrix
 NUM_POINTS = 6000  # on either surface
 KEPT = 0.9  # share of the points, those nearest to the other surface: parts that are wrong do not pull
 MOST_STEPS = 40
-MTIME_GRACE_NS = 1e-5  # normalized units; a step that moves every point by less is the last
+CONVERGED = 1e-5  # normalized units; a step that moves every point by less is the last
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def align_similarity(vertices, faces, reference, reference_samples=None):
         planes = np.concatenate([true_normals[nearest[kept]], turned[back[kept_back]]])
         step = _step(sources, targets, planes)
         found = Similarity(step.rotation @ found.rotation, step.scale * found.scale, step.apply(found.translation))
-        if np.abs(step.apply(moved) - moved).max() < MTIME_GRACE_NS:
+        if np.abs(step.apply(moved) - moved).max() < CONVERGED:
             break
     return found.apply(np.asarray(vertices, np.float64)), found
 
