@@ -185,7 +185,7 @@ def make_methods(learned: dict, baselines: list[str], train_objects: list, optio
     Args:
         learned: {name: function from `reconstructor`}.
         baselines: names from BASELINES; mean_color paints the first of `learned`.
-        train_objects: list of load_data.ObjectFiles.
+        train_objects: list of ObjectFiles.
         options: of this script; grid, faces and cache_dir are used.
     """
     from utils.evaluation import baselines as free
@@ -411,7 +411,7 @@ def protocol_of(options, count: int, what: str, checkpoints: Iterable[Path]) -> 
 def data_folders(options) -> list[tuple[str, str]]:
     """Pairs of a folder of meshes and one of images that the options name, or the default of training."""
     from load_data import resolve_data
-    from utils.evaluation.object_folders import pairs_of_folders
+    from utils.io.object_files import pairs_of_folders
 
     if options.obj_dir and options.images_dir and "," in options.obj_dir + options.images_dir:
         return pairs_of_folders(options.obj_dir, options.images_dir)
@@ -422,7 +422,7 @@ def data_folders(options) -> list[tuple[str, str]]:
 def find_data(options) -> tuple[dict, int]:
     """The complete objects that the options name: ObjectFiles by id, and how many were left out."""
     from load_data import find_objects
-    from utils.evaluation.object_folders import merge_objects
+    from utils.io.object_files import merge_objects
 
     found = [find_objects(*pair) for pair in data_folders(options)]
     problems = [problem for _, several in found for problem in several]
@@ -447,13 +447,13 @@ def select(ids: list[str], checkpoint: dict | None, options) -> Selection:
         UserError: there are none, or an object has no line in the split file.
     """
     if options.split_file:
-        from utils.evaluation.make_split import read_split
+        from utils.io.split_file import SPLITS, read_split
 
         sides = read_split(options.split_file)
         unknown = sorted(set(ids) - sides.keys())
         if unknown:
             raise UserError(f"{unknown[0]}: has no line in {options.split_file} ({len(unknown)} such objects)")
-        parts = {side: sorted(name for name in ids if sides[name] == side) for side in ("train", "validation", "test")}
+        parts = {side: sorted(name for name in ids if sides[name] == side) for side in SPLITS}
         path = Path(options.split_file).resolve()
         origin = f"as {path.relative_to(ROOT) if path.is_relative_to(ROOT) else options.split_file} lists them"
     else:

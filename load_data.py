@@ -19,12 +19,12 @@ from tqdm import tqdm
 from config import SAMPLE_DIR, VIEW_NAMES, Config, UserError, folders, parse_config, run_script
 from utils.io.file_index import read_index, write_index
 from utils.io.files import content_hash
+from utils.io.object_files import ObjectFiles
 from utils.training_data.augment import AUGMENT_VERSION, augmented
 from utils.training_data.object_cache import (
     CachedObject,
     FieldObject,
     MakingItems,
-    ObjectFiles,
     UnusableObject,
     cache_field_object,
     cache_object,
@@ -33,7 +33,9 @@ from utils.training_data.object_cache import (
     load_cached,
     variant_rng,
 )
-from utils.views.six_views import FRAMED, UNLIKE, Problem, in_one_line, match_images, view_problems
+from utils.views.names import Problem, in_one_line, match_images, view_problems
+from utils.views.six_views import FRAMED
+from utils.views.view_consistency import UNLIKE
 
 INDEX_NAME = "index.json"  # in the cache: which files have been read before
 

@@ -36,7 +36,7 @@ MAY_IMPORT |= {name: ALL_UTILS | {"models", "load_data"} | others for name, othe
 MAY_IMPORT["benchmarks"] = set(MAY_IMPORT)
 # Files without a test file of their own: {module: the test file that imports it, or what uses it}.
 TESTED_IN = {
-    "utils.evaluation.object_folders": "tests/evaluation/test_make_split.py",
+    "utils.io.object_files": "tests/evaluation/test_make_split.py",
     "utils.mesh.textured_mesh": "tests/test_evaluate.py",
     "utils.training_data.object_cache": "tests/models/test_encoder.py",
     "utils.training_data.loader": "tests/test_load_data.py",

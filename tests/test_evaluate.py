@@ -16,7 +16,7 @@ from load_data import find_objects
 from tests.conftest import as_options
 from utils.evaluation import contact_sheet, cross_validation, near_duplicates, report
 from utils.evaluation.baselines import true_mesh
-from utils.evaluation.make_split import write_split
+from utils.io.split_file import write_split
 from utils.mesh.mesh import plain_mesh
 from utils.training_data.splits import split_objects
 

@@ -26,7 +26,7 @@ from utils.mesh.mesh import GRAY
 from utils.training_data import object_cache
 from utils.training_data.loader import EpochSampler, make_loader
 from utils.training_data.object_cache import padded_image_size
-from utils.training_data.splits import choose_split, read_split_file, split_objects
+from utils.training_data.splits import choose_split, split_objects
 from utils.views.six_views import read_framed_views
 
 ROOT = Path(__file__).parents[1]
@@ -373,16 +373,6 @@ def test_a_split_file_says_who_is_trained_on_validated_on_and_left_alone(tmp_pat
     cfg.training_share = 0.5
     assert len(choose_split(cfg, ["shoe", "hat", "cup", "boot", "unlisted"])[0]) == 1
     assert choose_split(Config(seed=3), ["a", "b", "c"]) == split_objects(["a", "b", "c"], 0.15, 3)
-
-
-@pytest.mark.parametrize("text, words", [("a train\nb dev\n", "line 2: expected"), ("a\n", "line 1: expected"),
-                                         ("a train\na test\n", "line 2: a stands in an earlier line")])
-def test_a_split_file_of_another_form_is_refused_naming_the_line(text, words, tmp_path):
-    (tmp_path / "split.txt").write_text(text)
-    with pytest.raises(UserError, match=words):
-        read_split_file(tmp_path / "split.txt")
-    with pytest.raises(UserError, match="--split_file .*none.txt: cannot be read"):
-        read_split_file(tmp_path / "none.txt")
 
 
 def test_batches_hold_tensors_of_the_promised_shape_and_range(tmp_path):

@@ -6,7 +6,8 @@ import pytest
 
 from config import UserError
 from utils.evaluation import make_split
-from utils.evaluation.make_split import assign, groups_of, read_split, write_split
+from utils.evaluation.make_split import assign, groups_of
+from utils.io.split_file import read_split
 
 SPLITS = Path(__file__).parents[2] / "data" / "splits"
 NOTHING = {True: 0, False: 0}
@@ -30,18 +31,6 @@ def test_free_groups_are_taken_in_the_order_of_their_hash():
     assert sides == {"c": "test", "d": "test", "b": "validation", "a": "train"}
     with pytest.raises(UserError, match="only 2 shoes are left"):
         assign([["a"], ["c"]], {"a", "c"}, {}, {True: 3, False: 0}, NOTHING)
-
-
-def test_split_file_is_read_as_written_and_a_bad_line_is_named(tmp_path):
-    sides = {"b": "train", "a": "test", "c": "validation"}
-    write_split(tmp_path / "split.txt", sides, "one\ntwo")
-    assert read_split(tmp_path / "split.txt") == sides
-    for text, words in (("a train\na test\n", "line 2"), ("a dev\n", "line 1"), ("\na b c\n", "line 2")):
-        (tmp_path / "bad.txt").write_text(text)
-        with pytest.raises(UserError, match=words):
-            read_split(tmp_path / "bad.txt")
-    with pytest.raises(UserError, match="nowhere"):
-        read_split(tmp_path / "nowhere.txt")
 
 
 def test_shipped_test_set_was_seen_by_no_earlier_field():

@@ -6,16 +6,16 @@ from PIL import Image, ImageDraw
 
 from config import VIEW_NAMES, UserError
 from utils.training_data.synthetic_shoes import write_shoes
+from utils.views.names import match_images
 from utils.views.six_views import (
     FRAMED,
-    UNLIKE,
     find_masks,
     frame_views,
     is_framed,
-    match_images,
     read_framed_views,
     read_six_views,
 )
+from utils.views.view_consistency import UNLIKE
 
 RED, WHITE = (200, 30, 30), (255, 255, 255)
 # A box of width 1 (x), height 0.5 (y) and depth 2 (z): what each view sees, width then height.

@@ -190,7 +190,8 @@ def test_the_search_takes_a_fifth_of_a_second_at_most():
 @pytest.mark.slow
 def test_of_real_objects_few_give_a_note_and_few_mistakes_of_side_and_top_give_none(real_objects):
     """Measured on all 181: 1 % and 96 %."""
-    from utils.views.six_views import match_images, read_framed_views
+    from utils.views.names import match_images
+    from utils.views.six_views import read_framed_views
 
     groups = match_images(real_objects / "input_images")[0]
     sets = [read_framed_views({view: paths[0] for view, paths in groups[name].items()}, 112, name)

@@ -16,12 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from config import OptionParser, UserError, run_script
+from config import VIEW_NAMES, OptionParser, UserError, run_script
 from utils.evaluation import near_duplicates
-from utils.evaluation.object_folders import complete_objects, merge_objects, pairs_of_folders
 from utils.io.files import atomic_write
+from utils.io.object_files import ObjectFiles, merge_objects, pairs_of_folders
+from utils.io.split_file import SPLITS, read_split, write_split
+from utils.views.names import match_images, view_problems
 
-SPLITS = ("train", "validation", "test")
 SHAPE_DISTANCE = 0.03  # cd_l1; wider than the leak check's: two finishes of one figure are 0.0298 apart
 
 
@@ -81,36 +82,6 @@ def assign(groups: list[list[str]], shoes: set[str], keep: dict[str, str], test:
     return sides
 
 
-def read_split(path: str | Path) -> dict[str, str]:
-    """{id: "train", "validation" or "test"} from a file with a line `<id> <split>` for each object; # starts a comment.
-
-    Raises:
-        UserError: the file cannot be read, a line is neither, or an id stands in it twice.
-    """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as a list of objects ({error})") from None
-    sides: dict[str, str] = {}
-    for number, line in enumerate(lines, 1):
-        words = line.split("#")[0].split()
-        if not words:
-            continue
-        if len(words) != 2 or words[1] not in SPLITS:
-            raise UserError(f"{path}, line {number}: is not <id> and one of {', '.join(SPLITS)}")
-        if words[0] in sides:
-            raise UserError(f"{path}, line {number}: {words[0]} has a line already")
-        sides[words[0]] = words[1]
-    return sides
-
-
-def write_split(path: str | Path, sides: dict[str, str], comment: str) -> None:
-    """Write a file for `read_split`, sorted by id, below a comment of one or more lines."""
-    lines = [f"# {line}" for line in comment.splitlines()] + [f"{name} {sides[name]}" for name in sorted(sides)]
-    with atomic_write(Path(path)) as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
 def read_shoes(paths: Iterable[str | Path]) -> set[str]:
     """Ids whose `shoe` column says True in CSV files with the columns id and shoe.
 
@@ -129,11 +100,33 @@ def read_shoes(paths: Iterable[str | Path]) -> set[str]:
     return shoes
 
 
-def duplicate_pairs(objects: list, cache_dir: str | Path) -> list[tuple[float, str, str]]:
+def complete_objects(obj_dir: str | Path, images_dir: str | Path) -> list[ObjectFiles]:
+    """Every object of a data folder, all of which must be complete.
+
+    Args:
+        obj_dir: folder of <id>/<anything>.obj.
+        images_dir: folder of <id>_<view>.png, .jpg or .jpeg.
+    Raises:
+        UserError: a folder is absent, or an object lacks its mesh or a view or has two of one.
+    """
+    for folder in (obj_dir, images_dir):
+        if not Path(folder).is_dir():
+            raise UserError(f"{folder}: no such folder")
+    groups, found = match_images(Path(images_dir))[0], []
+    for folder in sorted(path for path in Path(obj_dir).iterdir() if path.is_dir() and path.name[0] not in "._"):
+        meshes, views = sorted(folder.glob("*.obj")), groups.get(folder.name, {})
+        if len(meshes) != 1:
+            raise UserError(f"{folder}: holds {len(meshes)} OBJ files instead of one")
+        for problem in view_problems(folder.name, views):
+            raise UserError(f"{folder.name}: {problem.what} {problem.detail}")
+        found.append(ObjectFiles(folder.name, meshes[0], {view: views[view][0] for view in VIEW_NAMES}))
+    return found
+
+
+def duplicate_pairs(objects: list[ObjectFiles], cache_dir: str | Path) -> list[tuple[float, str, str]]:
     """All pairs of near duplicates in one list of objects.
 
     Args:
-        objects: list of objects' files (id, mesh, images).
         cache_dir: folder of small copies of the images.
     Returns:
         list of (distance, id, id), nearest first; a pair that is alike in shape and in images occurs once.

@@ -17,6 +17,7 @@ from config import PATCH_SIZE, VIEW_NAMES, UserError
 from utils.io.cached_file import READ_ERRORS, cached_npz, read_npz
 from utils.io.file_index import cached_hash
 from utils.io.files import atomic_write, content_hash
+from utils.io.object_files import ObjectFiles
 from utils.mesh.mesh import Mesh, normalize, sample_surface
 from utils.mesh.mesh_io import mesh_dependencies, read_mesh
 from utils.multiview.view_maps import MAP_SIZE
@@ -35,15 +36,6 @@ VARIANTS_VERSION = 1  # raise when variants or generated objects are drawn other
 VARIANT_SHARES = (0.55, 0.2, 0.25)  # of the field's variants: turned, joined with others, a generated solid instead
 SOLIDS = ((1, 2, 3), (0.7, 0.2, 0.1))  # how many solids a generated object is made of, and how often
 NOTES = ("note", "warnings")  # arrays of a field item that are not for the network
-
-
-@dataclass(frozen=True)
-class ObjectFiles:
-    """The files of one complete object: images is {view name: Path} for all six views."""
-
-    id: str
-    mesh: Path
-    images: dict
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,9 @@
 """Which objects are trained on, which are validated on, and which are left alone."""
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 
 from config import Config, UserError
-
-SPLITS = ("train", "validation", "test")  # words of a --split_file
+from utils.io.split_file import SPLITS, read_split
 
 
 def choose_split(cfg: Config, ids: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -21,7 +19,7 @@ def choose_split(cfg: Config, ids: Sequence[str]) -> tuple[list[str], list[str]]
     """
     if not cfg.split_file:
         return split_objects(ids, cfg.validation_fraction, cfg.seed, cfg.num_folds, cfg.fold, cfg.training_share)
-    named = read_split_file(cfg.split_file)
+    named = read_split(cfg.split_file)
     absent = sorted(named.keys() - set(ids))
     if absent:
         print(f"warning: {cfg.split_file} names {len(absent)} objects that are not here, such as {absent[0]}")
@@ -29,29 +27,6 @@ def choose_split(cfg: Config, ids: Sequence[str]) -> tuple[list[str], list[str]]
     if parts["test"]:
         print(f"{len(parts['test'])} test objects are neither trained on nor validated on")
     return _share(parts["train"], cfg.seed, cfg.training_share), parts["validation"]
-
-
-def read_split_file(path: Path | str) -> dict[str, str]:
-    """{id: "train", "validation" or "test"} from lines `<id> <word>` or `<id>,<word>`; # begins a comment.
-
-    Raises:
-        UserError: the file cannot be read, or a line is of another form or names an id a second time.
-    """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--split_file {path}: cannot be read ({getattr(error, 'strerror', 'not a text')})") from None
-    split = {}
-    for number, line in enumerate(lines, 1):
-        words = line.split("#")[0].replace(",", " ").split()
-        if not words or number == 1 and words[0] == "id":  # the head of a table
-            continue
-        if len(words) != 2 or words[1] not in SPLITS:
-            raise UserError(f"{path}, line {number}: expected `<id> train`, `<id> validation` or `<id> test`")
-        if words[0] in split:
-            raise UserError(f"{path}, line {number}: {words[0]} stands in an earlier line already")
-        split[words[0]] = words[1]
-    return split
 
 
 def split_objects(ids: Sequence[str], validation_fraction: float, seed: int, num_folds: int = 0, fold: int = 0,

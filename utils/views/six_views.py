@@ -42,9 +42,8 @@ from utils.views.segmentation import (
     segment,
     surely_object,
 )
-from utils.views.view_consistency import UNLIKE, VIEW_AXES, common_scale, consistency_note, mask_boxes  # noqa: F401 (UNLIKE)
+from utils.views.view_consistency import VIEW_AXES, common_scale, consistency_note, mask_boxes
 
-match_images = match_images  # its former name
 BACKGROUNDS = ("auto", "model", "border")  # how objects are found in images without transparency
 FRAME_TOLERANCE = 0.02  # share of an image's edge by which a box may miss the frame and still count as framed
 FRAMED = "images were cut to the object"  # how notes begin to say so
