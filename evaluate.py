@@ -15,12 +15,19 @@ contact_sheet_gray.png without. Without --obj_dir and --images_dir it judges the
 from __future__ import annotations
 
 import time
+from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 from config import Config, OptionParser, UserError, run_script
+
+if TYPE_CHECKING:  # a mistyped option answers at once, so what is heavy is imported where it is used
+    from utils.evaluation.metrics import GroundTruth
+    from utils.io.object_files import ObjectFiles
+    from utils.mesh.mesh import Mesh
 
 ROOT = Path(__file__).parent
 LEARNED = ("model", "field", "points")  # names that stand for checkpoints
@@ -31,7 +38,7 @@ SHARES = (0.1, 0.3, 1.0)  # of the training objects, for the learning curve
 SHOES_FILE = "data/splits/real_shoes.txt"  # ids that are shown apart
 
 
-def parse_options(argv: list[str]):
+def parse_options(argv: list[str]) -> tuple[Namespace, list[str]]:
     """Options of this script, and the list of those after `--`, which are the training scripts'."""
     argv, passed = (argv[:argv.index("--")], argv[argv.index("--") + 1:]) if "--" in argv else (argv, [])
     parser = OptionParser(description=__doc__.splitlines()[0])
@@ -141,7 +148,7 @@ def _mesh_folders(named):
 # ---- Methods --------------------------------------------------------------------------------------------------
 
 
-def reconstructor(paths: list, options, without: Iterable[str] = ()) -> Callable:
+def reconstructor(paths: list, options: Namespace, without: Iterable[str] = ()) -> Callable:
     """Images to mesh by the checkpoints of `checkpoint_paths`.
 
     Args:
@@ -174,12 +181,12 @@ def checkpoint_paths(name: str, texture_checkpoint: str | None = None) -> list[P
     return [geometry, Path(texture)]
 
 
-def baselines_of(options) -> list[str]:
+def baselines_of(options: Namespace) -> list[str]:
     """The baselines among --methods."""
     return [name for name in options.methods if name in BASELINES]
 
 
-def make_methods(learned: dict, baselines: list[str], train_objects: list, options) -> dict[str, Callable]:
+def make_methods(learned: dict, baselines: list[str], train_objects: list, options: Namespace) -> dict[str, Callable]:
     """Functions from an object's files to its Mesh or TexturedMesh, by name, in the order in which they are to be run.
 
     Args:
@@ -229,16 +236,16 @@ class Judgment:
     left_out: number of reconstructions, or 1 for the object, that gave nothing.
     """
 
-    files: object
-    truth: object = None
-    true_mesh: object = None
+    files: ObjectFiles
+    truth: GroundTruth | None = None
+    true_mesh: Mesh | None = None
     rows: dict = field(default_factory=dict)
     meshes: dict = field(default_factory=dict)
     renders: dict = field(default_factory=dict)
     left_out: int = 0
 
 
-def evaluate_objects(objects: list, methods: dict[str, Callable], options) -> Iterator[Judgment]:
+def evaluate_objects(objects: list, methods: dict[str, Callable], options: Namespace) -> Iterator[Judgment]:
     """Judge every method on every object, one Judgment at a time; what is left out is printed."""
     from tqdm import tqdm
 
@@ -293,7 +300,7 @@ def _judge_method(judgment, name, method, perceptual, photographs):
     judgment.meshes[name], judgment.renders[name] = mesh, images["novel"]
 
 
-def collect(judgments: Iterable[Judgment], options) -> SimpleNamespace:
+def collect(judgments: Iterable[Judgment], options: Namespace) -> SimpleNamespace:
     """Rows of all judgments, and contact sheet rows of the worst: rows, sheet [(score, painted, gray)], left_out."""
     rows, sheet, left_out = [], [], 0
     for judgment in judgments:
@@ -338,7 +345,7 @@ def keep_worst(sheet: list, judgment: Judgment, count: int) -> list:
     return sorted([*sheet, (score, painted, gray)], key=lambda entry: entry[0])[:count]
 
 
-def report(judged: SimpleNamespace, protocol: dict, options) -> None:
+def report(judged: SimpleNamespace, protocol: dict, options: Namespace) -> None:
     """Print the tables and write every file of the results folder.
 
     Args:
@@ -362,7 +369,7 @@ def report(judged: SimpleNamespace, protocol: dict, options) -> None:
           + (", contact_sheet.png and contact_sheet_gray.png" if judged.sheet else ""))
 
 
-def protocol_of(options, count: int, what: str, checkpoints: Iterable[Path]) -> dict:
+def protocol_of(options: Namespace, count: int, what: str, checkpoints: Iterable[Path]) -> dict:
     """What a reader must know to take the figures for what they are.
 
     Args:
@@ -408,7 +415,7 @@ def protocol_of(options, count: int, what: str, checkpoints: Iterable[Path]) -> 
 # ---- Which objects --------------------------------------------------------------------------------------------
 
 
-def data_folders(options) -> list[tuple[str, str]]:
+def data_folders(options: Namespace) -> list[tuple]:
     """Pairs of a folder of meshes and one of images that the options name, or the default of training."""
     from load_data import resolve_data
     from utils.io.object_files import pairs_of_folders
@@ -419,7 +426,7 @@ def data_folders(options) -> list[tuple[str, str]]:
     return [resolve_data(Config(**named, explicit=frozenset(named)))]
 
 
-def find_data(options) -> tuple[dict, int]:
+def find_data(options: Namespace) -> tuple[dict, int]:
     """The complete objects that the options name: ObjectFiles by id, and how many were left out."""
     from load_data import find_objects
     from utils.io.object_files import merge_objects
@@ -440,7 +447,7 @@ class Selection:
     origin: str
 
 
-def select(ids: list[str], checkpoint: dict | None, options) -> Selection:
+def select(ids: list[str], checkpoint: dict | None, options: Namespace) -> Selection:
     """The objects that --split names, by --split_file or else by `choose_split`.
 
     Raises:
@@ -465,7 +472,7 @@ def select(ids: list[str], checkpoint: dict | None, options) -> Selection:
     return Selection(parts["train"], parts[options.split], f"--split {options.split}, {origin}")
 
 
-def choose_split(ids, checkpoint, options):
+def choose_split(ids: list[str], checkpoint: dict | None, options: Namespace) -> tuple[list[str], list[str], str]:
     """Training and held-out ids: the checkpoint's own record where it has one of these objects, else by id and seed.
 
     Args:
@@ -490,7 +497,7 @@ def choose_split(ids, checkpoint, options):
     return *split_objects(ids, fraction, seed, *folds), f"by id, seed {seed}, fraction {fraction}"
 
 
-def trained_on(checkpoint, judged_ids, all_ids):
+def trained_on(checkpoint: dict, judged_ids: Iterable[str], all_ids: Iterable[str]) -> set[str]:
     """Which of the judged objects the checkpoint was trained on.
 
     A checkpoint that does not list its training objects lists those that were held out: where some of the data set are
@@ -511,7 +518,7 @@ def trained_on(checkpoint, judged_ids, all_ids):
 # ---- Training several times -----------------------------------------------------------------------------------
 
 
-def common_options(options) -> list[str]:
+def common_options(options: Namespace) -> list[str]:
     """What every training gets from this script's own options."""
     (obj_dir, images_dir), = data_folders(options)
     named = {"obj_dir": obj_dir, "images_dir": images_dir, "cache_dir": options.cache_dir, "device": options.device}
@@ -520,7 +527,7 @@ def common_options(options) -> list[str]:
     return [text for name, value in named.items() for text in (f"--{name}", str(value))]
 
 
-def run_folds(objects: dict, options, passed: list[str]) -> int:
+def run_folds(objects: dict, options: Namespace, passed: list[str]) -> int:
     """k-fold: every object is judged by a model that did not see it; returns how many were left out."""
     from utils.evaluation.cross_validation import check_training_options, train_folds
 
@@ -542,7 +549,7 @@ def run_folds(objects: dict, options, passed: list[str]) -> int:
     return judged.left_out
 
 
-def run_learning_curve(objects: dict, options, passed: list[str]) -> int:
+def run_learning_curve(objects: dict, options: Namespace, passed: list[str]) -> int:
     """Scores against the number of training objects, all on the same held-out ones; returns how many were left out."""
     from utils.evaluation.cross_validation import check_training_options, train_shares
     from utils.evaluation.report import write_learning_curve
@@ -570,7 +577,7 @@ def _count(rows):
 # ---- The script -----------------------------------------------------------------------------------------------
 
 
-def learned_methods(paths: dict, options) -> dict[str, Callable]:
+def learned_methods(paths: dict, options: Namespace) -> dict[str, Callable]:
     """{name: function} of every model, of the first one without steps, and of other programs' meshes."""
     from utils.evaluation.mesh_folder import mesh_of
 
@@ -592,7 +599,7 @@ def warn_of_training_objects(stages: dict, judged: list[str], all_ids: Iterable[
                       + ", ".join(sorted(known)[:5]) + ("..." if len(known) > 5 else ""))
 
 
-def run_once(objects: dict, options) -> int:
+def run_once(objects: dict, options: Namespace) -> int:
     """Judge the methods that the options name on one split; returns how many were left out."""
     from utils.device import resolve_device
     from utils.io.checkpoint import load_checkpoint
@@ -612,7 +619,7 @@ def run_once(objects: dict, options) -> int:
     return judged.left_out
 
 
-def run_leak_check(objects: dict, options) -> None:
+def run_leak_check(objects: dict, options: Namespace) -> None:
     """Look for near duplicates across the split of the options (or of the checkpoint that inference uses)."""
     from utils.evaluation.near_duplicates import check_leaks
     from utils.io.checkpoint import load_checkpoint

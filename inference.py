@@ -10,17 +10,27 @@ from __future__ import annotations
 
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from config import EXAMPLES_DIR, PRETRAINED_DIR, VIEW_NAMES, OptionParser, UserError, run_script
 
 if TYPE_CHECKING:  # `--help` and a mistyped option answer at once, so what is heavy is imported where it is used
+    from argparse import Namespace
+
+    import numpy as np
+
+    from models.field_model import FieldModel
+    from models.geometry_model import GeometryModel
+    from models.texture_model import TextureModel
+    from utils.mesh.mesh import Mesh
     from utils.mesh.textured_mesh import TexturedMesh
     from utils.rendering.cameras import Camera
+    from utils.rendering.uv_atlas import Atlas
     from utils.views.calibration import CalibrationReport
     from utils.views.six_views import SixViews
 
@@ -40,7 +50,7 @@ FIELD_SIZES = (PREVIEW_SIZE, None)  # of the images that a field reads: for its 
 TEXELS_AT_ONCE = 1 << 17  # bounds the memory of coloring, whatever the texture size
 
 
-def parse_options(argv):
+def parse_options(argv: list[str]) -> Namespace:
     parser = OptionParser(description=__doc__.splitlines()[0])
     parser.add_argument("views", nargs="?", metavar="VIEWS_DIR",
                         help="folder of one object (front.png ...), of many (<id>_front.png ...), or of such folders; "
@@ -93,7 +103,7 @@ class ViewReader:
     """
 
     def __init__(self, files: dict, object_id: str, masks: dict | None = None, background: str = "auto",
-                 calibrated: bool = True, allow_missing: bool = False):
+                 calibrated: bool = True, allow_missing: bool = False) -> None:
         self.files, self.object_id, self.masks, self.background = files, object_id, masks, background
         self.calibrated, self.allow_missing = calibrated, allow_missing
         self.report: CalibrationReport | None = None
@@ -188,7 +198,7 @@ class Reconstructor:
     def __init__(self, geometry_checkpoint: str | Path | None = None, texture_checkpoint: str | Path | None = None,
                  device: str = "auto", *, grid: int = GRID, faces: int = FACES, texture_size: int = TEXTURE_SIZE,
                  cache_dir: str | Path | None = None, without: frozenset = frozenset(), background: str = "auto",
-                 allow_missing: bool = False):
+                 allow_missing: bool = False) -> None:
         from utils.device import resolve_device
         from utils.io.checkpoint import load_checkpoint
 
@@ -278,7 +288,7 @@ def choose_geometry(decoder: str = "field") -> Path:
     return default_checkpoint("geometry" if decoder == "points" else "geometry_field")
 
 
-def reconstruct_field(model, reader: ViewReader, grid: int, num_faces: int, texture_size: int,
+def reconstruct_field(model: FieldModel, reader: ViewReader, grid: int, num_faces: int, texture_size: int,
                       without: frozenset = frozenset()) -> TexturedMesh:
     """Six images to a textured mesh by a field.
 
@@ -355,7 +365,8 @@ def reconstruct_field(model, reader: ViewReader, grid: int, num_faces: int, text
     return TexturedMesh(vertices, faces, atlas.uvs, atlas.face_uvs, texture.reshape(texture_size, texture_size, 3))
 
 
-def reconstruct_points(geometry, texture, shape_views, color_views, atlas, texture_size: int) -> TexturedMesh:
+def reconstruct_points(geometry: GeometryModel, texture: TextureModel, shape_views: SixViews, color_views: SixViews,
+                       atlas: Atlas, texture_size: int) -> TexturedMesh:
     """Six images, in any order, to a textured mesh by the point decoder and the texture model.
 
     Args:
@@ -409,7 +420,7 @@ def _as_files(images: dict, folder: Path) -> dict:
     return files
 
 
-def write_preview(path: Path, images, mesh) -> None:
+def write_preview(path: Path, images: np.ndarray, mesh: Mesh) -> None:
     """Write the six inputs above six views of the result, and two oblique views at the right.
 
     Args:
@@ -437,7 +448,7 @@ def write_preview(path: Path, images, mesh) -> None:
         Image.fromarray(sheet).save(temporary)
 
 
-def prefetch(executor, function, items):
+def prefetch(executor: ThreadPoolExecutor, function: Callable, items: Iterable) -> Iterator[tuple[Any, Future]]:
     """Pairs of (item, future of function(item)); while one is being used, the next is already under way."""
     previous = None
     for item in items:
@@ -449,7 +460,7 @@ def prefetch(executor, function, items):
         yield previous
 
 
-def run_pipelined(names, read, reconstruct, write):
+def run_pipelined(names: list[str], read: Callable, reconstruct: Callable, write: Callable) -> list[str]:
     """Reconstruct objects one after the other; meanwhile the next is read and the last one written.
 
     Args:
@@ -484,7 +495,7 @@ def run_pipelined(names, read, reconstruct, write):
     return done
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     options = parse_options(argv)
     started = time.perf_counter()
 

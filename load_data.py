@@ -275,7 +275,7 @@ class SixViewDataset:
         with_images: False leaves images and masks out, for runs that have their features already.
     """
 
-    def __init__(self, cached: Sequence[CachedObject], turns: bool = False, with_images: bool = True):
+    def __init__(self, cached: Sequence[CachedObject], turns: bool = False, with_images: bool = True) -> None:
         self.cached, self.turns, self.with_images = list(cached), turns, with_images
         self.checked = set()  # indices of the objects whose surface has been compared with its checksum
 
@@ -321,7 +321,7 @@ class FieldDataset:
     """
 
     def __init__(self, cached: Sequence[FieldObject], generated: int = 0, seed: int = 0,
-                 cache_dir: Path | str | None = None):
+                 cache_dir: Path | str | None = None) -> None:
         self.cached, self.generated, self.seed, self.cache_dir = list(cached), generated, seed, cache_dir
 
     def __len__(self) -> int:

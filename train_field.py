@@ -163,7 +163,7 @@ class FieldTask:
     """
 
     def __init__(self, cfg: Config, device: torch.device, train_objects: list[FieldObject],
-                 validation_objects: list[FieldObject]):
+                 validation_objects: list[FieldObject]) -> None:
         self.cfg, self.device = cfg, device
         self.model = FieldModel(grid_size=cfg.field_grid, volume_widths=tuple(cfg.field_widths),
                                 use_color=cfg.field_color)

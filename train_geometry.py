@@ -174,7 +174,7 @@ class PointsTask:
     """
 
     def __init__(self, cfg: Config, accelerator: Accelerator, train_objects: list[CachedObject],
-                 validation_objects: list[CachedObject]):
+                 validation_objects: list[CachedObject]) -> None:
         if not train_objects:
             raise UserError("no object is left to train on: --split_file holds out all of them")
         self.cfg, self.accelerator, self.device = cfg, accelerator, accelerator.device

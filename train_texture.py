@@ -158,7 +158,7 @@ class TextureTask:
     """
 
     def __init__(self, cfg: Config, accelerator: Accelerator, geometry: GeometryModel,
-                 train_objects: list[CachedObject], validation_objects: list[CachedObject]):
+                 train_objects: list[CachedObject], validation_objects: list[CachedObject]) -> None:
         if not train_objects:
             raise UserError("no object is left to train on: --split_file holds out all of them")
         self.cfg, self.accelerator, self.device = cfg, accelerator, accelerator.device

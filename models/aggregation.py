@@ -1,6 +1,6 @@
 """Six view features become one, in any order: DeepSets pooling (Zaheer et al. 2017, "Deep Sets")."""
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class ViewAggregator(nn.Module):
@@ -15,7 +15,7 @@ class ViewAggregator(nn.Module):
         output_dim: features of the whole, by default D.
     """
 
-    def __init__(self, feature_dim=768, output_dim=None):
+    def __init__(self, feature_dim: int = 768, output_dim: int | None = None) -> None:
         super().__init__()
         output_dim = output_dim or feature_dim
         self.feature_dim, self.output_dim = feature_dim, output_dim
@@ -26,12 +26,12 @@ class ViewAggregator(nn.Module):
             nn.Linear(output_dim, output_dim))
 
     @torch.no_grad()
-    def set_statistics(self, features):
+    def set_statistics(self, features: Tensor) -> None:
         """Take mean and deviation from sample features (K, D), K at least 2."""
         self.feature_mean.copy_(features.mean(0))
         self.feature_std.copy_(features.std(0).clamp(min=1e-4))
 
-    def forward(self, features):
+    def forward(self, features: Tensor) -> Tensor:
         """features (B, S, D), any number of views S of at least 1 -> (B, output_dim)."""
         # Sorted sums: adding six numbers in another order rounds differently, sorting them first makes the
         # result the same to the last bit whatever order the views came in.

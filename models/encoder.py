@@ -7,16 +7,22 @@ import copy
 import hashlib
 import math
 import threading
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from config import PATCH_SIZE, PRETRAINED_DIR, SCRATCH_ENCODER, Config, UserError
 from utils.io.checkpoint import load_checkpoint
 from utils.io.files import atomic_write
+
+if TYPE_CHECKING:  # slow to import, and inference has no need of it
+    from accelerate import Accelerator
 
 # The statistics DINOv2 was trained with.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -39,7 +45,8 @@ class ImageEncoder(nn.Module):
         gradient_checkpointing: recompute activations in the backward pass.
     """
 
-    def __init__(self, backbone, *, name=SCRATCH_ENCODER, frozen=False, gradient_checkpointing=False):
+    def __init__(self, backbone: nn.Module, *, name: str = SCRATCH_ENCODER, frozen: bool = False,
+                 gradient_checkpointing: bool = False) -> None:
         super().__init__()
         self.backbone, self.name, self.frozen = backbone, name, frozen
         # Whether a checkpoint must hold the weights: yes unless they are exactly those of a hub name or folder.
@@ -56,13 +63,13 @@ class ImageEncoder(nn.Module):
             backbone.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         self.train()
 
-    def train(self, mode=True):
+    def train(self, mode: bool = True) -> "ImageEncoder":
         super().train(mode)
         if self.frozen:
             self.backbone.eval()
         return self
 
-    def forward(self, images):
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Encode every view.
 
         Args:
@@ -83,13 +90,13 @@ class ImageEncoder(nn.Module):
         tokens = output.last_hidden_state[:, 1:].reshape(batch, views, -1, self.feature_dim)
         return output.pooler_output.view(batch, views, -1) + tokens.mean(2), tokens
 
-    def description(self):
+    def description(self) -> dict:
         """Plain types from which `build_encoder` makes this encoder again, given its weights."""
         architecture = {key: getattr(self.backbone.config, key) for key in ARCHITECTURE}
         return {"name": self.name, "stored": self.stored, "architecture": architecture}
 
 
-def build_encoder(description, *, frozen=False, gradient_checkpointing=False):
+def build_encoder(description: dict, *, frozen: bool = False, gradient_checkpointing: bool = False) -> ImageEncoder:
     """An encoder from a checkpoint's description; weights that the checkpoint holds are still to be loaded.
 
     Args:
@@ -108,7 +115,7 @@ def build_encoder(description, *, frozen=False, gradient_checkpointing=False):
     return encoder
 
 
-def copy_encoder(encoder, *, frozen=False, gradient_checkpointing=False):
+def copy_encoder(encoder: ImageEncoder, *, frozen: bool = False, gradient_checkpointing: bool = False) -> ImageEncoder:
     """A second encoder with the same weights, which then train on their own; arguments as in ImageEncoder."""
     twin = ImageEncoder(copy.deepcopy(encoder.backbone), name=encoder.name, frozen=frozen,
                         gradient_checkpointing=gradient_checkpointing)
@@ -116,7 +123,7 @@ def copy_encoder(encoder, *, frozen=False, gradient_checkpointing=False):
     return twin
 
 
-def load_encoder(cfg):
+def load_encoder(cfg: Config) -> tuple[ImageEncoder, int]:
     """The encoder a training run starts from.
 
     Args:
@@ -156,7 +163,7 @@ def load_encoder(cfg):
 
 
 @torch.no_grad()
-def encode_dataset(encoder, loader, device):
+def encode_dataset(encoder: nn.Module, loader: Iterable[dict], device: torch.device) -> dict[str, Tensor]:
     """Pooled features of every object that a loader yields.
 
     Args:
@@ -173,7 +180,8 @@ def encode_dataset(encoder, loader, device):
 
 
 @torch.no_grad()
-def cached_features(encoder, dataset, variants, cache_dir, accelerator):
+def cached_features(encoder: nn.Module, dataset: Dataset, variants: int, cache_dir: str | Path,
+                    accelerator: "Accelerator") -> dict[tuple[str, int], Tensor]:
     """Pooled features of every object and variant, for a frozen encoder: each image is encoded once for all runs.
 
     The files are named by the images' content, the encoder's weights and the variant, and written one by one: both
@@ -212,7 +220,7 @@ def cached_features(encoder, dataset, variants, cache_dir, accelerator):
     return {dataset.name(key): features for key, features in pooled.items()}
 
 
-def weights_key(encoder):
+def weights_key(encoder: nn.Module) -> str:
     """Hash of an encoder's architecture and weights, 16 hexadecimal digits: equal keys mean equal features."""
     digest = hashlib.sha256(repr(encoder.description()["architecture"]).encode())
     for name, value in sorted(encoder.state_dict().items()):
@@ -229,7 +237,7 @@ def _read_features(path):
         return None
 
 
-def sine_positions(count, width):
+def sine_positions(count: int, width: int) -> Tensor:
     """Sines and cosines of a square grid's rows and columns (He et al. 2022, "Masked Autoencoders", section 3).
 
     DINOv2's own random start is fifty times weaker than what a patch's content adds, so an untrained encoder would

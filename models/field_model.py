@@ -53,13 +53,13 @@ class EncodedObject(NamedTuple):
 class ConvBlock(nn.Module):
     """Two 3-wide convolutions with GroupNorm and a shortcut: (B, C_in, X, Y, Z) -> (B, C_out, X, Y, Z)."""
 
-    def __init__(self, width_in, width_out):
+    def __init__(self, width_in: int, width_out: int) -> None:
         super().__init__()
         self.first, self.second = (nn.Conv3d(width, width_out, 3, padding=1) for width in (width_in, width_out))
         self.first_norm, self.second_norm = nn.GroupNorm(8, width_out), nn.GroupNorm(8, width_out)
         self.shortcut = nn.Conv3d(width_in, width_out, 1) if width_in != width_out else nn.Identity()
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         hidden = F.silu(self.first_norm(self.first(x)))
         return F.silu(self.second_norm(self.second(hidden)) + self.shortcut(x))
 
@@ -73,14 +73,14 @@ class UNet(nn.Module):
         widths: channels per level, multiples of 8.
     """
 
-    def __init__(self, width_in, widths, width_out):
+    def __init__(self, width_in: int, widths: tuple[int, ...], width_out: int) -> None:
         super().__init__()
         self.stem = nn.Conv3d(width_in, widths[0], 1)
         self.down = nn.ModuleList(ConvBlock(*pair) for pair in zip((widths[0],) + widths, widths))
         self.up = nn.ModuleList(ConvBlock(fine + coarse, fine) for fine, coarse in zip(widths, widths[1:]))
         self.head = nn.Conv3d(widths[0], width_out, 1)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         levels = [self.down[0](self.stem(x))]
         for block in self.down[1:]:
             levels.append(block(F.avg_pool3d(levels[-1], 2)))
@@ -105,7 +105,7 @@ class FieldModel(nn.Module):
     """
 
     def __init__(self, *, grid_size: int = 24, volume_widths: Sequence[int] = (32, 64, 128, 192), view_width: int = 64,
-                 head_width: int = 128, use_color: bool = True, stand_ins: bool = True):
+                 head_width: int = 128, use_color: bool = True, stand_ins: bool = True) -> None:
         super().__init__()
         self.sizes = {"grid_size": grid_size, "volume_widths": list(volume_widths), "view_width": view_width,
                       "head_width": head_width, "use_color": use_color, "stand_ins": stand_ins}

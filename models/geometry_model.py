@@ -3,9 +3,12 @@
 Encoder, DeepSets over the views, and an MLP that moves the points of a sphere: connectivity is fixed, so every
 prediction is a closed mesh with known neighbors, and the order of the images cannot matter.
 """
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from models.aggregation import ViewAggregator
 from models.encoder import build_encoder
@@ -27,7 +30,7 @@ class PointCloudDecoder(nn.Module):
         hidden: hidden widths.
     """
 
-    def __init__(self, num_points=4096, feature_dim=768, hidden=(1024, 2048, 2048)):
+    def __init__(self, num_points: int = 4096, feature_dim: int = 768, hidden: Sequence[int] = (1024, 2048, 2048)) -> None:
         super().__init__()
         self.num_points = num_points
         layers, width = [], feature_dim
@@ -42,7 +45,7 @@ class PointCloudDecoder(nn.Module):
         start = torch.from_numpy(sphere_template(num_points).points * np.float32(START_RADII))
         self.register_buffer("start", start, persistent=False)  # (N, 3)
 
-    def forward(self, feature):
+    def forward(self, feature: Tensor) -> Tensor:
         """feature (B, feature_dim) -> (B, N, 3) vertices in the normalized frame."""
         offsets = self.head(self.mlp(feature)).view(-1, self.num_points, 3)    # (B, N, 3)
         return self.start + offsets                                            # (B, N, 3)
@@ -58,7 +61,8 @@ class GeometryModel(nn.Module):
         aggregate_dim: width of the aggregated feature.
     """
 
-    def __init__(self, encoder, *, num_points=4096, decoder_hidden=(1024, 2048, 2048), aggregate_dim=768):
+    def __init__(self, encoder: nn.Module, *, num_points: int = 4096,
+                 decoder_hidden: Sequence[int] = (1024, 2048, 2048), aggregate_dim: int = 768) -> None:
         super().__init__()
         self.encoder = encoder
         self.aggregator = ViewAggregator(encoder.feature_dim, aggregate_dim)
@@ -69,18 +73,18 @@ class GeometryModel(nn.Module):
             self.register_buffer(name, torch.from_numpy(getattr(template, name)), persistent=False)
 
     @property
-    def template(self):
+    def template(self) -> dict[str, Tensor]:
         """The mesh's connectivity for the losses: faces (F, 3), edges (E, 2), edge_faces (E, 2), all int64."""
         return {"faces": self.faces, "edges": self.edges, "edge_faces": self.edge_faces}
 
-    def features(self, images, pooled=None):
+    def features(self, images: Tensor, pooled: Tensor | None = None) -> Tensor:
         """images (B, S, 3, H, W) in [0, 1], views in any order, or their pooled features -> (B, aggregate_dim)."""
         if pooled is None:
             pooled, _ = self.encoder(images)                  # (B, S, D)
         with full_precision(pooled):
             return self.aggregator(pooled.float())            # (B, aggregate_dim)
 
-    def forward(self, images, pooled=None):
+    def forward(self, images: Tensor, pooled: Tensor | None = None) -> Tensor:
         """Predict vertices.
 
         Args:
@@ -93,12 +97,12 @@ class GeometryModel(nn.Module):
         with full_precision(feature):                         # 8 bits of bf16 would round vertices to 0.004
             return self.decoder(feature)                      # (B, N, 3)
 
-    def model_args(self):
+    def model_args(self) -> dict:
         """Plain types from which `load_geometry_model` builds this model again."""
         return {**self.sizes, "encoder": self.encoder.description()}
 
 
-def load_geometry_model(path):
+def load_geometry_model(path: str | Path) -> tuple[GeometryModel, dict]:
     """A trained GeometryModel for use as it is.
 
     Args:

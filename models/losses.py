@@ -5,16 +5,17 @@ whatever precision the network ran in.
 """
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from utils.mesh.nearest import nearest_index
 
 
-def gather_points(points, index):
+def gather_points(points: Tensor, index: Tensor) -> Tensor:
     """points (B, M, C), index (B, N) int64 -> (B, N, C)."""
     return points.gather(1, index.unsqueeze(-1).expand(-1, -1, points.shape[-1]))
 
 
-def nearest_squared(query, reference):
+def nearest_squared(query: Tensor, reference: Tensor) -> Tensor:
     """Squared distance from every query point to its nearest reference point.
 
     Args:
@@ -26,7 +27,7 @@ def nearest_squared(query, reference):
     return (query - gather_points(reference, nearest_index(query, reference))).square().sum(-1)
 
 
-def chamfer_distance(pred, true):
+def chamfer_distance(pred: Tensor, true: Tensor) -> Tensor:
     """Bidirectional Chamfer distance (Fan et al. 2017, "A Point Set Generation Network", eq. 1, as means).
 
     Args:
@@ -37,7 +38,7 @@ def chamfer_distance(pred, true):
     return nearest_squared(pred, true).mean() + nearest_squared(true, pred).mean()
 
 
-def coverage_loss(pred, true, worst=0.05):
+def coverage_loss(pred: Tensor, true: Tensor, worst: float = 0.05) -> Tensor:
     """How far the worst-covered part of the true surface is from the prediction.
 
     A missing strap holds 2 % of a shoe's points, so it moves Chamfer's mean by 2 % of its squared distance. Here it
@@ -52,14 +53,14 @@ def coverage_loss(pred, true, worst=0.05):
     return worst_mean(nearest_squared(true, pred), worst)
 
 
-def worst_mean(squared, worst=0.05):
+def worst_mean(squared: Tensor, worst: float = 0.05) -> Tensor:
     """Mean root of the largest `worst` share of (B, M) squared distances: `coverage_loss` without the search."""
     count = max(1, round(worst * squared.shape[1]))
     # The root's slope is infinite at 0; 1e-12 is (1e-6)^2, far below any distance that matters.
     return (squared.topk(count, dim=1).values + 1e-12).sqrt().mean()
 
 
-def laplacian_loss(vertices, edges):
+def laplacian_loss(vertices: Tensor, edges: Tensor) -> Tensor:
     """Mean squared offset of a vertex from the mean of its neighbors (uniform Laplacian, Desbrun et al. 1999).
 
     Args:
@@ -74,7 +75,7 @@ def laplacian_loss(vertices, edges):
     return (total / degree[:, None] - vertices).square().sum(-1).mean()
 
 
-def edge_length_loss(vertices, edges):
+def edge_length_loss(vertices: Tensor, edges: Tensor) -> Tensor:
     """Relative spread of edge lengths: mean of (length / mean length - 1)^2, per object, so size does not matter.
 
     Args:
@@ -87,7 +88,7 @@ def edge_length_loss(vertices, edges):
     return (length / length.mean(1, keepdim=True) - 1).square().mean()
 
 
-def normal_consistency_loss(vertices, faces, edge_faces):
+def normal_consistency_loss(vertices: Tensor, faces: Tensor, edge_faces: Tensor) -> Tensor:
     """Mean of 1 - cos of the angle between the normals of two faces that share an edge.
 
     Args:
@@ -101,7 +102,7 @@ def normal_consistency_loss(vertices, faces, edge_faces):
     return (1 - (normals[:, edge_faces[:, 0]] * normals[:, edge_faces[:, 1]]).sum(-1)).mean()
 
 
-def sample_faces(vertices, faces, draws):
+def sample_faces(vertices: Tensor, faces: Tensor, draws: Tensor) -> Tensor:
     """Points on a predicted surface, spread by area.
 
     Args:
@@ -123,7 +124,8 @@ def sample_faces(vertices, faces, draws):
     return (drawn * weights.unsqueeze(-1)).sum(2)
 
 
-def geometry_loss(vertices, template, true_points, draws, weights):
+def geometry_loss(vertices: Tensor, template: dict[str, Tensor], true_points: Tensor, draws: Tensor,
+                  weights: dict[str, float]) -> tuple[Tensor, dict[str, Tensor]]:
     """Everything stage 1 minimizes.
 
     Args:
@@ -155,19 +157,19 @@ def geometry_loss(vertices, template, true_points, draws, weights):
     return total, parts
 
 
-def color_loss(pred, true):
+def color_loss(pred: Tensor, true: Tensor) -> Tensor:
     """L1 + L2 between colors: mean |difference| + mean squared difference; (..., 3) each, sRGB in [0, 1]."""
     difference = pred.float() - true.float()
     return difference.abs().mean() + difference.square().mean()
 
 
-def smoothness_loss(colors, edges):
+def smoothness_loss(colors: Tensor, edges: Tensor) -> Tensor:
     """Mean absolute color difference along mesh edges: colors (B, N, 3), edges (E, 2) int64."""
     colors = colors.float()
     return (colors[:, edges[:, 0]] - colors[:, edges[:, 1]]).abs().mean()
 
 
-def draw_colors(colors, pixel_vertices, pixel_weights):
+def draw_colors(colors: Tensor, pixel_vertices: Tensor, pixel_weights: Tensor) -> Tensor:
     """Images of colored vertices through a fixed rasterization; differentiable in the colors.
 
     Args:
@@ -183,7 +185,7 @@ def draw_colors(colors, pixel_vertices, pixel_weights):
     return ((corner * pixel_weights.unsqueeze(-1)).sum(-2) + (1 - covered)).permute(0, 1, 4, 2, 3)
 
 
-def feature_distance(pred_tokens, true_tokens):
+def feature_distance(pred_tokens: Tensor, true_tokens: Tensor) -> Tensor:
     """Perceptual distance: mean squared difference of unit-length patch features (B, S, P, D), in [0, 4].
 
     After Zhang et al. 2018, "The Unreasonable Effectiveness of Deep Features", with DINOv2's patch tokens as features.

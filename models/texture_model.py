@@ -4,9 +4,10 @@ The decoder is a function of position, not of vertex number: it is trained on ve
 inference asks it at every texel.
 """
 import math
+from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from models.aggregation import ViewAggregator
 from models.encoder import build_encoder
@@ -25,7 +26,7 @@ class TextureDecoder(nn.Module):
             "NeRF", eq. 4): without them an MLP paints only soft blobs.
     """
 
-    def __init__(self, feature_dim=768, hidden=256, num_layers=4, num_frequencies=6):
+    def __init__(self, feature_dim: int = 768, hidden: int = 256, num_layers: int = 4, num_frequencies: int = 6) -> None:
         super().__init__()
         self.num_frequencies = num_frequencies
         position_dim = 3 + 6 * num_frequencies
@@ -37,7 +38,7 @@ class TextureDecoder(nn.Module):
         self.head = nn.Linear(hidden, 3)
         self.register_buffer("octaves", math.pi * 2.0 ** torch.arange(num_frequencies), persistent=False)
 
-    def forward(self, positions, feature):
+    def forward(self, positions: Tensor, feature: Tensor) -> Tensor:
         """positions (B, N, 3) in the normalized frame, feature (B, feature_dim) -> (B, N, 3) sRGB in [0, 1]."""
         angles = (positions.unsqueeze(-1) * self.octaves).flatten(2)                       # (B, N, 3 octaves)
         hidden = torch.cat([positions, angles.sin(), angles.cos()], dim=-1)                # (B, N, 3 + 6 octaves)
@@ -58,7 +59,8 @@ class TextureModel(nn.Module):
         hidden, num_layers, num_frequencies: see TextureDecoder.
     """
 
-    def __init__(self, encoder, *, aggregate_dim=768, hidden=256, num_layers=4, num_frequencies=6):
+    def __init__(self, encoder: nn.Module, *, aggregate_dim: int = 768, hidden: int = 256, num_layers: int = 4,
+                 num_frequencies: int = 6) -> None:
         super().__init__()
         self.encoder = encoder
         self.aggregator = ViewAggregator(encoder.feature_dim, aggregate_dim)
@@ -66,14 +68,14 @@ class TextureModel(nn.Module):
         self.sizes = {"aggregate_dim": aggregate_dim, "hidden": hidden, "num_layers": num_layers,
                       "num_frequencies": num_frequencies}
 
-    def features(self, images, pooled=None):
+    def features(self, images: Tensor, pooled: Tensor | None = None) -> Tensor:
         """images (B, S, 3, H, W) in [0, 1], views in any order, or their pooled features -> (B, aggregate_dim)."""
         if pooled is None:
             pooled, _ = self.encoder(images)                  # (B, S, D)
         with full_precision(pooled):
             return self.aggregator(pooled.float())            # (B, aggregate_dim)
 
-    def forward(self, images, positions, pooled=None):
+    def forward(self, images: Tensor, positions: Tensor, pooled: Tensor | None = None) -> Tensor:
         """Colors at any positions.
 
         Args:
@@ -87,12 +89,12 @@ class TextureModel(nn.Module):
         with full_precision(feature):
             return self.decoder(positions.float(), feature)   # (B, N, 3)
 
-    def model_args(self):
+    def model_args(self) -> dict:
         """Plain types from which `load_texture_model` builds this model again."""
         return {**self.sizes, "encoder": self.encoder.description()}
 
 
-def load_texture_model(path):
+def load_texture_model(path: str | Path) -> tuple[TextureModel, dict]:
     """A trained TextureModel for use as it is.
 
     Args:

@@ -128,18 +128,18 @@ def augment_space(box: torch.Tensor, generators: Sequence[torch.Generator], stre
     return matrix, changed
 
 
-def transform_points(points, matrix):
+def transform_points(points: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
     """points (B, K, 3) of the old space in the new one."""
     return points @ matrix.transpose(1, 2)
 
 
-def transform_box(box, matrix):
+def transform_box(box: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
     """Boxes (B, 2, 3) of the old space in the new one, which exchanges axes at most."""
     corners = transform_points(box, matrix)
     return torch.stack([corners.amin(dim=1), corners.amax(dim=1)], dim=1)
 
 
-def random_colors(maps, generators):
+def random_colors(maps: torch.Tensor, generators: Sequence[torch.Generator]) -> torch.Tensor:
     """Each sample's images in other colors, the same for all six: channels exchanged, brighter, darker, gray or plain.
 
     Args:

@@ -65,6 +65,33 @@ TESTED_IN = {
 }
 
 
+def bare_functions(root):
+    """Public functions and methods below a folder that leave a parameter or the result unannotated: list of str."""
+    found = []
+    for module, path in sorted(source_files(root).items()):
+        if module.startswith("benchmarks"):
+            continue
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        functions = [("", node) for node in body]
+        functions += [(f"{node.name}.", inner) for node in body if isinstance(node, ast.ClassDef)
+                      and not node.name.startswith("_") for inner in node.body]
+        for owner, node in functions:
+            if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) or _is_private(node.name):
+                continue
+            arguments = [*node.args.posonlyargs, *node.args.args, node.args.vararg, *node.args.kwonlyargs, node.args.kwarg]
+            static = any(isinstance(mark, ast.Name) and mark.id == "staticmethod" for mark in node.decorator_list)
+            arguments = list(filter(None, arguments[1:] if owner and not static else arguments))
+            bare = [argument.arg for argument in arguments if argument.annotation is None]
+            if bare or node.returns is None:
+                found.append(f"{module}.{owner}{node.name}: {', '.join(bare) or 'its result'}")
+    return found
+
+
+def _is_private(name):
+    """Whether a name begins with one underscore; `__init__` and its like are part of a class's interface."""
+    return name.startswith("_") and not (name.startswith("__") and name.endswith("__"))
+
+
 def source_files(root):
     """{module name: Path} of the project's own modules below a folder, its tests left out."""
     paths = [*root.glob("*.py"), *(path for folder in ("utils", "models", "benchmarks")
@@ -178,6 +205,10 @@ def test_test_files_mirror_the_packages():
     assert strays == []
 
 
+def test_every_public_function_states_the_types_of_its_parameters_and_of_its_result():
+    assert bare_functions(ROOT) == []
+
+
 # ---- The rules themselves notice what breaks them
 
 
@@ -200,6 +231,18 @@ def test_an_import_against_the_rules_is_found(tmp_path, path, line):
     assert violations(tmp_path) == []
     (tmp_path / path).write_text(line + "\n")
     assert len(violations(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("source, found", [
+    ("def f(x: int) -> int: ...", []), ("def f(x: int): ...", ["its result"]), ("def f(x) -> int: ...", ["x"]),
+    ("def f(*, y=1) -> int: ...", ["y"]), ("def f(*a, **b) -> int: ...", ["a, b"]), ("def _f(x): ...", []),
+    ("class A:\n def f(self) -> int: ...", []), ("class A:\n def f(self, x) -> int: ...", ["x"]),
+    ("class A:\n def __init__(self, x: int): ...", ["its result"]), ("class _A:\n def f(self, x): ...", []),
+    ("class A:\n @staticmethod\n def f(x) -> int: ...", ["x"]), ("def f() -> int:\n def inner(x): ...", []),
+])
+def test_a_missing_type_hint_is_found(source, found, tmp_path):
+    (tmp_path / "config.py").write_text(source)
+    assert [line.split(": ")[1] for line in bare_functions(tmp_path)] == found
 
 
 def test_a_cycle_is_found_and_named():

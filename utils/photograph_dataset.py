@@ -15,19 +15,21 @@ import numpy as np
 
 from config import VIEW_NAMES, OptionParser, UserError, run_script
 from utils.io.files import atomic_write
+from utils.mesh.mesh import Mesh
+from utils.rendering.cameras import Camera
 
 CAMERAS_HELP = ("image x = scale * (p . right) / (1 - inverse_distance * (p . toward)) + shift[0], y downwards likewise "
                 "from -(p . up); -1 to 1 across the image; basis rows: right, up, toward the camera")
 
 
-def object_rng(object_id, level, seed):
+def object_rng(object_id: str, level: str, seed: int) -> np.random.Generator:
     """The numpy Generator of one object's photographs: independent of the order and number of objects."""
     from zlib import crc32
 
     return np.random.default_rng([seed, crc32(object_id.encode()), crc32(level.encode())])
 
 
-def write_photographs(object_id, mesh, level, seed, size, output):
+def write_photographs(object_id: str, mesh: Mesh, level: str, seed: int, size: int, output: str | Path) -> dict[str, Path]:
     """Photograph one object and write the images, masks and cameras.
 
     Args:
@@ -58,7 +60,7 @@ def write_photographs(object_id, mesh, level, seed, size, output):
     return paths
 
 
-def read_cameras(path):
+def read_cameras(path: str | Path) -> dict[str, Camera]:
     """{view name: Camera} from a file that `write_photographs` wrote.
 
     Raises:
@@ -75,7 +77,7 @@ def read_cameras(path):
         raise UserError(f"{path}: holds no cameras of photographs") from None
 
 
-def mesh_files(obj_dir, ids):
+def mesh_files(obj_dir: str | Path, ids: list[str]) -> dict[str, Path]:
     """{id: Path of its OBJ} of a data folder, all or those named.
 
     Raises:
@@ -98,7 +100,7 @@ def mesh_files(obj_dir, ids):
     return {name: found[name][0] for name in ids or found}
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     """Photograph every object of a data folder and say where the images are."""
     parser = OptionParser(prog="python -m utils.photograph_dataset", description=__doc__.split("\n\n")[0])
     parser.add_argument("--obj_dir", default="data/OBJs", help="meshes, <id>/<anything>.obj (default data/OBJs)")

@@ -8,6 +8,7 @@ carries a mark of them and is made anew; files without such a mark are somebody'
 """
 import functools
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +26,12 @@ MARK = "prepared from "  # then a hash of all that a file was made from; a comme
 AXES = {"x": (1, 0, 0), "y": (0, 1, 0), "z": (0, 0, 1)}
 
 
-def clean_id(text):
+def clean_id(text: str) -> str:
     """`text` as an object id: letters, digits, dots, dashes and single underscores."""
     return re.sub(r"_+", "_", re.sub(r"[^\w.-]", "_", text)).strip("_.") or "object"
 
 
-def id_of_mesh(path, root):
+def id_of_mesh(path: Path, root: Path) -> str:
     """The id that a mesh's file name gives, or the first folder above it, up to `root`, whose name says something."""
     path, root = Path(path).resolve(), Path(root).resolve()
     folders = [folder for folder in path.parents if folder == root or root in folder.parents]
@@ -40,7 +41,7 @@ def id_of_mesh(path, root):
     return clean_id(path.stem)
 
 
-def turn_matrix(up, front):
+def turn_matrix(up: str, front: str) -> np.ndarray:
     """Rotation that brings the named axes to +y (up) and +z (front).
 
     Args:
@@ -61,7 +62,7 @@ def turn_matrix(up, front):
     return np.stack([np.cross(vectors[0], vectors[1]), vectors[0], vectors[1]])
 
 
-def find_meshes(folder, output):
+def find_meshes(folder: str | Path, output: str | Path) -> tuple[dict[str, Path], dict[str, list[Path]]]:
     """All meshes below `folder` but not below `output`: {id: Path}, and {id: [Path, ...]} where names collide."""
     folder, output = Path(folder), Path(output).resolve()
     if not folder.is_dir():
@@ -79,12 +80,12 @@ def find_meshes(folder, output):
             {name: paths for name, paths in by_id.items() if len(paths) > 1})
 
 
-def images_of(images_dir, object_id):
+def images_of(images_dir: str | Path, object_id: str) -> dict[str, Path]:
     """{view: Path} of one object's images in a folder, which may be absent."""
     return images_by_id(images_dir).get(object_id, {})
 
 
-def images_by_id(images_dir):
+def images_by_id(images_dir: str | Path) -> dict[str, dict[str, Path]]:
     """{id: {view: Path}} of all images in a folder, which may be absent: one listing for any number of objects."""
     found = {}
     for path in sorted(Path(images_dir).glob("*_*")):
@@ -94,7 +95,9 @@ def images_by_id(images_dir):
     return found
 
 
-def prepare_object(object_id, source, output, turn, image_size, images_dir=None, listed=images_by_id):
+def prepare_object(object_id: str, source: str | Path, output: str | Path, turn: np.ndarray, image_size: int,
+                   images_dir: str | Path | None = None,
+                   listed: Callable[[str | Path], dict] = images_by_id) -> tuple[str, list[str]]:
     """Write one object's mesh and images, as far as they are not there or were made here from something else.
 
     Args:
@@ -181,7 +184,7 @@ def _draw(mesh_path, folder, object_id, views, image_size, made_from):
                 Image.fromarray(rgba).save(temporary, pnginfo=mark)
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     """Prepare every mesh below a folder and say what was done with each."""
     parser = OptionParser(prog="python -m utils.prepare_dataset", description=__doc__.split("\n\n")[0])
     parser.add_argument("meshes_dir", help="folder of meshes, searched with its sub-folders")

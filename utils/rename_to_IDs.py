@@ -6,6 +6,7 @@ View words (front, rear, left side, from above, ...) are found in file and folde
 the name is the object's id. A folder that holds one object's images may name the object instead.
 """
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from utils.views.names import find_view, name_key
 GENERIC_FOLDERS = GENERIC_NAMES | {"pictures", "picture", "image", "images", "photos", "views", "renders", "input_images",
                                    "objs"}
 
+Moves = list[tuple[Path, Path]]  # (source, target) of each file
+
 
 @dataclass
 class NamedImage:
@@ -29,7 +32,7 @@ class NamedImage:
     home: Path
 
 
-def read_images(root):
+def read_images(root: Path) -> tuple[list[NamedImage], dict[Path, str]]:
     """Images below `root` whose view is clear, and {path: reason} for the others."""
     pictures, unclear = [], {}
     for path in _files(root, IMAGE_EXTENSIONS):
@@ -46,7 +49,7 @@ def read_images(root):
     return pictures, unclear
 
 
-def name_images(pictures, root, known_ids=()):
+def name_images(pictures: list[NamedImage], root: Path, known_ids: Iterable[str] = ()) -> list[tuple[str, NamedImage]]:
     """Give every image its object's id, spelled as in `known_ids` if it is there: list of (id, NamedImage)."""
     by_home, places = {}, {}
     for image in pictures:
@@ -69,7 +72,7 @@ def name_images(pictures, root, known_ids=()):
             ((by_folder if name_key(by_name) in shared else by_name, image) for by_name, by_folder, image in named)]
 
 
-def plan_images(named, output):
+def plan_images(named: list[tuple[str, NamedImage]], output: str | Path) -> tuple[Moves, dict[Path, str]]:
     """Where images go: [(source, target)], and {path: reason} for those that cannot."""
     folder, wanted = Path(output) / "input_images", {}
     for object_id, image in named:
@@ -88,7 +91,7 @@ def plan_images(named, output):
     return moves, refused
 
 
-def plan_meshes(root, image_ids, output):
+def plan_meshes(root: Path, image_ids: Iterable[str], output: str | Path) -> tuple[Moves, dict[Path, str]]:
     """Where OBJ files go with their MTL and textures: [(source, target)], and {path: reason} for those that cannot."""
     known, wanted, refused = {name_key(name): name for name in image_ids}, {}, {}
     for path in _files(root, MESH_EXTENSIONS):
@@ -122,7 +125,7 @@ def plan_meshes(root, image_ids, output):
     return moves, refused
 
 
-def lacking_after(moves, output, images, meshes):
+def lacking_after(moves: Moves, output: str | Path, images: bool, meshes: bool) -> dict[str, str]:
     """What the objects that a plan touches will lack once it is carried out.
 
     Args:
@@ -150,7 +153,7 @@ def lacking_after(moves, output, images, meshes):
     return lacking
 
 
-def shared_materials(moves):
+def shared_materials(moves: Moves) -> dict[Path, list[str]]:
     """MTL files that the meshes of several objects name: {MTL: [id, ...]}."""
     users = {}
     for source, target in moves:
@@ -159,7 +162,7 @@ def shared_materials(moves):
     return {path: ids for path, ids in users.items() if len(ids) > 1}
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     """Show the plan, then copy or move."""
     parser = OptionParser(prog="python -m utils.rename_to_IDs", description=__doc__.split("\n\n")[0])
     parser.add_argument("--images", help="folder of loose images, searched with its sub-folders")

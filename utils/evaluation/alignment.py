@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from utils.evaluation.metrics import visible_samples
-from utils.mesh.mesh import plain_mesh
+from utils.mesh.mesh import Mesh, plain_mesh
 from utils.rendering.cameras import rotation_matrix
 
 NUM_POINTS = 6000  # on either surface
@@ -25,12 +25,13 @@ class Similarity:
     scale: float
     translation: np.ndarray
 
-    def apply(self, points):
+    def apply(self, points: np.ndarray) -> np.ndarray:
         """(..., 3) points moved."""
         return self.scale * (points @ self.rotation.T) + self.translation
 
 
-def align_similarity(vertices, faces, reference, reference_samples=None):
+def align_similarity(vertices: np.ndarray, faces: np.ndarray, reference: Mesh,
+                     reference_samples: tuple | None = None) -> tuple[np.ndarray, Similarity]:
     """Rotation, translation and scale that lay a mesh on another near it.
 
     Point-to-plane ICP (Chen and Medioni 1992) from the identity with a scale, over pairs from each surface to the other,

@@ -4,6 +4,7 @@ Every baseline is a function of an object's files (anything with `id`, `mesh` an
 load_data.ObjectFiles) that gives a Mesh in the normalized frame. Those that need training objects are made by a
 function of them, and read their images once, through a cache of 64-pixel copies.
 """
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import numpy as np
 from config import VIEW_NAMES, UserError
 from utils.evaluation.metrics import surface_scores, visible_samples
 from utils.io.files import atomic_write, content_hash
+from utils.io.object_files import ObjectFiles
 from utils.mesh.isosurface import mesh_from_grid
-from utils.mesh.mesh import normalize, plain_mesh, textured_mesh
+from utils.mesh.mesh import Mesh, normalize, plain_mesh, textured_mesh
 from utils.mesh.mesh_io import read_mesh
 from utils.mesh.smoothing import vertex_normals
 from utils.multiview.texture_projection import project_colors
@@ -39,19 +41,19 @@ class Thumbnail:
     images: np.ndarray
     masks: np.ndarray
 
-    def mean_color(self):
+    def mean_color(self) -> np.ndarray:
         """(3,) float64 sRGB in [0, 1], the mean over the masks."""
         return mean_color_of(self.images / 255, self.masks / 255)
 
 
-def true_mesh(files):
+def true_mesh(files: ObjectFiles) -> Mesh:
     """The reference itself in the normalized frame: with other samples it gives the floor of every score."""
     mesh, _ = read_mesh(files.mesh)
     mesh.vertices = normalize(mesh.vertices, mesh.faces)
     return mesh
 
 
-def visual_hull(files, grid: int = HULL_GRID, faces: int | None = None, texture_size: int = TEXTURE_SIZE):
+def visual_hull(files: ObjectFiles, grid: int = HULL_GRID, faces: int | None = None, texture_size: int = TEXTURE_SIZE) -> Mesh:
     """The visual hull of the six silhouettes, painted with the images: all that can be had without learning.
 
     Args:
@@ -84,18 +86,18 @@ def _painted(vertices, faces, views, texture_size):
     return textured_mesh(vertices, faces, atlas.uvs, atlas.face_uvs, texture.reshape(texture_size, texture_size, 3))
 
 
-def in_mean_color(mesh, files):
+def in_mean_color(mesh: Mesh, files: ObjectFiles) -> Mesh:
     """A mesh's shape painted in one color: the mean of the object's six images over their masks."""
     views, _ = read_framed_views(files.images, THUMBNAIL_SIZE, files.id)
     return plain_mesh(mesh.vertices, mesh.faces, mean_color_of(views.images, views.masks))
 
 
-def always(mesh):
+def always(mesh: Mesh) -> Callable[[ObjectFiles], Mesh]:
     """The baseline that gives one mesh whatever the object: a function of its files."""
     return lambda files: mesh
 
 
-def mean_color_of(images, masks):
+def mean_color_of(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """Mean color (3,) of images (..., 3) over white under masks (...), both float in [0, 1].
 
     At outlines a pixel holds white as well as the object; that share is taken out, or thin things would come out pale.
@@ -108,7 +110,7 @@ def mean_color_of(images, masks):
 # ---- Training objects -----------------------------------------------------------------------------------------
 
 
-def thumbnail(files, cache_dir):
+def thumbnail(files: ObjectFiles, cache_dir: str | Path) -> Thumbnail:
     """The framed images of an object at THUMBNAIL_SIZE, kept in a file named by the content of its images.
 
     Args:
@@ -136,7 +138,7 @@ def thumbnail(files, cache_dir):
     return made
 
 
-def thumbnails(objects, cache_dir):
+def thumbnails(objects: list[ObjectFiles], cache_dir: str | Path) -> dict[str, Thumbnail]:
     """{id: Thumbnail} of those objects whose images can be used."""
     from tqdm import tqdm
 
@@ -151,7 +153,7 @@ def thumbnails(objects, cache_dir):
     return found
 
 
-def nearest_object(objects, cache_dir):
+def nearest_object(objects: list[ObjectFiles], cache_dir: str | Path) -> Callable[[ObjectFiles], Mesh]:
     """The baseline that retrieves: of all training objects the one whose six outlines fit the input's best.
 
     Args:
@@ -186,7 +188,7 @@ def _mean_overlaps(one, many):
     return (both / np.maximum(either, 1)).mean(-1)
 
 
-def mean_object(objects, cache_dir):
+def mean_object(objects: list[ObjectFiles], cache_dir: str | Path) -> Mesh:
     """The baseline that does not look at the images: the training set's mean shape in its mean color.
 
     The share of training objects whose visual hull holds a cell is averaged over all of them; the mean shape is
@@ -214,7 +216,7 @@ def mean_object(objects, cache_dir):
     return max(candidates or [level_mesh(share, share.max() / 2, color)], key=fitness)
 
 
-def level_mesh(field, level, color):
+def level_mesh(field: np.ndarray, level: float, color: np.ndarray) -> Mesh:
     """The closed surface at which a field passes a level.
 
     Args:

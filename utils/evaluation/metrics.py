@@ -4,15 +4,16 @@ Both meshes lie in the frame of the reference (its box centerd, its longest edge
 the wrong place or of the wrong size is wrong. Surfaces that cannot be seen from outside do not count, on either side,
 so neither the lining of a scanned shoe nor the inner walls of a game model cost anything.
 """
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
 
 from utils.evaluation.topology import topology
-from utils.mesh.mesh import sample_surface
+from utils.mesh.mesh import Mesh, sample_surface
 from utils.rendering.cameras import NOVEL_ANGLES_DEG, VIEW_EXTENT, camera_basis
-from utils.rendering.depth_maps import fitted_depth_maps, is_visible
+from utils.rendering.depth_maps import DepthMap, fitted_depth_maps, is_visible
 from utils.rendering.rasterizer import over_white, render, render_views
 
 NUM_SAMPLES = 20000  # points on either surface
@@ -42,14 +43,15 @@ class GroundTruth:
     watertight: bool = False
 
 
-def make_ground_truth(mesh, num_samples=NUM_SAMPLES, image_size=256):
+def make_ground_truth(mesh: Mesh, num_samples: int = NUM_SAMPLES, image_size: int = 256) -> GroundTruth:
     """The GroundTruth of an object's own mesh, a utils.mesh.mesh.Mesh in the normalized frame."""
     scale, shape = oblique_scale(mesh), topology(mesh.vertices, mesh.faces)
     return GroundTruth(visible_samples(mesh, num_samples, [0, 0]), evaluation_renders(mesh, image_size, scale), scale,
                        num_samples, image_size, shape.handles if shape.watertight else 0, shape.watertight)
 
 
-def evaluate_mesh(mesh, truth, perceptual=None):
+def evaluate_mesh(mesh: Mesh, truth: GroundTruth,
+                  perceptual: Callable | None = None) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """All scores of one reconstruction.
 
     Args:
@@ -70,7 +72,7 @@ def evaluate_mesh(mesh, truth, perceptual=None):
     return scores | topology_scores(mesh, truth), images
 
 
-def topology_scores(mesh, truth):
+def topology_scores(mesh: Mesh, truth: GroundTruth) -> dict[str, float]:
     """Handles that a reconstruction has beyond its object's: a wall torn into lace has many.
 
     Args:
@@ -86,7 +88,7 @@ def topology_scores(mesh, truth):
             "watertight": float(shape.watertight), "reference_watertight": float(truth.watertight)}
 
 
-def visible_samples(mesh, count, seed):
+def visible_samples(mesh: Mesh, count: int, seed: int | list[int]) -> tuple[np.ndarray, np.ndarray]:
     """Points spread evenly by area over the part of a surface that can be seen from outside.
 
     Args:
@@ -105,14 +107,14 @@ def visible_samples(mesh, count, seed):
     return points[seen], normals[seen]
 
 
-def depth_maps(mesh):
+def depth_maps(mesh: Mesh) -> list[DepthMap]:
     """What a utils.mesh.mesh.Mesh of any size and place looks like from the 26 directions: list of DepthMap."""
     bases = [camera_basis(np.degrees(np.arctan2(x, z)), np.degrees(np.arctan2(y, np.hypot(x, z))))
              for x, y, z in DIRECTIONS]
     return fitted_depth_maps(mesh.vertices, mesh.faces, bases, DEPTH_SIZE)
 
 
-def surface_scores(prediction, reference):
+def surface_scores(prediction: tuple[np.ndarray, np.ndarray], reference: tuple[np.ndarray, np.ndarray]) -> dict[str, float]:
     """Distances between two sampled surfaces.
 
     F-scores as in Knapitsch et al. 2017, "Tanks and Temples", eq. 4 and 5; normal consistency as in Mescheder et al.
@@ -138,7 +140,7 @@ def surface_scores(prediction, reference):
     return scores | {"normal": float(np.mean(agreement))}
 
 
-def evaluation_renders(mesh, size, scale):
+def evaluation_renders(mesh: Mesh, size: int, scale: float) -> dict[str, np.ndarray]:
     """The unlit images on which outlines and colors are judged.
 
     Args:
@@ -153,14 +155,14 @@ def evaluation_renders(mesh, size, scale):
             "input": np.stack(list(render_views(mesh, size).values()))}
 
 
-def oblique_scale(mesh):
+def oblique_scale(mesh: Mesh) -> float:
     """At most 1: what keeps a mesh, whose diagonal may be longer than the frame, inside every oblique image."""
     axes = np.concatenate([camera_basis(*angles)[:2] for angles in NOVEL_ANGLES_DEG])
     used = mesh.vertices[np.unique(mesh.faces)]
     return min(1.0, 0.97 * VIEW_EXTENT / max(np.abs(used @ axes.T).max(), 1e-9))
 
 
-def image_scores(prediction, reference, perceptual=None):
+def image_scores(prediction: np.ndarray, reference: np.ndarray, perceptual: Callable | None = None) -> dict[str, float]:
     """Compare two sets of images, camera by camera; every figure is the mean over the cameras.
 
     Args:
@@ -182,14 +184,14 @@ def image_scores(prediction, reference, perceptual=None):
     return {name: float(np.mean(values)) for name, values in scores.items()}
 
 
-def psnr(prediction, reference):
+def psnr(prediction: np.ndarray, reference: np.ndarray) -> float:
     """Peak signal-to-noise ratio in dB of two uint8 arrays of one shape; EQUAL_PSNR if they are equal or empty."""
     difference = (prediction.astype(np.float64) - reference) / 255
     error = np.mean(difference**2) if difference.size else 0.0
     return min(EQUAL_PSNR, -10 * np.log10(error)) if error > 0 else EQUAL_PSNR
 
 
-def lpips_distance():
+def lpips_distance() -> Callable[[np.ndarray, np.ndarray], float] | None:
     """LPIPS (Zhang et al. 2018) as a function of two (H, W, 3) uint8 images; None where `lpips` is not installed."""
     try:
         import lpips

@@ -3,6 +3,8 @@
 Scans of one product in two sizes, a left and a right shoe, a mesh saved twice: a network that remembers does well on
 such an object without having learned anything.
 """
+from pathlib import Path
+
 import numpy as np
 
 from config import UserError
@@ -16,14 +18,15 @@ THUMBNAIL = 16  # pixels per edge of the images that are compared
 CANDIDATES = 5  # training objects that are looked at closely for each held-out one
 
 
-def shape_descriptor(points):
+def shape_descriptor(points: np.ndarray) -> np.ndarray:
     """(CELLS**3,) float32 unit vector: the square root of the share of points (K, 3) in each cell of a grid."""
     cell = ((points + 1) * CELLS / 2).astype(int).clip(0, CELLS - 1)
     share = np.bincount(np.ravel_multi_index(cell.T, (CELLS,) * 3), minlength=CELLS**3) / len(points)
     return np.sqrt(share).astype(np.float32)
 
 
-def similar_shapes(train, held_out, threshold=SHAPE_DISTANCE):
+def similar_shapes(train: dict[str, np.ndarray], held_out: dict[str, np.ndarray],
+                   threshold: float = SHAPE_DISTANCE) -> list[tuple[float, str, str]]:
     """Pairs of nearly equal surfaces, whichever way they are turned or mirrored.
 
     A coarse descriptor picks a few candidates by one matrix product; only those are compared by their points.
@@ -51,13 +54,14 @@ def similar_shapes(train, held_out, threshold=SHAPE_DISTANCE):
     return sorted(pairs)
 
 
-def small_images(images):
+def small_images(images: np.ndarray) -> np.ndarray:
     """Block means of (6, E, E, 3) uint8 images, E a multiple of THUMBNAIL: (6, THUMBNAIL, THUMBNAIL, 3) float32."""
     block = images.shape[1] // THUMBNAIL
     return images.reshape(6, THUMBNAIL, block, THUMBNAIL, block, 3).mean(axis=(2, 4), dtype=np.float32) / 255
 
 
-def similar_images(train, held_out, threshold=IMAGE_DISTANCE):
+def similar_images(train: dict[str, np.ndarray], held_out: dict[str, np.ndarray],
+                   threshold: float = IMAGE_DISTANCE) -> list[tuple[float, str, str]]:
     """Pairs of objects whose six images are nearly equal.
 
     Args:
@@ -81,7 +85,7 @@ def similar_images(train, held_out, threshold=IMAGE_DISTANCE):
     return sorted(pairs)
 
 
-def check_leaks(train: list, held_out: list, cache_dir) -> int:
+def check_leaks(train: list, held_out: list, cache_dir: str | Path) -> int:
     """Print pairs of near duplicates across a split.
 
     Args:
@@ -105,7 +109,7 @@ def check_leaks(train: list, held_out: list, cache_dir) -> int:
     return sum(len(pairs) for _, _, pairs in found)
 
 
-def describe(objects: list, cache_dir) -> tuple[dict, dict]:
+def describe(objects: list, cache_dir: str | Path) -> tuple[dict, dict]:
     """What near duplicates are found by: {id: points (NUM_POINTS, 3)} and {id: small images}.
 
     What cannot be read is printed and left out.

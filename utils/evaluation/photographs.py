@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from config import VIEW_NAMES
+from utils.io.object_files import ObjectFiles
 from utils.views.six_views import read_six_views
 
 MASK_SIZE = 320  # pixels at which masks are compared
 
 
-def mask_scores(files) -> dict[str, float]:
+def mask_scores(files: ObjectFiles) -> dict[str, float]:
     """How well the object was found in its six images.
 
     Args:
@@ -31,7 +32,7 @@ def mask_scores(files) -> dict[str, float]:
     return {"mask_iou": float(overlaps.mean()), "worst_mask_iou": float(overlaps.min())}
 
 
-def camera_scores(files, cameras: dict | None) -> dict[str, float]:
+def camera_scores(files: ObjectFiles, cameras: dict | None) -> dict[str, float]:
     """How far the cameras that a reconstruction found are from the true ones.
 
     The six are known up to a common motion, so the rotation that best brings all of them together is taken out first.

@@ -84,14 +84,14 @@ def _statistics(rows, seed):
     return result
 
 
-def bootstrap_interval(values, seed):
+def bootstrap_interval(values: np.ndarray, seed: int) -> tuple[float, float]:
     """95 % interval (low, high) of the mean of `values` (K,), by drawing K of them with repetition, many times."""
     draws = np.random.default_rng(seed).integers(0, len(values), (BOOTSTRAP_DRAWS, len(values)))
     low, high = np.quantile(np.asarray(values)[draws].mean(axis=1), [0.025, 0.975])
     return float(low), float(high)
 
 
-def compare_with_hull(rows):
+def compare_with_hull(rows: list[dict]) -> dict[str, dict]:
     """How often, and by how much, each method beats the visual hull on the same objects.
 
     Args:
@@ -112,7 +112,7 @@ def compare_with_hull(rows):
     return result
 
 
-def score_table(methods, markdown=False):
+def score_table(methods: dict[str, dict], markdown: bool = False) -> str:
     """Three lines per method: mean, its 95 % interval, median.
 
     Args:
@@ -139,7 +139,7 @@ def score_table(methods, markdown=False):
     return format_table(lines, markdown)
 
 
-def hull_table(comparison, markdown=False):
+def hull_table(comparison: dict[str, dict], markdown: bool = False) -> str:
     """`compare_with_hull` as a table, or "" if there is nothing to compare."""
     lines = [["method", "better than the hull (F@0.02)", "its mean F@0.02 / hull's", "its mean cd_l1 / hull's"]]
     lines += [[method, f"{one['better']} of {one['objects']} ({one['better'] / one['objects']:.0%})",
@@ -147,7 +147,7 @@ def hull_table(comparison, markdown=False):
     return format_table(lines, markdown) if comparison else ""
 
 
-def format_table(lines, markdown=False):
+def format_table(lines: list[list[str]], markdown: bool = False) -> str:
     """Rows of str, the first one the header, as Markdown or as columns aligned with spaces."""
     if markdown:
         rows = ["| " + " | ".join(line) + " |" for line in lines]
@@ -156,7 +156,7 @@ def format_table(lines, markdown=False):
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines)
 
 
-def report_text(summary, comparison, protocol, markdown=False):
+def report_text(summary: dict[str, dict], comparison: dict[str, dict], protocol: list[str], markdown: bool = False) -> str:
     """Everything a reader needs in one str: protocol (list of str), one table per group, and the hull's table."""
     heading = "## {}\n" if markdown else "{}:"
     parts = [("- " if markdown else "  ") + line for line in protocol]
@@ -185,7 +185,7 @@ def write_results(folder: str | Path, rows: list[dict], summary: dict, compariso
         temporary.write_text(report_text(summary, comparison, protocol["lines"], markdown=True))
 
 
-def write_csv(path, rows):
+def write_csv(path: str | Path, rows: list[dict]) -> None:
     """Write dicts as CSV, floats with six digits; what a row lacks is left empty."""
     with atomic_write(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(dict.fromkeys(name for row in rows for name in row)))
@@ -197,7 +197,7 @@ def write_csv(path, rows):
 # ---- Learning curve -------------------------------------------------------------------------------------------
 
 
-def write_learning_curve(rows, counts, folder):
+def write_learning_curve(rows: list[dict], counts: dict[str, int], folder: str | Path) -> None:
     """Write learning_curve.csv and .png, and print whether more objects would help.
 
     Args:
@@ -221,7 +221,7 @@ def write_learning_curve(rows, counts, folder):
                                                   "; no image, for matplotlib (requirements-dev.txt) is not installed"))
 
 
-def more_objects_help(rows, counts):
+def more_objects_help(rows: list[dict], counts: dict[str, int]) -> str:
     """One line: whether cd_l1 still fell from the second largest training set to the largest, beyond chance.
 
     Args:

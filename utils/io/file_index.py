@@ -5,6 +5,7 @@ time of change, and what its content was; as long as both stay, so does the cont
 """
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from utils.io.files import atomic_write, content_hash
@@ -13,7 +14,7 @@ from utils.io.files import atomic_write, content_hash
 MTIME_GRACE_NS = 2e9
 
 
-def read_index(path):
+def read_index(path: str | Path) -> dict[str, dict]:
     """The index in a JSON file, {source: {"key": str, "files": {path: [size, mtime]}}}; {} if there is none."""
     try:
         index = json.loads(Path(path).read_bytes())
@@ -22,13 +23,13 @@ def read_index(path):
     return index if isinstance(index, dict) else {}
 
 
-def write_index(path, index):
+def write_index(path: str | Path, index: dict[str, dict]) -> None:
     """Write an index as JSON."""
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(index))
 
 
-def cached_hash(index, source, list_files):
+def cached_hash(index: dict[str, dict], source: str | Path, list_files: Callable[[], list[Path]]) -> str:
     """`content_hash` of a source's files; they are read only if one has changed since the index knew them.
 
     Args:

@@ -1,4 +1,5 @@
 """Triangles with a color at every point, whatever file they come from: the one mesh type of the project."""
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,7 +26,7 @@ class Mesh:
     face_texture: np.ndarray
     textures: list = field(default_factory=list)
 
-    def colors_at(self, face_index, barycentric):
+    def colors_at(self, face_index: np.ndarray, barycentric: np.ndarray) -> np.ndarray:
         """Color of points on the surface.
 
         Args:
@@ -45,7 +46,7 @@ class Mesh:
             colors[hit if len(hit) < len(colors) else ...] *= _read_texture(texture, uv)
         return colors
 
-    def normals(self):
+    def normals(self) -> np.ndarray:
         """(F, 3) float64 unit face normals by the right-hand rule; zero for a face without area."""
         a, b, c = (self.vertices[self.faces[:, i]] for i in range(3))
         cross = np.cross(b - a, c - a)
@@ -53,15 +54,15 @@ class Mesh:
         return np.divide(cross, length, out=np.zeros_like(cross), where=length > 0)
 
 
-def plain_mesh(vertices, faces, color=(GRAY, GRAY, GRAY)):
+def plain_mesh(vertices: np.ndarray, faces: np.ndarray, color: np.ndarray | Sequence[float] = (GRAY,) * 3) -> Mesh:
     """A `Mesh` of one color: vertices (V, 3), faces (F, 3), color sRGB in [0, 1]."""
     faces = np.asarray(faces, np.int64)
     return Mesh(np.asarray(vertices, np.float64), faces,
-                np.broadcast_to(np.float32(color), (len(faces), 3, 3)).copy(),
+                np.broadcast_to(np.asarray(color, np.float32), (len(faces), 3, 3)).copy(),
                 np.zeros((len(faces), 3, 2), np.float32), np.full(len(faces), -1, np.int32))
 
 
-def textured_mesh(vertices, faces, uvs, face_uvs, texture):
+def textured_mesh(vertices: np.ndarray, faces: np.ndarray, uvs: np.ndarray, face_uvs: np.ndarray, texture: np.ndarray) -> Mesh:
     """A `Mesh` with one texture: uvs (T, 2), face_uvs (F, 3) indices into uvs, texture (H, W, 3) uint8."""
     mesh = plain_mesh(vertices, faces, (1, 1, 1))
     mesh.corner_uvs = np.asarray(uvs, np.float32)[face_uvs]
@@ -70,14 +71,14 @@ def textured_mesh(vertices, faces, uvs, face_uvs, texture):
     return mesh
 
 
-def colored_mesh(vertices, faces, vertex_colors):
+def colored_mesh(vertices: np.ndarray, faces: np.ndarray, vertex_colors: np.ndarray) -> Mesh:
     """A `Mesh` with one sRGB color in [0, 1] per vertex: vertex_colors (V, 3)."""
     mesh = plain_mesh(vertices, faces)
     mesh.corner_colors = np.asarray(vertex_colors, np.float32)[mesh.faces]
     return mesh
 
 
-def normalize(vertices, faces=None):
+def normalize(vertices: np.ndarray, faces: np.ndarray | None = None) -> np.ndarray:
     """Center the bounding box at the origin and scale its longest edge to 2 (the normalized frame).
 
     Args:
@@ -93,7 +94,7 @@ def normalize(vertices, faces=None):
     return (vertices - (low + high) / 2) * (2 / edge if edge > 0 else 1.0)
 
 
-def sample_surface(mesh, count, rng):
+def sample_surface(mesh: Mesh, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Points spread evenly over the surface by area, with normals and colors.
 
     Args:

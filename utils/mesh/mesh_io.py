@@ -21,7 +21,7 @@ MOST_PLAIN_COLORS = 64  # more colors than this go to vertices rather than to on
 NO_MATERIAL = "no material"  # stands for the missing one in an OBJ
 
 
-def read_mesh(path):
+def read_mesh(path: str | Path) -> tuple[Mesh, list[str]]:
     """Read a mesh of any supported format with all its parts and colors.
 
     Args:
@@ -64,7 +64,7 @@ def read_mesh(path):
     return keep, notes
 
 
-def mesh_dependencies(path):
+def mesh_dependencies(path: str | Path) -> list[Path]:
     """The files that decide what `read_mesh` returns: an OBJ with its MTLs and textures; else the file alone."""
     path = Path(path)
     if path.suffix.lower() != ".obj":

@@ -6,7 +6,7 @@ LEAST_GAP = 2e-5  # lengths between them at least, ten times what a file's decim
 SMALLEST_PART = 0.02  # share of the largest part's volume below which a loose part is dropped
 
 
-def make_manifold(vertices, faces):
+def make_manifold(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Part the sheets of a closed mesh where decimation has made them touch, so that every edge has two faces.
 
     Faces that lie on each other back to back are dropped in pairs. Where four faces or more meet at an edge, each is
@@ -53,7 +53,7 @@ def _drop_coincident_faces(faces):
     return faces[(sign * left > 0) & (number < np.abs(left))]
 
 
-def remove_small_mesh_components(vertices, faces):
+def remove_small_mesh_components(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A closed mesh without its loose specks, such as decimation leaves, and without unused vertices.
 
     Args:

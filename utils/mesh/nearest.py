@@ -13,7 +13,7 @@ DEVICE_TABLE = 1 << 26  # entries of a block's table on a GPU: 256 MB
 
 
 @torch.no_grad()
-def nearest_index(query, reference):
+def nearest_index(query: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
     """Index of the nearest reference point for every query point.
 
     Args:

@@ -1,10 +1,15 @@
 """Vertex normals, neighbor means, and smoothing that does not shrink."""
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 TAUBIN_ROUNDS, TAUBIN_STEPS = 10, (0.5, -0.53)  # towards the neighbors' mean and a little farther back
 
 
-def taubin_smooth(vertices, faces, reach):
+def taubin_smooth(vertices: np.ndarray, faces: np.ndarray, reach: np.ndarray) -> np.ndarray:
     """Vertices smoothed without shrinking (Taubin 1995, "A signal processing approach to fair surface design").
 
     Args:
@@ -22,7 +27,7 @@ def taubin_smooth(vertices, faces, reach):
     return vertices + moved * np.minimum(1, reach / np.maximum(np.linalg.norm(moved, axis=1), 1e-12))[:, None]
 
 
-def neighbor_mean_matrix(faces, count):
+def neighbor_mean_matrix(faces: np.ndarray, count: int) -> "csr_matrix":
     """Sparse (count, count) matrix that takes values at the vertices of a closed mesh to the means of their neighbors'.
 
     Args:
@@ -35,7 +40,7 @@ def neighbor_mean_matrix(faces, count):
     return diags(1 / np.maximum(np.asarray(links.sum(axis=1)).ravel(), 1)) @ links  # closed: each edge comes both ways
 
 
-def vertex_normals(vertices, faces):
+def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """(V, 3) unit normals at the vertices, the mean of the faces around weighted by area; zero where there are none."""
     a, b, c = (vertices[faces[:, corner]] for corner in range(3))
     across = np.cross(b - a, c - a)

@@ -25,7 +25,7 @@ class SphereTemplate:
 
 
 @lru_cache(maxsize=8)
-def sphere_template(num_points):
+def sphere_template(num_points: int) -> SphereTemplate:
     """Triangulated Fibonacci sphere (Gonzalez 2010, "Measurement of areas on a sphere using Fibonacci lattices").
 
     Args:

@@ -55,7 +55,7 @@ def enforce_silhouettes(field: np.ndarray, hull: np.ndarray, distances: np.ndarr
     return field
 
 
-def cut_off(field, axes):
+def cut_off(field: np.ndarray, axes: list[np.ndarray]) -> np.ndarray:
     """A field for marching cubes: a value far below 0 beside one just above it would leave less than that cell."""
     return np.maximum(field, -DEEPEST * max(axis[1] - axis[0] for axis in axes))
 
@@ -99,7 +99,7 @@ def _behind_every_pixel(field, hull, distance, axes, camera, step):
     return np.where(missing > 0, np.minimum(field + missing, np.maximum(hull, field)), field)
 
 
-def masked_gaussian(field, hull, cells):
+def masked_gaussian(field: np.ndarray, hull: np.ndarray, cells: float) -> np.ndarray:
     """A field averaged over its neighborhood within the hull, by a Gaussian of `cells` grid steps: fewer ripples."""
     from scipy.ndimage import gaussian_filter
 
@@ -108,7 +108,7 @@ def masked_gaussian(field, hull, cells):
     return np.where(inside > 0, mean, field).astype(np.float32)
 
 
-def close_pits(field, hull):
+def close_pits(field: np.ndarray, hull: np.ndarray) -> np.ndarray:
     """A field whose pits, cracks and tunnels of fewer than PIT grid steps are filled: closing in gray values (Serra 1982).
 
     Args:
@@ -124,7 +124,7 @@ def close_pits(field, hull):
     return np.where(hull > 0, np.maximum(field, closed[inner, inner, inner]), field).astype(np.float32)
 
 
-def remove_small_components(field):
+def remove_small_components(field: np.ndarray) -> np.ndarray:
     """The field without loose specks and without closed voids, which no image can show.
 
     Args:

@@ -10,6 +10,7 @@ Derivatives are exact. Near the best depth every D_w is a straight line in t, an
 a falling one cross: a mean of the two, with weights that cancel t. By the envelope theorem the same mean of the two
 gradients is the clearance's gradient.
 """
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -49,18 +50,18 @@ class CameraSet:
     scales: np.ndarray
     shifts: np.ndarray
 
-    def moved(self, step):
+    def moved(self, step: np.ndarray) -> "CameraSet":
         """The cameras after a step of (S, PARAMETERS); the inverse distances stay from 0 to what DEEPEST allows."""
         return replace(self, bases=self.bases @ rotation_matrix(step[:, :3]).swapaxes(1, 2),
                        scales=self.scales * np.exp(step[:, 3]), shifts=self.shifts + step[:, 4:6],
                        inverse_distances=(self.inverse_distances + step[:, 6]).clip(0, 0.6 / DEEPEST))
 
-    def as_list(self):
+    def as_list(self) -> list[Camera]:
         """List of S Camera."""
         return [Camera(*each) for each in zip(self.bases, self.inverse_distances, self.scales, self.shifts)]
 
 
-def camera_set(cameras):
+def camera_set(cameras: Sequence[Camera]) -> CameraSet:
     """A sequence of Camera as a CameraSet."""
     return CameraSet(np.stack([camera.basis for camera in cameras]),
                      np.array([camera.inverse_distance for camera in cameras], float),
@@ -68,7 +69,7 @@ def camera_set(cameras):
                      np.stack([camera.shift for camera in cameras]))
 
 
-def make_silhouettes(masks, num_points, working_size):
+def make_silhouettes(masks: np.ndarray, num_points: int, working_size: int) -> Silhouettes:
     """Distances and boundary points of masks, at most `working_size` pixels wide.
 
     Args:
@@ -113,7 +114,7 @@ def _boundary_points(mask, count):
     return places * (2 / size) - 1
 
 
-def clearances(silhouettes, cameras, num_depths):
+def clearances(silhouettes: Silhouettes, cameras: CameraSet, num_depths: int) -> tuple[np.ndarray, np.ndarray]:
     """By how much each boundary point's line of sight enters the hull of the other silhouettes, and its derivatives.
 
     Args:

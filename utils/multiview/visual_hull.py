@@ -189,7 +189,7 @@ def _crossings(profile):
     return first - before, last + after
 
 
-def grid_axes(box, resolution, smallest=16):
+def grid_axes(box: np.ndarray, resolution: int, smallest: int = 16) -> list[np.ndarray]:
     """Grid planes that fill a box: `resolution` cells along its longest edge, cubic cells, one cell of margin around.
 
     Args:

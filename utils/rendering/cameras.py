@@ -11,6 +11,7 @@ depth, the projection to image coordinates, which run from -1 to 1 rightwards an
 where q = 1 / distance from the origin to the camera (0: orthographic) and s is the scale.
 """
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +36,7 @@ NOVEL_ANGLES_DEG = tuple(((i + 0.5) * 45.0, 30.0 if i % 2 == 0 else -20.0) for i
 OPPOSITE_VIEWS = (("front", "back", 1), ("left", "right", 1), ("top", "bottom", 0))
 
 
-def camera_basis(azimuth_deg, elevation_deg):
+def camera_basis(azimuth_deg: float, elevation_deg: float) -> np.ndarray:
     """Axes of an orthographic camera that looks at the origin.
 
     Args:
@@ -69,11 +70,11 @@ class Camera:
     scale: float = 1 / VIEW_EXTENT
     shift: np.ndarray = (0.0, 0.0)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "basis", np.asarray(self.basis, np.float64))
         object.__setattr__(self, "shift", np.asarray(self.shift, np.float64))
 
-    def is_exact(self):
+    def is_exact(self) -> bool:
         """Whether the image covers [-1.1, 1.1] of the view plane orthographically, as the six named views do."""
         return bool(self.inverse_distance == 0 and self.scale == 1 / VIEW_EXTENT and not self.shift.any())
 
@@ -81,12 +82,12 @@ class Camera:
 VIEW_CAMERAS = {name: Camera(basis) for name, basis in VIEW_BASES.items()}
 
 
-def as_camera(camera):
+def as_camera(camera: Camera | np.ndarray) -> Camera:
     """A Camera as it is; a bare (3, 3) basis as the exact orthographic camera with these axes."""
     return camera if isinstance(camera, Camera) else Camera(camera)
 
 
-def project(points, camera):
+def project(points: np.ndarray, camera: Camera | np.ndarray) -> np.ndarray:
     """Image coordinates of points of the normalized frame.
 
     Args:
@@ -107,7 +108,7 @@ def project(points, camera):
                      local[..., 2]], axis=-1)
 
 
-def project_views(points, bases, inverse_distances, scales, shifts):
+def project_views(points: Any, bases: Any, inverse_distances: Any, scales: Any, shifts: Any) -> tuple[Any, Any, Any]:
     """`project` for S cameras at once, of NumPy arrays or of torch tensors alike (differentiable in everything).
 
     Args:
@@ -121,7 +122,7 @@ def project_views(points, bases, inverse_distances, scales, shifts):
     return (local[..., 0] * stretch + shifts[:, :1], shifts[:, 1:] - local[..., 1] * stretch, local[..., 2])
 
 
-def pixel_rays(camera, xy):
+def pixel_rays(camera: Camera | np.ndarray, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Lines of sight through points of an image, such that `origin + depth * direction` lies at that depth.
 
     Args:
@@ -137,7 +138,7 @@ def pixel_rays(camera, xy):
     return origins, toward - camera.inverse_distance * origins
 
 
-def to_pixels(points, camera, size):
+def to_pixels(points: np.ndarray, camera: Camera | np.ndarray, size: int) -> np.ndarray:
     """Project points of the normalized frame into a square image.
 
     Args:
@@ -155,7 +156,7 @@ def to_pixels(points, camera, size):
     return np.stack([size / 2 + local[..., 0] * scale, size / 2 - local[..., 1] * scale, local[..., 2]], axis=-1)
 
 
-def rotation_matrix(vector):
+def rotation_matrix(vector: np.ndarray) -> np.ndarray:
     """Rotation by |vector| radians about `vector`.
 
     Args:
@@ -171,7 +172,7 @@ def rotation_matrix(vector):
     return np.eye(3) + np.sinc(angle / np.pi) * cross + 0.5 * np.sinc(angle / (2 * np.pi)) ** 2 * (cross @ cross)
 
 
-def rotation_vector(matrix):
+def rotation_vector(matrix: np.ndarray) -> np.ndarray:
     """The (..., 3) float64 vector in radians, at most pi long, whose `rotation_matrix` is `matrix` (..., 3, 3)."""
     from scipy.spatial.transform import Rotation
 
@@ -179,12 +180,12 @@ def rotation_vector(matrix):
     return Rotation.from_matrix(matrix.reshape(-1, 3, 3)).as_rotvec().reshape(matrix.shape[:-1])
 
 
-def camera_as_dict(camera):
+def camera_as_dict(camera: Camera) -> dict:
     """A Camera as plain numbers, for JSON."""
     return {"basis": camera.basis.tolist(), "inverse_distance": float(camera.inverse_distance),
             "scale": float(camera.scale), "shift": camera.shift.tolist()}
 
 
-def camera_from_dict(values):
+def camera_from_dict(values: dict) -> Camera:
     """The Camera that `camera_as_dict` wrote."""
     return Camera(values["basis"], values["inverse_distance"], values["scale"], values["shift"])

@@ -9,7 +9,7 @@ from config import VIEW_NAMES
 from utils.rendering.rasterizer import rasterize_views
 
 
-def pixel_corners(vertices, faces, size):
+def pixel_corners(vertices: np.ndarray, faces: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Rasterize a batch of meshes of one connectivity into the six views, in VIEW_NAMES order.
 
     Args:

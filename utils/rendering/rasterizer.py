@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils.rendering.cameras import OPPOSITE_VIEWS, VIEW_CAMERAS, as_camera, to_pixels
+from utils.mesh.mesh import Mesh
+from utils.rendering.cameras import OPPOSITE_VIEWS, VIEW_CAMERAS, Camera, as_camera, to_pixels
 
 # Pixels of bounding boxes handled at a time: small enough for the processor's cache, and bounds the memory.
 CHUNK_PIXELS = 1 << 16
@@ -37,13 +38,13 @@ class Fragments:
     barycentric: np.ndarray
     depth: np.ndarray
 
-    def mirrored(self, axis):
+    def mirrored(self, axis: int) -> "Fragments":
         """The same image flipped along `axis`: 0 swaps top and bottom, 1 left and right."""
         return Fragments(*(np.ascontiguousarray(np.flip(part, axis))
                            for part in (self.face_index, self.barycentric, self.depth)))
 
 
-def rasterize(vertices, faces, camera, size):
+def rasterize(vertices: np.ndarray, faces: np.ndarray, camera: Camera | np.ndarray, size: int) -> Fragments:
     """Find the nearest face behind every pixel center.
 
     Args:
@@ -59,7 +60,8 @@ def rasterize(vertices, faces, camera, size):
     return _rasterize(vertices, faces, camera, size, directions=(1,))[0]
 
 
-def rasterize_views(vertices, faces, size, cameras=None):
+def rasterize_views(vertices: np.ndarray, faces: np.ndarray, size: int,
+                    cameras: dict[str, Camera] | None = None) -> dict[str, Fragments]:
     """Fragments of several views, {view name: Fragments}; of all six in half the time of six `rasterize` calls.
 
     Opposite orthographic views propose the same pixels, mirrored; one sees the nearest faces, the other the farthest.
@@ -80,7 +82,8 @@ def rasterize_views(vertices, faces, size, cameras=None):
             for name, camera in cameras.items()}
 
 
-def rasterize_both_sides(vertices, faces, camera, size):
+def rasterize_both_sides(vertices: np.ndarray, faces: np.ndarray, camera: Camera | np.ndarray,
+                         size: int) -> tuple[Fragments, Fragments]:
     """Two Fragments: the nearest faces, and the farthest along the same lines of sight (their depths negated).
 
     With an orthographic camera the second is what a camera behind the object sees, its image not mirrored.
@@ -88,7 +91,7 @@ def rasterize_both_sides(vertices, faces, camera, size):
     return _rasterize(vertices, faces, camera, size, directions=(1, -1))
 
 
-def render(mesh, camera, size, supersample=2):
+def render(mesh: Mesh, camera: Camera | np.ndarray, size: int, supersample: int = 2) -> np.ndarray:
     """One unlit image of a colored mesh.
 
     Args:
@@ -103,13 +106,14 @@ def render(mesh, camera, size, supersample=2):
     return paint(mesh, rasterize(mesh.vertices, mesh.faces, camera, size * supersample), supersample)
 
 
-def render_views(mesh, size, supersample=2, cameras=None):
+def render_views(mesh: Mesh, size: int, supersample: int = 2,
+                 cameras: dict[str, Camera] | None = None) -> dict[str, np.ndarray]:
     """The views of a mesh in the normalized frame: {view name: (size, size, 4) uint8 RGBA}; see `rasterize_views`."""
     views = rasterize_views(mesh.vertices, mesh.faces, size * supersample, cameras)
     return {name: paint(mesh, fragments, supersample) for name, fragments in views.items()}
 
 
-def over_white(rgba):
+def over_white(rgba: np.ndarray) -> np.ndarray:
     """Composite (..., 4) uint8 RGBA over white: (..., 3) uint8."""
     alpha = rgba[..., 3:].astype(np.float32) / 255
     return np.round(rgba[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
@@ -283,7 +287,7 @@ def _fragments(size, drawn, planes, nearest, depth, inverse_w):
     return Fragments(face_index.reshape(size, size), barycentric.reshape(size, size, 3), depth.reshape(size, size))
 
 
-def paint(mesh, fragments, supersample):
+def paint(mesh: Mesh, fragments: Fragments, supersample: int) -> np.ndarray:
     """RGBA image of what Fragments of `supersample` times its size see; arguments and result as for `render`."""
     face_index = fragments.face_index.ravel()
     size = len(fragments.face_index) // supersample

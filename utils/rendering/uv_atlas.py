@@ -30,7 +30,7 @@ class Atlas:
     texel_weights: np.ndarray
 
 
-def template_atlas(num_points, texture_size, cache_dir=None):
+def template_atlas(num_points: int, texture_size: int, cache_dir: str | Path | None = None) -> Atlas:
     """UV atlas of the sphere template by xatlas, and the surface point that each texel shows.
 
     Args:
@@ -58,7 +58,7 @@ def template_atlas(num_points, texture_size, cache_dir=None):
     return atlas
 
 
-def make_atlas(vertices, faces, texture_size):
+def make_atlas(vertices: np.ndarray, faces: np.ndarray, texture_size: int) -> Atlas:
     """UV atlas of any mesh by xatlas, and the surface point that each texel shows.
 
     Args:
@@ -110,7 +110,7 @@ def _unwrap(vertices, faces, texture_size):
     return uvs, face_uvs.astype(np.int64)
 
 
-def mirrored_charts(uvs, face_uvs):
+def mirrored_charts(uvs: np.ndarray, face_uvs: np.ndarray) -> np.ndarray:
     """Which texture coordinates belong to a chart whose image is mirror-written: its area in the texture is negative.
 
     Args:

@@ -15,7 +15,7 @@ class BestCheckpoint:
     """
 
     def __init__(self, path: Path | str, validation_ids: list[str], old: dict | None = None,
-                 metric_name: str | None = None):
+                 metric_name: str | None = None) -> None:
         self.path = Path(path)
         comparable = (old is not None and old["validation_ids"] == validation_ids and old["score"] is not None
                       and metric_of(old, metric_name) == metric_name)

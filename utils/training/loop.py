@@ -130,7 +130,7 @@ class WeightAverage:
         decay: in (0, 1).
     """
 
-    def __init__(self, model: nn.Module, decay: float):
+    def __init__(self, model: nn.Module, decay: float) -> None:
         self.averaged = AveragedModel(model, multi_avg_fn=self._average)
         self.decay = decay
 

@@ -26,7 +26,7 @@ class RunLog:
     """
 
     def __init__(self, log_dir: Path | str, stage: str, config: dict, resumed_epoch: int | None = None,
-                 active: bool = True):
+                 active: bool = True) -> None:
         self.path, self.board = Path(log_dir) / f"{stage}.jsonl", None
         self.active = active
         if not active:
@@ -87,7 +87,7 @@ class StepMeter:
     `step_seconds` that from the batch to the end of its step.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.epoch, self.recent, self.clock = {}, {}, time.perf_counter()
 
     def timed(self, batches: Iterable) -> Iterator:

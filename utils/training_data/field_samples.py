@@ -217,7 +217,7 @@ def _bitten(inside, rng):
     return np.minimum(inside, -ellipse) if rng.random() < 0.6 else np.maximum(inside, ellipse)
 
 
-def random_rotation(mesh, rng):
+def random_rotation(mesh: Mesh, rng: np.random.Generator) -> Mesh:
     """The mesh turned about +y, now and then tilted, laid on its side, or turned any way; normalized.
 
     Args:
@@ -236,7 +236,7 @@ def random_rotation(mesh, rng):
     return _with_vertices(mesh, mesh.vertices @ turn.T)
 
 
-def composite(meshes, rng):
+def composite(meshes: list[Mesh], rng: np.random.Generator) -> Mesh:
     """Several meshes as one object: each turned, scaled and set somewhere, so that they touch, overlap or stand apart.
 
     Args:

@@ -18,7 +18,7 @@ class EpochSampler:
         fresh: an augmented variant is one that no other epoch uses.
     """
 
-    def __init__(self, count: int, shuffle: bool, seed: int, augmentations: int = 0, fresh: bool = False):
+    def __init__(self, count: int, shuffle: bool, seed: int, augmentations: int = 0, fresh: bool = False) -> None:
         self.count, self.shuffle, self.seed, self.epoch = count, shuffle, seed, 0
         self.augmentations, self.fresh = augmentations, fresh
 

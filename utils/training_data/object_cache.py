@@ -112,7 +112,7 @@ class MakingItems:
         index: as in `source_hashes`.
     """
 
-    def __init__(self, objects: list[ObjectFiles], cache: Callable, index: dict):
+    def __init__(self, objects: list[ObjectFiles], cache: Callable, index: dict) -> None:
         self.objects, self.cache, self.index = objects, cache, index
 
     def __len__(self) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils.mesh.mesh import sample_surface
+from utils.mesh.mesh import Mesh, sample_surface
 from utils.rendering.depth_maps import DepthMap, can_leave, paired_depth_maps
 
 DIRECTIONS = 66  # spread evenly over the sphere; opposite ones share an image
@@ -39,7 +39,7 @@ class OuterSurface:
     depth_maps: list[DepthMap]
 
 
-def directional_depth_maps(vertices, faces):
+def directional_depth_maps(vertices: np.ndarray, faces: np.ndarray) -> list[DepthMap]:
     """Depths of the outermost surface seen from DIRECTIONS directions.
 
     Args:
@@ -58,7 +58,7 @@ def directional_depth_maps(vertices, faces):
     return paired_depth_maps(vertices, faces, bases, DEPTH_SIZE, DEPTH_EXTENT)
 
 
-def outer_surface(mesh, count, rng):
+def outer_surface(mesh: Mesh, count: int, rng: np.random.Generator) -> OuterSurface:
     """Sample the part of a mesh's surface that some direction sees.
 
     Args:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from config import VIEW_NAMES
-from utils.mesh.mesh import sample_surface
+from utils.mesh.mesh import Mesh, sample_surface
 from utils.rendering.cameras import VIEW_BASES, Camera, pixel_rays, project, rotation_matrix
 from utils.rendering.rasterizer import render_views
 
@@ -62,7 +62,7 @@ class Scene:
     reach: float
     wall: np.ndarray
 
-    def of_view(self, view):
+    def of_view(self, view: str) -> "Scene":
         """The scene as the object sees it: for its bottom it is laid upside down, and the lamp is below it then."""
         return replace(self, lamp=self.lamp * [1, -1, 1]) if view == "bottom" else self
 
@@ -71,7 +71,8 @@ HAND = Level(lengths=2.5, spread=0.1, tilt_deg=3.0, shift=0.06, zoom=(1.05, 1.25
 LEVELS = {"perspective": Level(lengths=3.0), "hand": HAND, "photo": replace(HAND, scene=True)}
 
 
-def photograph(mesh, level, rng, size=640, supersample=2):
+def photograph(mesh: Mesh, level: str | Level, rng: np.random.Generator, size: int = 640,
+               supersample: int = 2) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, Camera]]:
     """Take the six images of an object.
 
     Args:
@@ -110,7 +111,7 @@ def photograph(mesh, level, rng, size=640, supersample=2):
 # ---- Cameras ---------------------------------------------------------------------------------------------------------
 
 
-def random_cameras(mesh, level, rng):
+def random_cameras(mesh: Mesh, level: Level, rng: np.random.Generator) -> dict[str, Camera]:
     """{view name: Camera} of a Level; the six share a phone, so the same extent fills the image, up to the zoom."""
     used = mesh.vertices[np.unique(mesh.faces)]
     cameras = {}
@@ -131,7 +132,7 @@ def random_cameras(mesh, level, rng):
 # ---- Light -----------------------------------------------------------------------------------------------------------
 
 
-def random_scene(rng):
+def random_scene(rng: np.random.Generator) -> Scene:
     """A lamp above, a table or floor, a pale wall: Scene."""
     elevation, azimuth = np.radians(rng.uniform(35, 75)), rng.uniform(0, 2 * np.pi)
     lamp = np.array([np.cos(elevation) * np.sin(azimuth), np.sin(elevation), np.cos(elevation) * np.cos(azimuth)])
@@ -139,7 +140,7 @@ def random_scene(rng):
     return Scene(lamp, rng.uniform(0.4, 0.65), random_surface(rng), rng.uniform(4, 8), wall.astype(np.float32))
 
 
-def lit(mesh, camera, scene):
+def lit(mesh: Mesh, camera: Camera, scene: Scene) -> Mesh:
     """The mesh with its colors darkened as a matte surface under a lamp (Lambert), the side that the camera sees.
 
     Args:
@@ -157,7 +158,7 @@ def lit(mesh, camera, scene):
     return replace(mesh, corner_colors=mesh.corner_colors * light[..., None].astype(np.float32))
 
 
-def corner_normals(mesh):
+def corner_normals(mesh: Mesh) -> np.ndarray:
     """(F, 3, 3) unit normals at faces' corners: smooth where the surface bends gently, each face's own at edges.
 
     Gently: all faces around a corner lie within 40 degrees of their mean normal.
@@ -180,7 +181,7 @@ def corner_normals(mesh):
 # ---- Table, wall and shadow ------------------------------------------------------------------------------------------
 
 
-def background(mesh, view, camera, scene, rng, size):
+def background(mesh: Mesh, view: str, camera: Camera, scene: Scene, rng: np.random.Generator, size: int) -> np.ndarray:
     """What is behind the object: the table that it stands on with its shadow, and a wall beyond.
 
     Args:
@@ -251,7 +252,7 @@ def _shadow(mesh, height, side, scene, rng):
 # ---- Generated textures ----------------------------------------------------------------------------------------------
 
 
-def random_surface(rng):
+def random_surface(rng: np.random.Generator) -> np.ndarray:
     """A pale table top, cloth or floor: (TILE_PIXELS, TILE_PIXELS, 3) float32 sRGB that repeats without a seam."""
     kind = rng.choice(["paper", "cloth", "wood", "stone", "tiles", "carpet"], p=[0.3, 0.15, 0.2, 0.15, 0.1, 0.1])
     size = TILE_PIXELS

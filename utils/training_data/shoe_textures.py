@@ -22,7 +22,7 @@ REGION_MARGIN_PX = 1.5  # kept free at a region's border, so that bilinear readi
 OUTSOLE_TOP = .3  # where the outsole ends, as a share of the sole region's height
 
 
-def paint(form, spans, size, rng):
+def paint(form: SimpleNamespace, spans: dict, size: int, rng: np.random.Generator) -> np.ndarray:
     """Paint the texture of a shoe.
 
     Args:
@@ -50,7 +50,7 @@ def paint(form, spans, size, rng):
     return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
 
 
-def smooth_step(x, low, high):
+def smooth_step(x: np.ndarray, low: float, high: float) -> np.ndarray:
     """Smooth step from 0 at `low` to 1 at `high` (`high` may be the smaller)."""
     t = np.clip((x - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
@@ -58,7 +58,7 @@ def smooth_step(x, low, high):
 
 # --------------------------------------------------------------------------------------------- where texels lie
 
-def region_uv(name, along, up, size):
+def region_uv(name: str, along: np.ndarray, up: np.ndarray, size: int) -> np.ndarray:
     """Shares of a region, both in [0, 1], as texture coordinates (..., 2)."""
     left, right, bottom, top = REGIONS[name]
     margin = REGION_MARGIN_PX / size

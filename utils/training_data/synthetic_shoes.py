@@ -9,6 +9,7 @@ Before normalizing, z runs from 0 (heel) to 1 (toe), y = 0 is the ground and x t
     python -m utils.training_data.synthetic_shoes --count 11 --first_seed 16 --output data/sample
     python -m utils.training_data.synthetic_shoes --count 1 --first_seed 900002 --output data/examples --views_only
 """
+from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -82,7 +83,7 @@ class Shoe(NamedTuple):
     kind: str
 
 
-def make_shoe(seed, texture_size=256, kind=None):
+def make_shoe(seed: int, texture_size: int = 256, kind: str | None = None) -> Shoe:
     """Make the shoe of a seed; the same seed always gives the same arrays.
 
     Args:
@@ -119,7 +120,7 @@ def make_shoe(seed, texture_size=256, kind=None):
 class Form(SimpleNamespace):
     """All measures of one shoe, in shoe lengths, and three curves that follow from them."""
 
-    def half_width(self, t):
+    def half_width(self, t: np.ndarray) -> np.ndarray:
         """Half width of the sole's outline at share t of its length."""
         from scipy.interpolate import PchipInterpolator
 
@@ -129,11 +130,11 @@ class Form(SimpleNamespace):
         toe = np.clip((t - 1 + self.toe_length) / self.toe_length, 0, 1)
         return body * np.sqrt(1 - heel ** 2) * (1 - toe ** self.power) ** (1 / self.power)
 
-    def center(self, z):
+    def center(self, z: np.ndarray) -> np.ndarray:
         """x of the foot's middle line: bent, as left and right feet are."""
         return self.bend * (1.4 * (z - .4) ** 2 - .1)
 
-    def footbed(self, z):
+    def footbed(self, z: np.ndarray) -> np.ndarray:
         """Height of the footbed (the sole's upper edge) at z."""
         rise = smooth_step(z, .66, .12)
         return self.fore + (self.heel - self.fore) * rise + self.spring * np.clip((z - .66) / .34, 0, 1.2) ** 2
@@ -374,7 +375,8 @@ def _cap(ring, ring_start, inside_start):
 
 # ------------------------------------------------------------------------------------------------ files
 
-def write_shoes(seeds, output_dir, image_size=256, texture_size=256, views_only=False):
+def write_shoes(seeds: Iterable[int], output_dir: str | Path, image_size: int = 256, texture_size: int = 256,
+                views_only: bool = False) -> int:
     """Write shoes to files; those whose files are all there already are skipped, whatever their sizes.
 
     Args:
@@ -422,7 +424,7 @@ def _write_views(shoe, paths, size):
             Image.fromarray(image).save(temporary, optimize=True)
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     """Read the options, write the shoes, say how many."""
     parser = OptionParser(description="Make textured shoes: meshes with their six views, or the views alone.")
     parser.add_argument("--count", type=int, default=12, help="number of shoes (default 12)")

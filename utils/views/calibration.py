@@ -5,6 +5,7 @@ found by making the silhouettes fit together (utils/multiview/silhouette_coheren
 method on robust errors. Exact orthographic images keep their exact cameras: found ones are taken only where they explain
 the silhouettes clearly better than the named ones do.
 """
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,7 +20,7 @@ from utils.multiview.silhouette_coherence import (
     make_silhouettes,
 )
 from utils.multiview.visual_hull import hull_box, silhouette_sdf
-from utils.rendering.cameras import VIEW_BASES, VIEW_CAMERAS, VIEW_EXTENT, rotation_matrix, rotation_vector
+from utils.rendering.cameras import VIEW_BASES, VIEW_CAMERAS, VIEW_EXTENT, Camera, rotation_matrix, rotation_vector
 
 WORKING_SIZE = 320  # pixels; masks are averaged down to this, which keeps boundaries exact to a tenth of a pixel
 FEWEST_VIEWS = 3
@@ -66,7 +67,7 @@ class CalibrationReport:
     tilts_deg: dict
     steps: int
 
-    def text(self):
+    def text(self) -> str:
         """One line for the console and the report."""
         if self.kind == "exact":
             return f"cameras: exact orthographic views; silhouettes agree to {self.error_after:.1f} px"
@@ -79,7 +80,8 @@ class CalibrationReport:
                 f"{self.error_after:.1f} px, {self.error_before:.1f} px before")
 
 
-def calibrate_views(masks, views=VIEW_NAMES, closeness=None):
+def calibrate_views(masks: np.ndarray | dict[str, np.ndarray], views: Sequence[str] = VIEW_NAMES,
+                    closeness: float | Sequence[float] | None = None) -> tuple[list[Camera], CalibrationReport]:
     """Find the cameras of named images from their silhouettes.
 
     Args:
@@ -124,7 +126,7 @@ def calibrate_views(masks, views=VIEW_NAMES, closeness=None):
     return _result(kind, cameras, error, simple_error, views, to_given, steps + more)
 
 
-def named_cameras(masks, views=VIEW_NAMES):
+def named_cameras(masks: np.ndarray, views: Sequence[str] = VIEW_NAMES) -> list[Camera]:
     """Orthographic cameras in their named directions, each with the scale and shift that fits the boxes of the masks.
 
     Args:
@@ -135,7 +137,7 @@ def named_cameras(masks, views=VIEW_NAMES):
     return _from_boxes(np.asarray(masks, np.float32), tuple(views)).as_list()
 
 
-def closeness_from_exif(focal_35mm, share, crop=1.0):
+def closeness_from_exif(focal_35mm: float, share: float, crop: float = 1.0) -> float:
     """Inverse distance of the camera that a focal length gives.
 
     Args:
@@ -148,7 +150,7 @@ def closeness_from_exif(focal_35mm, share, crop=1.0):
     return share * crop * 18.0 / focal_35mm
 
 
-def in_normalized_frame(cameras, named, masks):
+def in_normalized_frame(cameras: CameraSet, named: np.ndarray, masks: np.ndarray) -> CameraSet:
     """Fix what silhouettes leave open: the common rotation, translation and scale.
 
     Args:

@@ -1,5 +1,7 @@
 """Which pixels of an image show the object, where the image does not say: from its border, a mask file, or rembg."""
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -34,7 +36,7 @@ class BorderMask:
     color: np.ndarray = None
 
 
-def mask_from_border(rgb):
+def mask_from_border(rgb: np.ndarray) -> BorderMask:
     """The object in an image with a plain background.
 
     Background is what has the border's median color and is connected to the border, so white parts inside the
@@ -83,7 +85,7 @@ def _holes_like(color, tolerance, rgb, labels, smallest):
     return np.where(kept[labels], labels, 0)
 
 
-def open_holes(view, other, axis, reach=None):
+def open_holes(view: BorderMask, other: BorderMask, axis: int, reach: float | None = None) -> np.ndarray:
     """The mask of a view with those holes open through which the opposite view sees the background too.
 
     White paint and a hole look alike from one side. A hole is open from both, at the mirrored place.
@@ -116,7 +118,7 @@ def open_holes(view, other, axis, reach=None):
     return view.mask & ~is_open[view.holes]
 
 
-def soft_edges(rgb, mask, background):
+def soft_edges(rgb: np.ndarray, mask: np.ndarray, background: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Coverage of the pixels along an outline, which mix object and background, and their color without the latter.
 
     A mixed pixel lies on the line between the background's color and that of the nearest pixel well inside the object:
@@ -153,7 +155,7 @@ def soft_edges(rgb, mask, background):
     return rgb, alpha
 
 
-def holes_of(mask):
+def holes_of(mask: np.ndarray) -> BorderMask:
     """A given mask, (H, W) uint8, as a BorderMask whose holes are all open."""
     from scipy import ndimage
 
@@ -162,7 +164,7 @@ def holes_of(mask):
     return BorderMask(filled, (filled & ~solid).astype(np.int32), 1.0)
 
 
-def fit_mask(mask, size, path, view):
+def fit_mask(mask: np.ndarray, size: tuple[int, int], path: str | Path, view: str) -> np.ndarray:
     """A mask file's values at the size of its image: equal proportions, resized smoothly if need be.
 
     Args:
@@ -187,13 +189,13 @@ def fit_mask(mask, size, path, view):
     return np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.BILINEAR))
 
 
-def covers_border(mask):
+def covers_border(mask: np.ndarray) -> bool:
     """Whether a mask, (H, W) uint8, holds nearly all of its image's border, as an inverted one does."""
     border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
     return bool((border >= 128).mean() >= COVERED_BORDER)
 
 
-def fills_its_images(masks):
+def fills_its_images(masks: Sequence[np.ndarray]) -> bool:
     """Whether six images were cut to the object, so that their border shows it and not a background.
 
     Then the images' own edges are those of a box, while what differs from their border (print, a label) is not.

@@ -35,7 +35,7 @@ class Problem:
     what: str
     detail: str
 
-    def __str__(self):
+    def __str__(self) -> str:
         return (f"{self.id}: " if self.id else "") + f"{self.what} {self.detail}"
 
 

@@ -77,7 +77,8 @@ class SixViews:
 # ---- Reading six views ----------------------------------------------------------------------------------------
 
 
-def read_six_views(folder_or_files, size=None, object_id=None, masks=None, background="auto"):
+def read_six_views(folder_or_files: str | Path | dict, size: int | None = None, object_id: str | None = None,
+                   masks: dict | None = None, background: str = "auto") -> SixViews:
     """Read the six images of one object, upright, masked, over white and square.
 
     An image's mask is the file given in `masks`, else its alpha where it has any,
@@ -306,7 +307,8 @@ def _files_of_one_object(folder, object_id):
 # ---- Framing --------------------------------------------------------------------------------------------------
 
 
-def read_framed_views(folder_or_files, size, object_id=None, masks=None, background="auto"):
+def read_framed_views(folder_or_files: str | Path | dict, size: int, object_id: str | None = None,
+                      masks: dict | None = None, background: str = "auto") -> tuple[SixViews, str | None]:
     """`read_six_views` and `frame_views` in one: images of `size` pixels that fill the project's frame.
 
     Images that have to be cropped are cut out of larger ones, so that a small object stays sharp. Images that are
@@ -341,8 +343,8 @@ class SquareViews:
     note: str | None
 
 
-def read_squares(folder_or_files, size, object_id=None, masks=None, background="auto",
-                 allow_missing=False) -> SquareViews:
+def read_squares(folder_or_files: str | Path | dict, size: int | None, object_id: str | None = None,
+                 masks: dict | None = None, background: str = "auto", allow_missing: bool = False) -> SquareViews:
     """Read and mask the images of one object, once for all sizes that `framed_views` is asked for.
 
     Args:
@@ -357,7 +359,7 @@ def read_squares(folder_or_files, size, object_id=None, masks=None, background="
     return SquareViews(name, paths, squares, note)
 
 
-def framed_views(read: SquareViews, size: int):
+def framed_views(read: SquareViews, size: int) -> tuple[SixViews, str | None]:
     """Images of `size` pixels that fill the project's frame, and a sentence saying how they were framed, or None."""
     views = _stack(read.name, read.paths, read.squares, size)
     if not is_framed(views):
@@ -367,7 +369,7 @@ def framed_views(read: SquareViews, size: int):
     return views, None
 
 
-def is_framed(views):
+def is_framed(views: SixViews) -> bool:
     """Whether every view shows the object's box centerd and its longest edge spans 2 / 2.2 of the image."""
     size = views.masks.shape[1]
     there = views.present
@@ -380,7 +382,7 @@ def is_framed(views):
                 and abs(edges.max() - size / VIEW_EXTENT) <= FRAME_TOLERANCE * size)
 
 
-def frame_views(views, size=None):
+def frame_views(views: SixViews, size: int | None = None) -> tuple[SixViews, str | None]:
     """Bring a user's own images into the frame: box centerd, one common scale, longest edge 2 of 2.2.
 
     Each image has a scale of its own, which follows from the boxes of the six masks (`common_scale`).
@@ -429,7 +431,7 @@ def _cut_views(views, windows, size):
 # ---- Names of files -------------------------------------------------------------------------------------------
 
 
-def find_masks(folder, object_id, alone):
+def find_masks(folder: str | Path, object_id: str, alone: bool) -> dict[str, Path]:
     """The six mask files of an object.
 
     Args:

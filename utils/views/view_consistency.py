@@ -42,7 +42,7 @@ VIEW_HYPOTHESES = _view_hypotheses()
 # ---- Boxes ----------------------------------------------------------------------------------------------------
 
 
-def mask_boxes(masks):
+def mask_boxes(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Center (6, 2) and extent (6, 2) in pixels, column then row, of what each mask (6, H, W) covers."""
     centers, extents = np.full((6, 2), np.nan), np.full((6, 2), np.nan)
     for i, mask in enumerate(masks):
@@ -59,7 +59,7 @@ def mask_boxes(masks):
     return centers, extents
 
 
-def common_scale(extents):
+def common_scale(extents: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The one box that twelve measures in six scales fit best.
 
     Each image has a scale of its own (pixels per unit). The six masks give each edge of the object's box four
@@ -88,7 +88,7 @@ def common_scale(extents):
             mismatch * extents / extents.max(1)[:, None])
 
 
-def unequal_edges(masks):
+def unequal_edges(masks: np.ndarray) -> list[tuple[str, str, float, str, float]]:
     """Edges of the object's box that the views measure differently, by more than TOLERANCE and three pixels.
 
     Args:
@@ -112,7 +112,7 @@ def unequal_edges(masks):
 # ---- Outlines -------------------------------------------------------------------------------------------------
 
 
-def silhouette_disagreement(masks):
+def silhouette_disagreement(masks: np.ndarray) -> dict[tuple[str, str], tuple[float, float, float]]:
     """How far the outlines of opposite views are from mirroring each other, as those of one object do.
 
     What lies within one pixel of the other outline does not count, so hair-thin parts may be a pixel off. It cannot be
@@ -140,7 +140,7 @@ def silhouette_disagreement(masks):
 # ---- Likely mistakes ------------------------------------------------------------------------------------------
 
 
-def diagnose_view_swap(images, masks):
+def diagnose_view_swap(images: np.ndarray, masks: np.ndarray) -> tuple[str, float, float] | None:
     """The mistake of naming or turning views that explains the images clearly better than taking them as named.
 
     Outlines alone leave much open: those of a shoe with left and right exchanged could be of a shoe too. Where two
@@ -245,7 +245,7 @@ def _outline_and_rims(cells, role):
 # ---- In words -------------------------------------------------------------------------------------------------
 
 
-def consistency_note(images, masks):
+def consistency_note(images: np.ndarray, masks: np.ndarray) -> str | None:
     """What does not fit together in six views, for their owner.
 
     Args:
