@@ -4,7 +4,7 @@
     python train_texture.py --preset fast --num_epochs_stage2 2
     python train_texture.py --resume                            # go on from checkpoints/texture_last.pth
 
-The geometry model is frozen: a point of its predicted surface is to have the color of the nearest point of the true
+The geometry model is frozen: a point of its predicted surface shall get the color of the nearest point of the true
 one. Writes checkpoints/texture_best.pth, texture_last.pth, and logs/texture.jsonl.
 """
 import time

@@ -1,7 +1,8 @@
 """Stage 1 by named views: images with their cameras to the occupancy of any point of space.
 
 A point inside the visual hull is described once per view by what that view knows of it: color and coverage where it
-projects, the distance to the outline there, and how far along the line of sight the hull was entered and will be left.
+projects, the distance to the silhouette's boundary there, and how far along the line of sight the hull was entered and will
+be left.
 
 A shared MLP and DeepSets pooling (Zaheer et al. 2017) make one feature of the views, so neither the order of the (image,
 camera) pairs nor how many there are can matter. The same description on a coarse grid that fills the object's box goes
@@ -28,13 +29,13 @@ NUM_GEOMETRIC_FEATURES = 13  # numbers per view of a point that are no color: se
 CELL_WIDTH, VOLUME_FEATURES = 32, 16  # of a cell's description per view, and of what the 3D U-Net says of it
 TANH_SCALE_FINE, TANH_SCALE_COARSE = 0.05, 0.25  # normalized units; distances are also given squeezed to these ranges
 COLOR_SIZE = 48  # pixels per edge of the images from which points take their colors
-TRUNCATION = 0.3  # lengths; distances to an outline are cut off here
-AMBIGUITY_BAND, MIN_WEIGHT = 0.02, 0.2  # lengths, share
-HULL_MARGIN = 0.01  # lengths beyond the hull within which points are still learned from
+TRUNCATION = 0.3  # normalized units; distances to a silhouette's boundary are cut off here
+AMBIGUITY_BAND, MIN_WEIGHT = 0.02, 0.2  # normalized units, share
+HULL_MARGIN = 0.01  # normalized units beyond the hull within which points are still learned from
 LOGIT_SCALE = 5.0  # outputs start small
 POINTS_AT_ONCE = 1 << 16  # bounds the memory of a fine grid
-REFINE_BAND = 0.06  # lengths from the surface, by the field's own account, beyond which a grid is not refined
-LOGIT_LENGTH = 0.02  # lengths per unit of logit where a logit stands for a distance to the surface
+REFINE_BAND = 0.06  # normalized units from the surface, by the field's own account, beyond which a grid is not refined
+LOGIT_LENGTH = 0.02  # normalized units per unit of logit where a logit stands for a distance to the surface
 # Of earlier checkpoints: arguments that are gone, and the only values with which those checkpoints can be read.
 RETIRED_ARGS = {"pictures": False, "target": "occupancy", "token_width": 0, "token_size": 0}
 
@@ -135,7 +136,7 @@ class FieldModel(nn.Module):
             cameras: Cameras of the same views in the same order; where it says so, views take no part.
             box: (B, 2, 3) float, the object's bounding box in the space of the points.
         """
-        # Lettering tells nothing of depth, but would be embossed
+        # Printed text would otherwise appear as relief
         absent = None if bool(cameras.present.all()) else ~cameras.present
         scene = EncodedObject(_blurred(maps, COLOR_SIZE, channels=3), cameras, box, None, absent)
         if self.grid_size:
@@ -180,8 +181,8 @@ class FieldModel(nn.Module):
             points: (B, K, 3) float32.
             scene: EncodedObject; its volume is not used.
         Returns:
-            features: (B, S, K, M): coverage; distance to the outline, in lengths and finely; depth below the hull's
-                entry and above its exit along the line of sight, each in lengths and in two fine scales; share of the
+            features: (B, S, K, M): coverage; distance to the boundary, coarse and fine; depth below the hull's
+                entry and above its exit along the line of sight, each coarse and in two fine scales; share of the
                 chord; direction to the camera; color and its difference from the views' mean, both 0 where no image was
                 taken; whether one was.
             hull: (B, K), signed distance to the visual hull, positive inside.
@@ -256,9 +257,9 @@ def field_loss(output: torch.Tensor, distances: torch.Tensor, hull: torch.Tensor
 
     Args:
         output: (B, K) logits from the model.
-        distances: (B, K) true signed distances, positive in solid matter.
+        distances: (B, K) true signed distances, positive inside.
         hull: (B, K) signed distances to the visual hull; points outside it are known to be free and do not count.
-        bands: (B, K) lengths: points nearer to the surface than this count less, for at some depth there is nothing to
+        bands: (B, K) normalized units: points nearer to the surface than this count less, for at some depth there is nothing to
             tell its two sides apart by; in a thin wall less than AMBIGUITY_BAND, or no point of it would count. None:
             AMBIGUITY_BAND for all.
     Returns:
@@ -323,7 +324,7 @@ def field_on_grid(model: FieldModel, maps: np.ndarray, axes: list[np.ndarray], h
                   cameras: Sequence[Camera] | None = None, measured: Sequence[bool] | None = None) -> np.ndarray:
     """Evaluate a field at the points of a grid that lie in the visual hull, coarse to fine.
 
-    Every second plane of each axis comes first. Between corners that are all deep in matter or all far from it nothing
+    Every second plane of each axis comes first. Between corners that are all deep inside or all far outside nothing
     is asked: the mean of the corners stands there (as in Mescheder et al. 2019, "Occupancy Networks", section 3.3).
 
     Args:
@@ -332,7 +333,7 @@ def field_on_grid(model: FieldModel, maps: np.ndarray, axes: list[np.ndarray], h
         cameras: S Camera; None: the six exact orthographic ones.
         measured: S bool, False where a mirrored silhouette stands in for an image; None: nowhere.
     Returns:
-        (X, Y, Z) float32, about the signed distance to the surface in lengths, positive in matter; outside the hull
+        (X, Y, Z) float32, about the signed distance to the surface in normalized units, positive inside; outside the hull
         its distance.
     """
     device = next(model.parameters()).device

@@ -1,6 +1,6 @@
 """Losses as pure functions of tensors: no device, no config, no logging.
 
-Lengths are in the normalized frame (longest edge 2), colors are sRGB in [0, 1]. Everything is computed in float32,
+Distances are in normalized units (longest edge 2), colors are sRGB in [0, 1]. Everything is computed in float32,
 whatever precision the network ran in.
 """
 import torch
@@ -48,7 +48,7 @@ def coverage_loss(pred: Tensor, true: Tensor, worst: float = 0.05) -> Tensor:
         pred: (B, N, 3); true: (B, M, 3).
         worst: share of each object's true points that counts, in (0, 1].
     Returns:
-        scalar: mean distance, in lengths, of each object's worst-covered true points to their nearest predicted ones.
+        scalar: mean distance, in normalized units, of each object's worst-covered true points to their nearest predicted ones.
     """
     return worst_mean(nearest_squared(true, pred), worst)
 

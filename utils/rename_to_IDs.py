@@ -34,7 +34,7 @@ class NamedImage:
 
 def read_images(root: Path) -> tuple[list[NamedImage], dict[Path, str]]:
     """Images below `root` whose view is clear, and {path: reason} for the others."""
-    pictures, unclear = [], {}
+    images, unclear = [], {}
     for path in _files(root, IMAGE_EXTENSIONS):
         view, rest = find_view(path.stem)
         home = path.parent
@@ -43,16 +43,16 @@ def read_images(root: Path) -> tuple[list[NamedImage], dict[Path, str]]:
             home, rest = (home.parent, rest) if view and not folder_rest else (home, rest)
             view = view if not folder_rest else ""
         if view:
-            pictures.append(NamedImage(path, view, rest, home))
+            images.append(NamedImage(path, view, rest, home))
         else:
             unclear[path] = "two views in its name" if view is None else "no view in its name"
-    return pictures, unclear
+    return images, unclear
 
 
-def name_images(pictures: list[NamedImage], root: Path, known_ids: Iterable[str] = ()) -> list[tuple[str, NamedImage]]:
+def name_images(images: list[NamedImage], root: Path, known_ids: Iterable[str] = ()) -> list[tuple[str, NamedImage]]:
     """Give every image its object's id, spelled as in `known_ids` if it is there: list of (id, NamedImage)."""
     by_home, places = {}, {}
-    for image in pictures:
+    for image in images:
         by_home.setdefault(image.home, []).append(image)
     named = []  # (id by name, id by folder, NamedImage)
     for home, group in by_home.items():
@@ -182,8 +182,8 @@ def main(argv: list[str]) -> None:
 
     moves, left, ids = [], {}, _ids_there(options.output)
     if options.images:
-        pictures, unclear = read_images(Path(options.images))
-        named = name_images(pictures, Path(options.images), ids)
+        images, unclear = read_images(Path(options.images))
+        named = name_images(images, Path(options.images), ids)
         ids += [object_id for object_id, _ in named]
         moves, refused = plan_images(named, options.output)
         left |= unclear | refused

@@ -47,7 +47,7 @@ def shoe() -> Mesh:
     return textured_mesh(*make_shoe(SHOE_SEED, 512)[:5])
 
 
-def picture(mesh: Mesh, camera: Camera | np.ndarray, size: int = 220) -> np.ndarray:
+def rendered(mesh: Mesh, camera: Camera | np.ndarray, size: int = 220) -> np.ndarray:
     """(size, size, 4) uint8 RGBA render by a Camera or (3, 3) basis."""
     return render(mesh, camera, size)
 
@@ -131,7 +131,7 @@ def cameras() -> None:
     """The six camera positions around a shoe, each with the photograph that it takes."""
     mesh, seen_from = shoe(), camera_basis(32, 24)
     axes, finish = blank(10, 7.4, (-4.6, 4.6, -3.4, 3.4))
-    place(axes, picture(mesh, seen_from, 440), 0, 0, 2.2 * 1.1, zorder=2)
+    place(axes, rendered(mesh, seen_from, 440), 0, 0, 2.2 * 1.1, zorder=2)
     far, photograph_at = 2.0, {"front": (-2.1, -2.2), "left": (3.4, -1.1), "back": (2.3, 2.1), "right": (-3.5, 0.9),
                                "top": (-1.5, 2.3), "bottom": (1.5, -2.45)}
     for view in VIEW_NAMES:
@@ -144,7 +144,7 @@ def cameras() -> None:
         axes.add_patch(Polygon(np.array(corners) @ seen_from[:2].T, facecolor=color, edgecolor="white", zorder=4))
         x, y = photograph_at[view]
         axes.plot((spot[0], x), (spot[1], y), color=color, lw=1.2, zorder=0.5)
-        framed(axes, picture(mesh, basis), x, y, 1.25, color, view)
+        framed(axes, rendered(mesh, basis), x, y, 1.25, color, view)
     ends = {"+x": (1, 0, 0), "+y": (0, 1, 0), "+z": (0, 0, 1)}
     origin = np.array([-3.9, -2.9])
     for name, axis in ends.items():
@@ -161,7 +161,7 @@ def cameras() -> None:
 def distance() -> None:
     """The same shoe from one length and from five: what closeness does to its proportions."""
     mesh = shoe()
-    side = cropped(picture(mesh, VIEW_BASES["right"], 300))
+    side = cropped(rendered(mesh, VIEW_BASES["right"], 300))
     axes, finish = blank(10, 4.65, (-0.4, 11.2, 0.05, 5.45))
     for row, (lengths, color, words) in enumerate(((1, RED, "too close: 1 object length"),
                                                    (4, GREEN, "good: 4 object lengths, zoomed in"))):
@@ -182,7 +182,7 @@ def distance() -> None:
                   fontsize=9.5)
         camera = Camera(VIEW_BASES["front"], 1 / (2 * lengths), 1.0)
         camera = replace(camera, scale=0.92 / np.abs(project(mesh.vertices, camera)[:, :2]).max())
-        framed(axes, picture(mesh, camera, 260), 9.9, y + 0.15, 2.0, color)
+        framed(axes, rendered(mesh, camera, 260), 9.9, y + 0.15, 2.0, color)
         axes.text(8.8, y + 0.15, f"the toe looks\n{ratio:.1f} times as\nlarge as the\nheel", ha="right", va="center",
                   fontsize=9.5, color=color)
     finish("distance")
@@ -192,7 +192,7 @@ def turning() -> None:
     """Quarter turns on the table for four photographs, then top and bottom."""
     mesh = shoe()
     axes, finish = blank(10, 8.6, (-0.2, 13.8, -6.2, 5.84))
-    views = {view: picture(mesh, VIEW_BASES[view]) for view in VIEW_NAMES}
+    views = {view: rendered(mesh, VIEW_BASES[view]) for view in VIEW_NAMES}
     from_above = cropped(views["top"])
     axes.text(0, 5.4, "1  The phone stays where it is. Turn the object by quarter turns, clockwise as seen from above.",
               fontsize=12, weight="bold")

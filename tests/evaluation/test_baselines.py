@@ -53,7 +53,7 @@ def test_true_mesh_lies_in_the_normalized_frame(solids):
     assert np.allclose([mesh.vertices.min(0), mesh.vertices.max(0)], [[-1, -0.1, -1], [1, 0.1, 1]], atol=1e-5)
 
 
-def test_nearest_retrieves_the_most_similar_outline_and_never_the_object_itself(solids, tmp_path):
+def test_nearest_retrieves_the_most_similar_silhouettes_and_never_the_object_itself(solids, tmp_path):
     retrieve = nearest_object(list(solids.values()), tmp_path)
     assert np.ptp(retrieve(solids["ball"]).vertices, axis=0) == pytest.approx([2, 1.8, 1.8], abs=0.01)
     assert np.ptp(retrieve(solids["egg"]).vertices, axis=0) == pytest.approx([2, 2, 2], abs=0.01)
@@ -64,16 +64,16 @@ def test_nearest_retrieves_the_most_similar_outline_and_never_the_object_itself(
         nearest_object([solids["ball"]], tmp_path)(solids["ball"])
 
 
-def test_overlap_of_outlines_is_intersection_over_union():
+def test_overlap_of_silhouettes_is_intersection_over_union():
     masks = np.zeros((2, 6, 16, 16), np.uint8)
     masks[0, :, :, :8], masks[1, :, :, 4:12] = 255, 255  # 4 of 12 columns in common
-    one, other = (baselines._outline_bits(SimpleNamespace(masks=mask)) for mask in masks)
+    one, other = (baselines._silhouette_bits(SimpleNamespace(masks=mask)) for mask in masks)
     assert baselines._mean_overlaps(one, np.stack([one, other])) == pytest.approx([1, 1 / 3])
 
 
 def test_mean_of_equal_objects_is_that_object_in_its_color(solids, tmp_path):
     mesh = mean_object([solids["ball"]], tmp_path)
-    # Six round outlines leave a body with edges around the ball: between radius 1 and sqrt(3 / 2).
+    # Six round silhouettes leave a body with edges around the ball: between radius 1 and sqrt(3 / 2).
     distance = np.linalg.norm(mesh.vertices, axis=1)
     assert distance.min() > 0.96 and distance.max() < 1.25
     assert mesh.corner_colors.reshape(-1, 3).mean(0) == pytest.approx([1, 0, 0], abs=0.02)
@@ -110,14 +110,14 @@ def test_mean_color_paints_the_shape_it_is_given(solids):
     assert painted.corner_colors[0, 0] == pytest.approx([0, 1, 0], abs=0.02)
 
 
-def test_mean_color_weighs_by_the_mask_and_leaves_out_the_white_of_outlines():
+def test_mean_color_weighs_by_the_mask_and_leaves_out_the_white_at_boundaries():
     images, masks = np.ones((6, 2, 2, 3)), np.zeros((6, 2, 2))
     images[:, 0, 0], masks[:, 0, 0] = 0.9, 1.0
     images[0, 0, 1], masks[0, 0, 1] = 0.6, 0.5  # half covered by 0.2, half white
     assert mean_color_of(images, masks) == pytest.approx([(6 * 0.9 + 0.5 * 0.2) / 6.5] * 3)
 
 
-def test_hull_contains_its_object_and_fits_its_outlines(solids):
+def test_hull_contains_its_object_and_fits_its_silhouettes(solids):
     mesh = baselines.visual_hull(solids["plate"])
     assert np.abs(mesh.vertices).max(0) == pytest.approx([1, 0.1, 1], abs=0.03)
     faces, middle = np.arange(len(mesh.faces)), np.full((len(mesh.faces), 3), 1 / 3)

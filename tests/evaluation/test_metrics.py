@@ -202,7 +202,7 @@ def test_psnr_of_a_known_color_shift():
 def test_images_of_a_recolored_solid_differ_by_the_shift_of_color_alone():
     true, other = sphere(0.9, (0.4, 0.4, 0.4)), sphere(0.9, (0.6, 0.6, 0.6))
     found, _ = evaluate_mesh(other, make_ground_truth(true, 2000, 64))
-    # 0.2 of 1 is 13.98 dB; half-covered pixels at the outline, blended with white, differ less.
+    # 0.2 of 1 is 13.98 dB; half-covered pixels at the boundary, blended with white, differ less.
     for cameras in ("novel", "input"):
         assert found[f"iou_{cameras}"] == 1 and found[f"psnr_{cameras}"] == pytest.approx(13.98, abs=0.15)
     found, _ = evaluate_mesh(true, make_ground_truth(true, 2000, 64))

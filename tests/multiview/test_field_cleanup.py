@@ -53,7 +53,7 @@ def plate():
 
 
 def uncovered(field, distances, axes, deeper_than):
-    """How many lines of sight, farther inside a mask than some length, meet no matter."""
+    """How many lines of sight, farther inside a mask than some length, stay empty."""
     count = 0
     for distance, name in zip(distances, VIEW_NAMES):
         outline = sample_on_axes(distance, VIEW_BASES[name], axes)
@@ -68,7 +68,7 @@ def uncovered(field, distances, axes, deeper_than):
 def test_a_field_that_agrees_with_the_outlines_is_left_as_it_is(plate):
     axes, _, distances, hull = plate
     assert np.array_equal(enforce_silhouettes(hull.copy(), hull, distances, axes), hull)
-    dented = np.where(hull > 0.05, hull - 0.01, hull)  # matter behind every pixel still
+    dented = np.where(hull > 0.05, hull - 0.01, hull)  # something behind every pixel still
     assert np.array_equal(enforce_silhouettes(dented, hull, distances, axes), dented)
 
 
@@ -83,7 +83,7 @@ def test_a_plate_emptied_within_its_rim_comes_back_where_the_field_thought_best(
     assert np.abs(added[:, 1] - 0.03).max() < 0.05, "at the best place, not through the plate's thickness"
     assert np.array_equal(mended[~within], hull[~within])
     worse = within & (np.abs(points[..., 1] - 0.03) > 0.05)
-    assert (mended[worse] <= 0).all(), "no matter anywhere else on the line"
+    assert (mended[worse] <= 0).all(), "nothing anywhere else on the line"
 
 
 def test_where_no_place_is_better_a_line_is_filled_as_far_as_other_views_allow(plate):
@@ -230,7 +230,7 @@ def test_where_one_depth_is_likelier_matter_is_kept_there_alone(plate):
     depth = points[..., 1]
     likely = np.where(hull > 0, -0.2 - np.abs(depth - 0.03), hull)
     frame = (np.abs(points[..., 0]) > 0.5) | (np.abs(points[..., 2]) > 0.4)
-    likely[frame] = hull[frame]  # so that the other two axes see matter everywhere
+    likely[frame] = hull[frame]  # so that the other two axes see the object everywhere
     kept = enforce_silhouettes(likely.astype(np.float32), hull, distances, axes) > 0
     middle = ~frame & (hull > 0)
     assert kept[middle].any() and np.abs(depth[middle & kept] - 0.03).max() < 0.04

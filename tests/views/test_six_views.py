@@ -294,7 +294,7 @@ def test_sizes_differ_and_the_largest_is_kept(tmp_path):
     assert views.masks[0].sum() == pytest.approx(views.masks[1].sum(), rel=0.05)
 
 
-def test_resizing_does_not_bleed_hidden_colors_into_the_outline(tmp_path):
+def test_resizing_does_not_bleed_hidden_colors_into_the_boundary(tmp_path):
     # Transparent pixels are green; a resize that is not premultiplied would give the red box a green rim.
     write_views(tmp_path, alpha=True, background=(0, 255, 0))
     views = read_six_views(tmp_path, 27)

@@ -149,7 +149,7 @@ def test_a_ball_of_one_color_hides_every_mistake():
     assert diagnose_view_swap(images, masks) is None
 
 
-def test_outlines_alone_betray_a_turned_top_that_fits_the_box():
+def test_silhouettes_alone_betray_a_turned_top_that_fits_the_box():
     """A cube in one gray: its lower half lacks the quarter +x +z, its upper half is a tower at -x -z."""
     solid = np.zeros((40, 40, 40), bool)  # x, y, z
     solid[:, :20] = True
@@ -163,7 +163,7 @@ def test_outlines_alone_betray_a_turned_top_that_fits_the_box():
     wrong = masks.copy()
     wrong[4:] = np.rot90(masks[4:], 2, axes=(1, 2))  # top and bottom: they still mirror each other
     said, named, mended = diagnose_view_swap(np.where(wrong[..., None] > 0, np.float32([0.5] * 3), 1), wrong)
-    # A body as simple as this one leaves open which: exchanged sides would explain the same outlines.
+    # A body as simple as this one leaves open which: exchanged sides would explain the same silhouettes.
     assert ", or " in said and named > 0.05 and mended < 0.01
 
 

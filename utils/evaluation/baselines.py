@@ -23,7 +23,7 @@ from utils.multiview.visual_hull import grid_axes, hull_box, hull_on_grid, silho
 from utils.rendering.uv_atlas import make_atlas
 from utils.views.six_views import read_framed_views
 
-THUMBNAIL_SIZE = 64  # pixels; enough to tell outlines apart, small enough to hold thousands
+THUMBNAIL_SIZE = 64  # pixels; enough to tell silhouettes apart, small enough to hold thousands
 THUMBNAIL_VERSION = 1  # raise when what a cached thumbnail holds changes meaning
 HULL_SIZE = 256  # pixels of the images that the visual hull is cut from
 HULL_GRID, TEXTURE_SIZE = 128, 1024  # as inference uses for a field, so that the two are compared at equal means
@@ -100,7 +100,7 @@ def always(mesh: Mesh) -> Callable[[ObjectFiles], Mesh]:
 def mean_color_of(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """Mean color (3,) of images (..., 3) over white under masks (...), both float in [0, 1].
 
-    At outlines a pixel holds white as well as the object; that share is taken out, or thin things would come out pale.
+    At a silhouette's boundary a pixel holds white as well; that share is taken out, or thin things would come out pale.
     """
     drawn = masks > 0
     total = (images[drawn] - (1 - masks[drawn])[:, None]).sum(0)
@@ -154,7 +154,7 @@ def thumbnails(objects: list[ObjectFiles], cache_dir: str | Path) -> dict[str, T
 
 
 def nearest_object(objects: list[ObjectFiles], cache_dir: str | Path) -> Callable[[ObjectFiles], Mesh]:
-    """The baseline that retrieves: of all training objects the one whose six outlines fit the input's best.
+    """The baseline that retrieves: of all training objects the one whose six silhouettes fit the input's best.
 
     Args:
         objects: training objects' files, at least one.
@@ -165,10 +165,10 @@ def nearest_object(objects: list[ObjectFiles], cache_dir: str | Path) -> Callabl
     """
     known, by_id = thumbnails(objects, cache_dir), {files.id: files for files in objects}
     ids = sorted(known)
-    packed = np.stack([_outline_bits(known[name]) for name in ids])
+    packed = np.stack([_silhouette_bits(known[name]) for name in ids])
 
     def retrieve(files):
-        overlaps = _mean_overlaps(_outline_bits(thumbnail(files, cache_dir)), packed)
+        overlaps = _mean_overlaps(_silhouette_bits(thumbnail(files, cache_dir)), packed)
         overlaps[[name == files.id for name in ids]] = -1
         if overlaps.max() < 0:
             raise UserError(f"{files.id}: there is no other training object to retrieve")
@@ -176,7 +176,7 @@ def nearest_object(objects: list[ObjectFiles], cache_dir: str | Path) -> Callabl
     return retrieve
 
 
-def _outline_bits(small):
+def _silhouette_bits(small):
     """(6, E * E / 8) uint8, the six silhouettes as bits."""
     return np.packbits(small.masks.reshape(6, -1) >= 128, axis=1)
 

@@ -1,4 +1,4 @@
-"""How near a reconstruction is to its object: surfaces by samples, colors and outlines by images.
+"""How near a reconstruction is to its object: surfaces by samples, colors and silhouettes by images.
 
 Both meshes lie in the frame of the reference (its box centerd, its longest edge 2), and nothing is aligned: a shape in
 the wrong place or of the wrong size is wrong. Surfaces that cannot be seen from outside do not count, on either side,
@@ -17,7 +17,7 @@ from utils.rendering.depth_maps import DepthMap, fitted_depth_maps, is_visible
 from utils.rendering.rasterizer import over_white, render, render_views
 
 NUM_SAMPLES = 20000  # points on either surface
-THRESHOLDS = (0.02, 0.04, 0.1)  # lengths at which F-scores are taken: 1, 2 and 5 % of the longest edge
+THRESHOLDS = (0.02, 0.04, 0.1)  # normalized units at which F-scores are taken: 1, 2 and 5 % of the longest edge
 DEPTH_SIZE = 512  # pixels; edge of the depth images that say what is visible
 EQUAL_PSNR = 100.0  # dB; stands for images without any difference
 # From a grid cell to its 26 neighbors.
@@ -123,7 +123,7 @@ def surface_scores(prediction: tuple[np.ndarray, np.ndarray], reference: tuple[n
     Args:
         prediction, reference: pairs of points (K, 3) and unit normals (K, 3) from `visible_samples`.
     Returns:
-        dict of float: cd_l1 (half the sum of the two mean nearest distances, unsquared, lengths of the frame);
+        dict of float: cd_l1 (half the sum of the two mean nearest distances, unsquared, normalized units);
         f_0.02, f_0.04, f_0.1 and normal, each in [0, 1], larger is better.
     """
     from scipy.spatial import cKDTree
@@ -141,7 +141,7 @@ def surface_scores(prediction: tuple[np.ndarray, np.ndarray], reference: tuple[n
 
 
 def evaluation_renders(mesh: Mesh, size: int, scale: float) -> dict[str, np.ndarray]:
-    """The unlit images on which outlines and colors are judged.
+    """The unlit images on which silhouettes and colors are compared.
 
     Args:
         mesh: utils.mesh.mesh.Mesh in the normalized frame.

@@ -33,7 +33,7 @@ def similar_shapes(train: dict[str, np.ndarray], held_out: dict[str, np.ndarray]
 
     Args:
         train, held_out: {id: (K, 3) float points on the surface in the normalized frame}.
-        threshold: cd_l1, lengths of the frame.
+        threshold: cd_l1, normalized units.
     Returns:
         list of (distance, held-out id, training id), nearest first.
     """
@@ -74,12 +74,12 @@ def similar_images(train: dict[str, np.ndarray], held_out: dict[str, np.ndarray]
         return []
     ids, pairs = list(train), []
     known = np.stack([train[name].ravel() for name in ids])
-    lengths = (known**2).sum(1)
-    for name, pictures in held_out.items():
-        for index in np.argsort(lengths - 2 * known @ pictures.ravel(), kind="stable")[:CANDIDATES]:
+    squared = (known**2).sum(1)
+    for name, images in held_out.items():
+        for index in np.argsort(squared - 2 * known @ images.ravel(), kind="stable")[:CANDIDATES]:
             other = train[ids[index]]
-            drawn = (np.minimum(pictures, other) < 0.99).any(-1)
-            distance = np.sqrt(((pictures - other)[drawn]**2).mean()) if drawn.any() else 0.0
+            drawn = (np.minimum(images, other) < 0.99).any(-1)
+            distance = np.sqrt(((images - other)[drawn]**2).mean()) if drawn.any() else 0.0
             if distance < threshold:
                 pairs.append((float(distance), name, ids[index]))
     return sorted(pairs)

@@ -331,7 +331,7 @@ def _load_obj(path, text):
         text = _absolute_indices(text)
     # Every material that is used exists, if only as a name; definitions that follow replace it.
     used = [NO_MATERIAL] + re.findall(r"^usemtl[ \t]+(.*?)[ \t]*$", text, re.MULTILINE)
-    assets = {str(picture): picture.read_bytes() for picture in images if _is_image(picture)}
+    assets = {str(image): image.read_bytes() for image in images if _is_image(image)}
     assets["materials"] = ("".join(f"newmtl {name}\n" for name in used) + mtl_text).encode()
     text = f"mtllib materials\nusemtl {NO_MATERIAL}\n{text}"
     return trimesh.load_scene(io.BytesIO(text.encode()), file_type="obj", resolver=assets, process=False)
@@ -397,11 +397,11 @@ def _texture_path(folder, name):
 def _obj_warnings(path, text):
     materials, images, _ = _obj_references(path, text)
     notes = [f"{path}: its material file {other.name} is missing" for other in materials if not other.is_file()]
-    for picture in dict.fromkeys(images):
-        if not picture.is_file():
-            notes.append(f"{path}: its texture {picture.name} is missing")
-        elif not _is_image(picture):
-            notes.append(f"{path}: its texture {picture.name} is not an image, or a damaged one")
+    for image in dict.fromkeys(images):
+        if not image.is_file():
+            notes.append(f"{path}: its texture {image.name} is missing")
+        elif not _is_image(image):
+            notes.append(f"{path}: its texture {image.name} is not an image, or a damaged one")
     return notes
 
 

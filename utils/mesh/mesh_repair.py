@@ -2,7 +2,7 @@
 import numpy as np
 
 PARTED = 0.02  # share of the way to the middle of its faces by which a corner leaves another at the same place
-LEAST_GAP = 2e-5  # lengths between them at least, ten times what a file's decimals keep apart
+LEAST_GAP = 2e-5  # normalized units between them at least, ten times what a file's decimals keep apart
 SMALLEST_PART = 0.02  # share of the largest part's volume below which a loose part is dropped
 
 
@@ -110,7 +110,7 @@ def _pair_half_edges(vertices, faces):
 
 
 def _pair_across_inside(sides, vertices, faces, low):
-    """Pair the faces around one edge with what bounds the same matter: (K,) side numbers -> (K / 2, 2)."""
+    """Pair the faces around one edge with what bounds the same solid: (K,) side numbers -> (K / 2, 2)."""
     tail, apex = faces[sides // 3, sides % 3], faces[sides // 3, (sides + 2) % 3]
     head = faces[sides // 3, (sides + 1) % 3]
     forward = tail == low[sides]  # runs from the lower vertex to the higher one
@@ -120,7 +120,7 @@ def _pair_across_inside(sides, vertices, faces, low):
     right = np.cross(axis, [1.0, 0, 0] if abs(axis[0]) < 0.9 else [0, 1.0, 0])
     right /= np.linalg.norm(right)
     angle = np.arctan2(arms @ np.cross(axis, right), arms @ right)
-    # The normal of a face that runs forward points to greater angles, so its matter lies at smaller ones
+    # The normal of a face that runs forward points to greater angles, so its inside lies at smaller ones
     turn = np.argsort(angle)
     firsts = [place for place in range(len(turn)) if forward[turn[place]]]
     pairs, taken = [], set()

@@ -14,7 +14,7 @@ def taubin_smooth(vertices: np.ndarray, faces: np.ndarray, reach: np.ndarray) ->
 
     Args:
         vertices: (V, 3) float64; faces: (F, 3) int64.
-        reach: (V,) float, lengths by which each vertex is moved at most.
+        reach: (V,) float, normalized units by which each vertex is moved at most.
     Returns:
         (V, 3) float64.
     """

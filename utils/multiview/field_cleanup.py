@@ -1,7 +1,7 @@
 """From a field on a grid to the mesh that is delivered: silhouettes kept, closed, in one piece or few, of a chosen size.
 
-What the six images show is known, whatever the network thinks: no matter projects outside a mask, and some matter lies
-behind every pixel inside it.
+The silhouettes are known, whatever the network predicts: nothing of the object projects outside a mask, and something of
+it lies behind every pixel inside.
 """
 import numpy as np
 
@@ -16,18 +16,19 @@ DEEPEST = 1.5  # grid steps at which a field's values are cut off, above 0 and (
 THINNEST = 0.6  # of a grid step: what is kept on a line that the field emptied reaches this far above 0
 LINES_AT_ONCE = 4096  # bounds the memory of following lines of sight through a field
 ON_HULL, PIXEL_RIPPLES = 0.25, 0.15  # pixels from the hull's surface; by which a vertex there may be moved
-PIT, DEEP = 5, 0.1  # grid steps; lengths from the surface beyond which a field's values make no difference to a pit
+PIT, DEEP = 5, 0.1  # grid steps; normalized units from the surface beyond which a field's values make no difference to a pit
 
 
 def enforce_silhouettes(field: np.ndarray, hull: np.ndarray, distances: np.ndarray, axes: list[np.ndarray],
                         cameras: list[Camera] | None = None) -> np.ndarray:
     """Make a field agree with the silhouettes: nothing outside them, something behind every pixel inside.
 
-    Where a line of sight inside a mask meets no matter, the field is raised along that whole line until its best place
-    just reaches the surface; near an outline by no more than the distance to it, so outlines stay where they are drawn.
+    Where a line of sight inside a mask stays empty, the field is raised along that whole line until its best place
+    just reaches the surface; near a silhouette's boundary by no more than the distance to it, so boundaries stay in
+    place.
 
     Args:
-        field: (X, Y, Z) float32, about the signed distance in lengths, positive in matter.
+        field: (X, Y, Z) float32, about the signed distance in normalized units, positive inside.
         hull: (X, Y, Z) float32 from utils.multiview.visual_hull.hull_on_grid.
         distances: (S, H, H) from utils.multiview.visual_hull.silhouette_sdf, in the order of `cameras`.
         axes: three float arrays, coordinates of the grid's planes.
@@ -41,16 +42,16 @@ def enforce_silhouettes(field: np.ndarray, hull: np.ndarray, distances: np.ndarr
         for distance, camera in zip(distances, cameras):
             field = _behind_every_pixel(field, hull, distance, axes, camera, step)
         return field
-    outlines = {}
+    silhouettes = {}
     for distance, name in zip(distances, VIEW_NAMES):
         along = int(np.abs(VIEW_BASES[name][2]).argmax())
-        outline = sample_on_axes(distance, VIEW_BASES[name], axes)
-        outlines[along] = np.minimum(outlines.get(along, np.inf), outline)
+        sdf2d = sample_on_axes(distance, VIEW_BASES[name], axes)
+        silhouettes[along] = np.minimum(silhouettes.get(along, np.inf), sdf2d)
     for _ in range(ROUNDS):
-        for along, outline in outlines.items():
+        for along, sdf2d in silhouettes.items():
             best = np.where(hull > 0, field, -np.inf).max(axis=along, keepdims=True)
             best = np.where(np.isfinite(best), best, 0)
-            missing = np.where(outline > 0, np.minimum(outline, THINNEST * step) - best, 0).clip(min=0)
+            missing = np.where(sdf2d > 0, np.minimum(sdf2d, THINNEST * step) - best, 0).clip(min=0)
             field = np.where(missing > 0, np.minimum(field + missing, np.maximum(hull, field)), field)
     return field
 
@@ -73,10 +74,10 @@ def _behind_every_pixel(field, hull, distance, axes, camera, step):
 
     # One line for each pixel of an image as fine as the grid, at the origin's depth
     size = int(np.clip(np.ceil(2 / (camera.scale * step)), 8, 1024))
-    outline = torch.from_numpy(np.ascontiguousarray(distance, np.float32))[None, None]
-    outline = F.interpolate(outline, (size, size), mode="bilinear", align_corners=False)[0, 0].numpy()
-    outline = outline / np.float32(camera.scale * VIEW_EXTENT)
-    rows, columns = np.nonzero(outline > 0)
+    sdf2d = torch.from_numpy(np.ascontiguousarray(distance, np.float32))[None, None]
+    sdf2d = F.interpolate(sdf2d, (size, size), mode="bilinear", align_corners=False)[0, 0].numpy()
+    sdf2d = sdf2d / np.float32(camera.scale * VIEW_EXTENT)
+    rows, columns = np.nonzero(sdf2d > 0)
     if not len(rows):
         return field
     origins, directions = pixel_rays(camera, (np.stack([columns, rows], axis=1) + 0.5) * 2 / size - 1)
@@ -92,7 +93,7 @@ def _behind_every_pixel(field, hull, distance, axes, camera, step):
                       padding_mode="border", align_corners=True)[0, 0, 0].amax(dim=1).numpy()
         for one, other in zip(start.split(LINES_AT_ONCE), change.split(LINES_AT_ONCE))])
     missing = np.zeros((size, size), np.float32)
-    missing[rows, columns] = (np.minimum(outline[rows, columns], THINNEST * step) - best).clip(min=0)
+    missing[rows, columns] = (np.minimum(sdf2d[rows, columns], THINNEST * step) - best).clip(min=0)
     if not missing.any():
         return field
     missing, _ = sample_on_grid(missing, camera, axes)
@@ -112,7 +113,7 @@ def close_pits(field: np.ndarray, hull: np.ndarray) -> np.ndarray:
     """A field whose pits, cracks and tunnels of fewer than PIT grid steps are filled: closing in gray values (Serra 1982).
 
     Args:
-        field, hull: (X, Y, Z) float32, positive in matter and inside the hull.
+        field, hull: (X, Y, Z) float32, positive inside the object and the hull.
     Returns:
         (X, Y, Z) float32; outside the hull the field's own values.
     """
@@ -128,7 +129,7 @@ def remove_small_components(field: np.ndarray) -> np.ndarray:
     """The field without loose specks and without closed voids, which no image can show.
 
     Args:
-        field: (X, Y, Z) float32, positive in matter.
+        field: (X, Y, Z) float32, positive inside.
     Returns:
         (X, Y, Z) float32.
     """
@@ -149,9 +150,9 @@ def remove_small_components(field: np.ndarray) -> np.ndarray:
 
 
 def max_displacement(vertices: np.ndarray, distances: np.ndarray, cameras: list[Camera] | None = None) -> np.ndarray:
-    """(V,) how far each vertex of a mesh in the hull may be moved, in lengths: not far where it lies on the hull's surface.
+    """(V,) largest move of each vertex of a mesh in the hull, in normalized units: small where it lies on the hull's surface.
 
-    There the outlines say what is so, but for the ripples that their pixels leave.
+    There the silhouettes fix the surface, but for the ripples that their pixels leave.
 
     Args:
         vertices: (V, 3) float in the normalized frame.

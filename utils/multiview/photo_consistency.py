@@ -22,11 +22,11 @@ ROUNDS = 4  # for each blur
 MIN_COSINE = 0.2  # between normal and view: flatter than this an image is too foreshortened
 INSIDE = 0.99  # coverage from which an image shows the object alone
 OUTLIER_COLOR = 0.15  # difference of colors in [0, 1] from which two views are less and less believed
-BENDING_WEIGHT = 50.0  # how little neighbors may be moved apart, beside squared differences of color per length
+BENDING_WEIGHT = 50.0  # bending weight relative to the photometric term
 ANCHOR_WEIGHT = 0.02  # how much each vertex is held where it was, likewise
-HULL_ANCHOR_WEIGHT, SILHOUETTE_ANCHOR_WEIGHT = 1.0, 100.0  # of vertices on the hull, of those that hold an outline
-SEGMENT_PX, SLACK = 5, 0.003  # pixels of an outline that are held once; lengths
-LARGEST_STEP, LARGEST_MOVE = 0.01, 0.2  # lengths, in one round and in all
+HULL_ANCHOR_WEIGHT, SILHOUETTE_ANCHOR_WEIGHT = 1.0, 100.0  # of vertices on the hull, of those that hold a silhouette
+SEGMENT_PX, SLACK = 5, 0.003  # pixels of a boundary that are held once; normalized units
+LARGEST_STEP, LARGEST_MOVE = 0.01, 0.2  # normalized units, in one round and in all
 CLEARANCE_FRACTION, NEIGHBORS = 0.35, 64  # of the distance to what lies against a vertex; among how many it is looked for
 
 
@@ -34,8 +34,8 @@ def refine_by_photo_consistency(vertices: np.ndarray, faces: np.ndarray, images:
                                 distances: np.ndarray, cameras: list[Camera] | None = None) -> np.ndarray:
     """Move vertices along their normals until views that see the same spot agree about its color.
 
-    This is done twice. First what lies on the hull is held but loosely: an outline says that some matter lies on each
-    line of sight that touches it, not where. What then is still outmost holds that piece of the outline, and the rest
+    This is done twice. First what lies on the hull is held but loosely: a silhouette says that something lies on each
+    line of sight that touches it, not where. What then is still outmost holds that piece of the silhouette, and the rest
     of the hull's surface is left to the images.
 
     Args:
@@ -61,7 +61,7 @@ def refine_by_photo_consistency(vertices: np.ndarray, faces: np.ndarray, images:
 
 
 def _silhouette_segments(vertices, distances, cameras):
-    """(S, V) int: which piece of each view's outline each vertex touches, by number, or -1 where it touches none."""
+    """(S, V) int: which piece of each view's silhouette each vertex touches, by number, or -1 where it touches none."""
     size = distances.shape[-1]
     gaps = sample_images(distances[..., None], vertices, cameras)[..., 0]
     pieces = np.empty(gaps.shape, int)
@@ -89,10 +89,10 @@ def _step_bounds(vertices, normals):
 
 
 def _silhouette_vertices(pieces, moved):
-    """Which vertices hold the outlines: of those that touch one piece of outline, the ones the images leave outmost.
+    """Which vertices hold the silhouettes: of those that touch one piece of a boundary, the ones the images leave outmost.
 
     Args:
-        pieces: (S, V) int from `_silhouette_segments`; moved: (V,) float, lengths by which each went outwards.
+        pieces: (S, V) int from `_silhouette_segments`; moved: (V,) float, normalized units by which each went outwards.
     Returns:
         (V,) bool.
     """
@@ -109,7 +109,7 @@ def _gauss_newton(vertices, faces, readings, distances, cameras, stiffness, hold
         readings: list of what `_colors_and_gradients` gives, coarse to fine.
         stiffness: (V, V) sparse; hold: (V,) float, how much each vertex is held where it was; room: from `_step_bounds`.
     Returns:
-        vertices: (V, 3) float64; moved: (V,) float64, lengths by which each went along its normal.
+        vertices: (V, 3) float64; moved: (V,) float64, normalized units by which each went along its normal.
     """
     from scipy.sparse import diags
     from scipy.sparse.linalg import cg
@@ -138,7 +138,7 @@ def _colors_and_gradients(images, masks, blur_px):
 
     over = (0, blur_px, blur_px, 0)
     coverage = gaussian_filter(masks[..., None], over)
-    own = np.clip(images - (1 - masks[..., None]), 0, 1)  # without the white that shines in at an outline
+    own = np.clip(images - (1 - masks[..., None]), 0, 1)  # without the white that shines in at a boundary
     colors = gaussian_filter(own, over) / np.maximum(coverage, 1e-3)
     down, right = np.gradient(colors, axis=(1, 2))
     return np.concatenate([colors, right, down, masks[..., None]], axis=-1).astype(np.float32)
@@ -151,7 +151,7 @@ def _photometric_residual(readings, vertices, normals, seen, cameras):
         readings: from `_colors_and_gradients`.
         vertices, normals: (V, 3) float; seen: (S, V) bool; cameras: S Camera.
     Returns:
-        curvature, slope: (V,) float, of half the weighted squared difference of colors; per length.
+        curvature, slope: (V,) float, of half the weighted squared difference of colors; per normalized unit.
     """
     values = sample_images(readings, vertices, cameras)
     right, up, cosine = image_motion(vertices, normals, cameras)
@@ -179,7 +179,7 @@ def image_motion(points: np.ndarray, normals: np.ndarray, cameras: list[Camera])
     Args:
         points, normals: (V, 3) float; cameras: S Camera.
     Returns:
-        right, up: (S, V) float64, per length, in units of 1 / VIEW_EXTENT of half the image: in the exact orthographic
+        right, up: (S, V) float64, per normalized unit, in units of 1 / VIEW_EXTENT of half the image: in the exact orthographic
             cameras the normal's own components.
         cosine: (S, V) float64, between the normal and the direction to the camera.
     """

@@ -1,7 +1,7 @@
 """Colors of a surface from its images: each point takes the color of the views that see it.
 
-A seen point has one true color; what differs between views is how squarely they see it and how near an outline it lies,
-where an image mixes two surfaces.
+A visible point has one true color; views differ in how squarely they see it and in how near it lies to a silhouette's
+boundary, where an image mixes two surfaces.
 """
 import numpy as np
 
@@ -12,9 +12,9 @@ from utils.rendering.image_sampling import sample_images
 from utils.rendering.rasterizer import rasterize_views
 
 DEPTH_SIZE = 512  # pixels per edge of the depth images that decide who is seen
-DEPTH_TOLERANCE = 0.012  # lengths; a point this far behind what its pixel sees still counts as seen
+DEPTH_TOLERANCE = 0.012  # normalized units; a point this far behind what its pixel sees still counts as seen
 SHARPNESS = 3  # power of the cosine: the view that faces a point most squarely counts most
-MIN_COVERAGE = 0.95  # of a pixel that gives color: at an outline it is part background, and its color says little
+MIN_COVERAGE = 0.95  # of a pixel that gives color: at a boundary it mixes object and background
 
 
 def visibility(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray,

@@ -1,7 +1,7 @@
 """What each of the framed images knows of every line of sight, as maps of one small size.
 
-Color and coverage are the image's own; the distance to the outline and where the line enters and leaves the visual
-hull are measured from all six masks together. A point of space is described by reading these maps where it projects.
+Color and coverage are the image's own; the distance to the silhouette's boundary and where the line enters and leaves
+the visual hull are measured from all six masks together. A point of space is described by reading these maps where it projects.
 """
 from typing import NamedTuple
 
@@ -26,7 +26,7 @@ def view_maps(images: np.ndarray, masks: np.ndarray, distances: np.ndarray | Non
         cameras: S Camera; None: the six exact orthographic ones in VIEW_NAMES order.
     Returns:
         maps: (S, 7, MAP_SIZE, MAP_SIZE) float32, channels as in CHANNELS: color; coverage; signed distance to the
-            outline (positive inside), where the image spans 2 * VIEW_EXTENT; depth at which the line of sight enters
+            boundary (positive inside), where the image spans 2 * VIEW_EXTENT; depth at which the line of sight enters
             the hull, along the axis towards the camera; minus the depth at which it leaves. Both depths are 0 where the
             line misses the hull.
         box: (2, 3) float32, lower and upper corner of the hull.
@@ -156,9 +156,9 @@ def _first_and_last(values, depths):
     return ends
 
 
-def _halved(pictures):
+def _halved(images):
     """(S, 2H, 2H, ...) -> (S, H, H, ...), the mean of each four pixels."""
-    return (pictures[:, ::2, ::2] + pictures[:, 1::2, ::2] + pictures[:, ::2, 1::2] + pictures[:, 1::2, 1::2]) / 4
+    return (images[:, ::2, ::2] + images[:, 1::2, ::2] + images[:, ::2, 1::2] + images[:, 1::2, 1::2]) / 4
 
 
 def _seen_from(grid, basis):

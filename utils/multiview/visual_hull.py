@@ -1,6 +1,6 @@
-"""The visual hull of six silhouettes: the largest body whose outlines are those of the six masks (Laurentini 1994).
+"""The visual hull of six silhouettes: the largest body whose silhouettes are the six masks (Laurentini 1994).
 
-Everything is measured by distance, never by yes and no: a mask becomes the signed distance to its outline, exact to a
+Everything is measured by distance, never by yes and no: a mask becomes the signed distance to its boundary, exact to a
 fraction of a pixel, and the hull at a point is the smallest of its six distances. Surfaces drawn at 0 are therefore
 smooth however coarse the grid.
 """
@@ -10,22 +10,22 @@ from config import VIEW_NAMES
 from utils.rendering.cameras import VIEW_BASES, VIEW_CAMERAS, VIEW_EXTENT, Camera
 from utils.rendering.image_sampling import sample_images, sample_on_axes, sample_on_grid
 
-EXACT_WITHIN = 3  # pixels from an outline
+EXACT_WITHIN = 3  # pixels from a silhouette's boundary
 BOX_REACH = 1.4  # normalized units from the origin within which the hull of cameras in perspective is looked for
 BOX_CELLS = (40, 64)  # points per edge of the grids on which its box is measured, coarse and fine
 
 
 def silhouette_sdf(masks: np.ndarray) -> np.ndarray:
-    """Signed distance of every pixel center to the outline of its mask, the line where its coverage is one half.
+    """Signed distance of every pixel center to the boundary of its mask, the line where its coverage is one half.
 
-    Near the outline the distance is that to the line itself (marching squares), elsewhere that to the nearest pixel of
+    Near the boundary the distance is that to the line itself (marching squares), elsewhere that to the nearest pixel of
     the other side, corrected by that pixel's coverage (Gustavson and Strand 2011, "Anti-aliased Euclidean distance
     transform"), which is twenty times faster and off by a fraction of a pixel.
 
     Args:
         masks: (S, H, H) float in [0, 1], coverage.
     Returns:
-        (S, H, H) float32, positive on the object, in lengths of the normalized frame; -2 * VIEW_EXTENT everywhere for an
+        (S, H, H) float32, positive on the object, in normalized units; -2 * VIEW_EXTENT everywhere for an
         empty mask and the opposite for a full one.
     """
     from scipy.ndimage import distance_transform_edt
@@ -62,7 +62,7 @@ def hull_on_grid(distances: np.ndarray, axes: list[np.ndarray], cameras: list[Ca
 
     In perspective a silhouette's distance is taken from the image back to the depth of the point, so that the values of
     all views are comparable in space. Where a view is unsure, the one that denies a point most is believed as far as it
-    is sure, and for the rest the one that denies it second most: a bad outline alone deletes nothing that the others
+    is sure, and for the rest the one that denies it second most: a bad silhouette alone deletes nothing that the others
     support.
 
     Args:

@@ -3,7 +3,7 @@
 Each triangle is cut at its middle corner into an upper and a lower half, each half into one span of pixels per row,
 and the pixels of all spans compete by depth. An edge that two triangles share is computed from the same numbers for
 both, so between them no pixel is missed and none is drawn twice. Both sides of a face are drawn. Images are drawn
-larger and averaged, which smooths outlines and textures alike.
+larger and averaged, which smooths silhouettes and textures alike.
 
 In perspective, straight lines stay straight but depth along them does not grow evenly. With d a depth, q the camera's
 inverse distance and w = 1 - q d, what is linear across the image is d / w (and 1 / w = 1 + q d / w), which is d itself

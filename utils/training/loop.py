@@ -20,7 +20,7 @@ from utils.device import make_accelerator
 from utils.io.checkpoint import load_checkpoint, load_weights, save_checkpoint, stored_weights
 from utils.io.files import check_writable
 
-STATISTICS_OBJECTS = 64  # whose features set the aggregation's mean and deviation, where not all are encoded anyway
+STATISTICS_OBJECTS = 64  # used to estimate feature mean and deviation when not all are cached
 
 
 def prepare_run(cfg: Config) -> Accelerator:

@@ -67,10 +67,10 @@ def _seen_as(basis):
     right, up = (basis[row] @ VIEW_BASES[source][:2].T for row in (0, 1))  # in the source image's right and up
     swap = abs(right[1]) > 0.5
 
-    def flip(picture):
-        picture = picture.swapaxes(0, 1)[::-1, ::-1] if swap else picture  # about the diagonal: right becomes up
+    def flip(image):
+        image = image.swapaxes(0, 1)[::-1, ::-1] if swap else image  # about the diagonal: right becomes up
         across, upward = (right[1], up[0]) if swap else (right[0], up[1])
-        return picture[:: int(np.sign(upward)), :: int(np.sign(across))]
+        return image[:: int(np.sign(upward)), :: int(np.sign(across))]
 
     return VIEW_NAMES.index(source), flip
 
@@ -116,14 +116,14 @@ def _resampled(arrays, windows):
         dict of images and masks, or of nothing where there are none.
     """
     changed = {name: np.empty_like(arrays[name]) for name in IMAGES & arrays.keys()}
-    for name, pictures in changed.items():
-        center = pictures.shape[1] / 2
+    for name, images in changed.items():
+        center = images.shape[1] / 2
         outside = 0 if name == "masks" else (255, 255, 255)
         for view, (across, upward, right, down) in enumerate(windows):
             inverse = (1 / across, 0, center - (center + right) / across,
                        0, 1 / upward, center - (center + down) / upward)
-            pictures[view] = Image.fromarray(arrays[name][view]).transform(
-                pictures.shape[1:3], Image.Transform.AFFINE, inverse, Image.Resampling.BICUBIC, fillcolor=outside)
+            images[view] = Image.fromarray(arrays[name][view]).transform(
+                images.shape[1:3], Image.Transform.AFFINE, inverse, Image.Resampling.BICUBIC, fillcolor=outside)
     return changed
 
 
@@ -194,11 +194,11 @@ def degrade(arrays: Arrays, rng: np.random.Generator) -> Arrays:
         away = 1 - arrays["masks"][..., None].astype(np.float32) / 255
         arrays = arrays | {"images": _as_bytes(arrays["images"].astype(np.float32) / 255 - away * tint)}
     if rng.random() < 0.3:
-        blur = ImageFilter.GaussianBlur(rng.uniform(0.3, 0.9) * edge / 112)  # pixels; softens, hides no outline
-        arrays = arrays | {"images": _each(arrays["images"], lambda picture: picture.filter(blur))}
+        blur = ImageFilter.GaussianBlur(rng.uniform(0.3, 0.9) * edge / 112)  # pixels; softens, hides no boundary
+        arrays = arrays | {"images": _each(arrays["images"], lambda image: image.filter(blur))}
     if rng.random() < 0.3:
         quality = int(rng.integers(50, 95))
-        arrays = arrays | {"images": _each(arrays["images"], lambda picture: _through_jpeg(picture, quality))}
+        arrays = arrays | {"images": _each(arrays["images"], lambda image: _through_jpeg(image, quality))}
     return arrays
 
 
@@ -206,7 +206,7 @@ def _each(images, change):
     return np.stack([np.asarray(change(Image.fromarray(image))) for image in images])
 
 
-def _through_jpeg(picture, quality):
+def _through_jpeg(image, quality):
     stored = io.BytesIO()
-    picture.save(stored, "JPEG", quality=quality)
+    image.save(stored, "JPEG", quality=quality)
     return Image.open(stored).convert("RGB")

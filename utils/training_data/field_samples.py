@@ -1,7 +1,7 @@
 """What the field model learns from: the maps of six images, and points of space with their distance to the surface.
 
 A handful of objects is not many silhouettes, but any mesh can be drawn again: turned, tilted or standing among others
-it has other outlines and other cavities, all with known truth. Half of what is drawn looks like what people photograph:
+it has other silhouettes and other cavities, all with known truth. Half of what is drawn looks like what people photograph:
 seen in perspective by cameras that are known but nearly, under a lamp, roughly masked, now and then without a view.
 """
 from dataclasses import replace
@@ -21,9 +21,9 @@ FIELD_VERSION = 5  # raise when what `field_arrays` returns changes meaning
 SURFACE_SAMPLES = 100_000  # stand for the surface when distances are measured: about 0.01 apart
 NEAR_POINTS, FREE_POINTS = 48_000, 24_000  # points drawn about the surface, and evenly in the hull
 DRAWN = 4  # times as many are drawn, and those outside the hull, which are free beyond doubt, left out
-NEAR_SPREADS = (0.012, 0.05)  # lengths; standard deviations about the surface, of three and two fifths of the points
+NEAR_SPREADS = (0.012, 0.05)  # normalized units; standard deviations around the surface, of three and two fifths of the points
 THIN_SHARE = 0.3  # of the points about the surface, drawn about thin walls where there are any
-# Lengths from the surface within which a label is less sure: usually, and in the thinnest walls
+# Normalized units from the surface within which a label is less sure: usually, and in the thinnest walls
 AMBIGUITY, THINNEST_BAND = 0.02, 0.004
 OPPOSITE = {"front": "back", "back": "front", "left": "right", "right": "left", "top": "bottom", "bottom": "top"}
 
@@ -52,7 +52,7 @@ def field_arrays(mesh: Mesh, images: np.ndarray, masks: np.ndarray, rng: np.rand
         missing: names of views that count as not taken: their opposites stand in for them, if they were.
     Returns:
         dict: maps (6, 7, H, H) float16 and box (2, 3) float32 (see utils.multiview.view_maps); points (K, 3) float32;
-        distances (K,) float16, positive in solid matter; bands (K,) float16, lengths from the surface within which the
+        distances (K,) float16, positive inside; bands (K,) float16, normalized units from the surface within which the
         label is less sure; bases (6, 3, 3), inverse_distances (6,), scales (6,) and shifts (6, 2) float32 of the cameras;
         measured and present (6,) bool as in models.view_cameras.Cameras.
     """
@@ -179,9 +179,9 @@ def _under_lamp(mesh, cameras, rng):
 
 
 def degrade_masks(masks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Masks as people and networks cut them: outlines rounded off, all a little too wide or narrow, each in its own way.
+    """Masks as people and networks cut them: boundaries rounded off, all a little too wide or narrow, each differently.
 
-    Now and then one of them lacks a piece at its outline, or has one too many.
+    Now and then one of them lacks a piece at its boundary, or has one too many.
 
     Args:
         masks: (S, H, H) float32 coverage in [0, 1].
@@ -191,7 +191,7 @@ def degrade_masks(masks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """
     from scipy.ndimage import gaussian_filter
 
-    pixels = silhouette_sdf(masks) * masks.shape[-1] / (2 * VIEW_EXTENT)  # from the outline, positive inside
+    pixels = silhouette_sdf(masks) * masks.shape[-1] / (2 * VIEW_EXTENT)  # from the boundary, positive inside
     common = rng.uniform(-1, 1)
     bitten = rng.integers(len(masks)) if rng.random() < BITE_SHARE else -1
     worn = []
@@ -205,7 +205,7 @@ def degrade_masks(masks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _bitten(inside, rng):
-    """Signed distances (H, H) in pixels to an outline that an ellipse has been cut from, or been added to."""
+    """Signed distances (H, H) in pixels to a boundary that an ellipse has been cut from, or been added to."""
     rows, columns = np.nonzero(np.abs(inside) < 1)
     if not len(rows):
         return inside
@@ -254,12 +254,12 @@ def composite(meshes: list[Mesh], rng: np.random.Generator) -> Mesh:
             vertices[:, 1] -= vertices[:, 1].min()
         placed.append(vertices)
     counts = np.cumsum([0] + [len(mesh.vertices) for mesh in meshes])
-    pictures = np.cumsum([0] + [len(mesh.textures) for mesh in meshes])
+    offsets = np.cumsum([0] + [len(mesh.textures) for mesh in meshes])
     together = {name: np.concatenate([getattr(mesh, name) for mesh in meshes])
                 for name in ("corner_colors", "corner_uvs")}
     faces = np.concatenate([mesh.faces + count for mesh, count in zip(meshes, counts)])
     texture = np.concatenate([np.where(mesh.face_texture < 0, -1, mesh.face_texture + first)
-                              for mesh, first in zip(meshes, pictures)]).astype(np.int32)
+                              for mesh, first in zip(meshes, offsets)]).astype(np.int32)
     vertices = normalize(np.concatenate(placed), faces)
     return Mesh(vertices, faces, face_texture=texture, textures=sum((mesh.textures for mesh in meshes), []), **together)
 

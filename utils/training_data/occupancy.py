@@ -1,4 +1,4 @@
-"""Which points of space are solid matter, for any mesh: watertight or torn, its faces turned any way.
+"""Inside/outside labels for any mesh: watertight or torn, its faces turned any way.
 
 A point is free if a straight line from it leaves the object in one of many directions, else it is solid. The lines are
 not traced: each direction is an orthographic image of depths, and a point in front of what its pixel sees is free.
@@ -15,11 +15,11 @@ DEPTH_SIZE = 384  # pixels per edge of the depth images
 DEPTH_EXTENT = 1.75  # they cover [-1.75, 1.75]: half the diagonal of a cube of edge 2 is 1.73
 THIN_SURFACE_THICKNESS = 0.024  # a face that is free at both sides encloses nothing: it is given this thickness, which
 #                                 a grid of 128 cells along the longest edge (0.016) cannot miss
-WALL_REACH = 0.05  # lengths up to which the matter under a surface sample counts as a thin wall
+WALL_REACH = 0.05  # normalized units up to which the solid under a surface sample counts as a thin wall
 WALL_SAMPLES, WALL_NEIGHBORS = 12_000, 32  # surface samples among which a wall's other side is looked for
-WALL_ASIDE = 0.03  # lengths that a sample of the other side may lie beside the normal
-OFF_SURFACE = 2e-3  # lengths from a surface sample at which each side of it is tried
-TANGENT_REACH = 0.03  # lengths within which the distance to a sample's tangent plane stands for that to the surface
+WALL_ASIDE = 0.03  # normalized units that a sample of the other side may lie beside the normal
+OFF_SURFACE = 2e-3  # normalized units from a surface sample at which each side of it is tried
+TANGENT_REACH = 0.03  # normalized units within which the distance to a sample's tangent plane stands for that to the surface
 
 
 @dataclass
@@ -28,7 +28,7 @@ class OuterSurface:
 
     points, normals: (K, 3) float; normals point to the free side.
     sheet: (K,) bool, free at both sides.
-    thickness: (K,) float, lengths through the matter below each sample; 0 for a sheet, inf from WALL_REACH on.
+    thickness: (K,) float, normalized units through the solid below each sample; 0 for a sheet, inf from WALL_REACH on.
     depth_maps: list of DepthMap from `directional_depth_maps`.
     """
 
@@ -80,14 +80,14 @@ def outer_surface(mesh: Mesh, count: int, rng: np.random.Generator) -> OuterSurf
 
 
 def wall_thickness(points: np.ndarray, normals: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """How thick the matter below each surface sample is, as far as it is thin.
+    """How thick the solid below each surface sample is, as far as it is thin.
 
     Args:
-        points, normals: (K, 3) float, samples of a surface, normals of length 1 pointing out of the matter.
+        points, normals: (K, 3) float, samples of a surface, normals of length 1 pointing outwards.
         rng: np.random.Generator, which chooses the samples that stand for the other side.
     Returns:
-        (K,) float, lengths along the normal to the nearest sample of a surface that faces the other way; inf where there
-        is none within WALL_REACH.
+        (K,) float, normalized units along the normal to the nearest sample of a surface that faces the other way; inf
+        where there is none within WALL_REACH.
     """
     from scipy.spatial import cKDTree
 
@@ -113,7 +113,7 @@ def signed_distances(points: np.ndarray, surface: OuterSurface) -> np.ndarray:
 
 
 def distances_and_walls(points: np.ndarray, surface: OuterSurface) -> tuple[np.ndarray, np.ndarray]:
-    """Signed distance to the outer surface, positive in solid matter; a sheet counts as THIN_SURFACE_THICKNESS thick.
+    """Signed distance to the outer surface, positive inside; a sheet counts as THIN_SURFACE_THICKNESS thick.
 
     Args:
         points: (K, 3) float.

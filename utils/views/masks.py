@@ -12,7 +12,7 @@ PLAIN_SHARE = 0.85  # of the border's pixels must have its color, else the backg
 SAME_COLOR = 4  # of 255: how far a hole's median color may be from the border's, beside the border's own spread
 SMALLEST_HOLE = 0.0005  # share of the object's area
 SEEN_THROUGH = 0.8  # share of a hole that must be open in the opposite view too
-MIXING_REACH = 4  # pixels from an outline to the nearest pixel that is all object
+MIXING_REACH = 4  # pixels from a silhouette's boundary to the nearest pixel that is all object
 LEAST_CONTRAST = 25  # of 255: color difference from the background below which mixing cannot be told
 COVERED_BORDER = 0.9  # share of an image's border in a mask from which it looks inverted
 BOX_TOLERANCE = 0.01  # by which edges of six views may differ and still be those of one box
@@ -119,7 +119,7 @@ def open_holes(view: BorderMask, other: BorderMask, axis: int, reach: float | No
 
 
 def soft_edges(rgb: np.ndarray, mask: np.ndarray, background: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Coverage of the pixels along an outline, which mix object and background, and their color without the latter.
+    """Coverage of boundary pixels, which mix object and background, and their color without the latter.
 
     A mixed pixel lies on the line between the background's color and that of the nearest pixel well inside the object:
     its place on it is its coverage (the compositing equation, Porter and Duff 1984). A hard mask takes all of them for

@@ -264,16 +264,16 @@ def _read_mask(path, view, size):
     return fit_mask(rgb.max(axis=2) if alpha is None else alpha, size, path, view)
 
 
-def _resize(picture, edge):
+def _resize(image, edge):
     """Antialiased resize of a square (E, E) or (E, E, 3) uint8 image.
 
-    Colors are already over white, which equals resizing them premultiplied by alpha: nothing bleeds at outlines.
+    Colors are already over white, which equals resizing them premultiplied by alpha: nothing bleeds at boundaries.
     """
     from PIL import Image
 
-    if picture.shape[0] == edge:
-        return picture
-    return np.asarray(Image.fromarray(picture).resize((edge, edge), Image.Resampling.BICUBIC))
+    if image.shape[0] == edge:
+        return image
+    return np.asarray(Image.fromarray(image).resize((edge, edge), Image.Resampling.BICUBIC))
 
 
 def _check_files(files, object_id, allow_missing=False):
@@ -370,7 +370,7 @@ def framed_views(read: SquareViews, size: int) -> tuple[SixViews, str | None]:
 
 
 def is_framed(views: SixViews) -> bool:
-    """Whether every view shows the object's box centerd and its longest edge spans 2 / 2.2 of the image."""
+    """Whether every view shows the object's box centered and its longest edge spans 2 / 2.2 of the image."""
     size = views.masks.shape[1]
     there = views.present
     centers, extents = (boxes[there] for boxes in mask_boxes(views.masks))
@@ -383,7 +383,7 @@ def is_framed(views: SixViews) -> bool:
 
 
 def frame_views(views: SixViews, size: int | None = None) -> tuple[SixViews, str | None]:
-    """Bring a user's own images into the frame: box centerd, one common scale, longest edge 2 of 2.2.
+    """Bring a user's own images into the frame: box centered, one common scale, longest edge 2 of 2.2.
 
     Each image has a scale of its own, which follows from the boxes of the six masks (`common_scale`).
 

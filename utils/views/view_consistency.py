@@ -1,4 +1,4 @@
-"""Whether six views can be of one object: boxes, mirrored outlines, and the likely mistakes that would explain them.
+"""Whether six views can be of one object: boxes, mirrored silhouettes, and the likely mistakes that would explain them.
 
 Nothing here rejects images; it finds what to tell their owner.
 """
@@ -9,12 +9,12 @@ import numpy as np
 from config import VIEW_NAMES
 from utils.rendering.cameras import OPPOSITE_VIEWS, VIEW_BASES, VIEW_EXTENT
 
-TOLERANCE = 0.03  # share by which outlines and box edges may differ without a note
+TOLERANCE = 0.03  # share by which silhouettes and box edges may differ without a note
 MOST_CLAUSES = 2  # that a note names; the rest is counted
 UNLIKE = "the six views do not fit together"  # how notes begin to say so
 GRID = 64  # cells per edge of the box in which views are compared
-RIM = 12  # cells that count as the rim of an outline
-COLOR_WEIGHT = 0.5  # of a difference of colors in [0, 1], against a share of an outline
+RIM = 12  # cells that count as the rim of a silhouette
+COLOR_WEIGHT = 0.5  # of a difference of colors in [0, 1], against a share of a silhouette
 CLEARLY = (0.012, 1.4)  # a mistake is named if it explains the views better by this much, and this many times as well
 EDGE_NAMES = ("width", "height", "depth")  # of the object's box along x, y, z
 
@@ -26,14 +26,14 @@ def _view_hypotheses():
     """{words: {view: (the view whose image it should take, quarter turns counter-clockwise)}}."""
     pairs = [pair[:2] for pair in OPPOSITE_VIEWS]
     pairs += [pair for pair in itertools.combinations(VIEW_NAMES, 2) if pair not in pairs]
-    remedies = {f"{one} and {other} look exchanged": {one: (other, 0), other: (one, 0)} for one, other in pairs}
+    hypotheses = {f"{one} and {other} look exchanged": {one: (other, 0), other: (one, 0)} for one, other in pairs}
     for turns, words in ((1, "a quarter turn counter-clockwise"), (2, "half a turn"), (3, "a quarter turn clockwise")):
         other_way = {1: "clockwise", 2: "half a turn", 3: "counter-clockwise"}[turns]
-        remedies[f"top looks turned ({words} mends it)"] = {"top": ("top", turns)}
-        remedies[f"bottom looks turned ({words} mends it)"] = {"bottom": ("bottom", turns)}
-        remedies[f"top and bottom look turned ({words} of top, and {other_way} of bottom, mends it)"] = {
+        hypotheses[f"top looks turned ({words} mends it)"] = {"top": ("top", turns)}
+        hypotheses[f"bottom looks turned ({words} mends it)"] = {"bottom": ("bottom", turns)}
+        hypotheses[f"top and bottom look turned ({words} of top, and {other_way} of bottom, mends it)"] = {
             "top": ("top", turns), "bottom": ("bottom", -turns % 4)}
-    return remedies
+    return hypotheses
 
 
 VIEW_HYPOTHESES = _view_hypotheses()
@@ -94,7 +94,7 @@ def unequal_edges(masks: np.ndarray) -> list[tuple[str, str, float, str, float]]
     Args:
         masks: (6, H, H) float in [0, 1], in the project's frame.
     Returns:
-        list of (edge name, view that shows it longest, length, view that shows it shortest, length); lengths in units.
+        list of (edge name, view that shows it longest, length, view that shows it shortest, length) in normalized units.
     """
     pixel = 2 * VIEW_EXTENT / masks.shape[-1]
     lengths = mask_boxes(masks)[1] * pixel
@@ -109,13 +109,13 @@ def unequal_edges(masks: np.ndarray) -> list[tuple[str, str, float, str, float]]
     return found
 
 
-# ---- Outlines -------------------------------------------------------------------------------------------------
+# ---- Silhouettes ----------------------------------------------------------------------------------------------
 
 
 def silhouette_disagreement(masks: np.ndarray) -> dict[tuple[str, str], tuple[float, float, float]]:
-    """How far the outlines of opposite views are from mirroring each other, as those of one object do.
+    """How far the silhouettes of opposite views are from mirroring each other, as those of one object do.
 
-    What lies within one pixel of the other outline does not count, so hair-thin parts may be a pixel off. It cannot be
+    What lies within one pixel of the other silhouette does not count, so hair-thin parts may be a pixel off. It cannot be
     told which of the two is wrong, and the two of a pair exchanged for each other still mirror each other.
 
     Args:
@@ -143,26 +143,26 @@ def silhouette_disagreement(masks: np.ndarray) -> dict[tuple[str, str], tuple[fl
 def diagnose_view_swap(images: np.ndarray, masks: np.ndarray) -> tuple[str, float, float] | None:
     """The mistake of naming or turning views that explains the images clearly better than taking them as named.
 
-    Outlines alone leave much open: those of a shoe with left and right exchanged could be of a shoe too. Where two
+    Silhouettes alone leave much open: those of a shoe with left and right exchanged could be of a shoe too. Where two
     faces of the box meet, though, both views show the same edge of the object, in the same colors.
 
     Args:
         images: (6, H, H, 3) float32 in [0, 1], over white.
         masks: (6, H, H) float32 in [0, 1].
     Returns:
-        None, or (words, misfit as named, misfit with the mistake mended); `_inconsistency` says what they measure, and the
-        words hold up to three mistakes that explain the views equally well.
+        None, or (words, inconsistency as named, inconsistency with the mistake mended), see `_inconsistency`; the words hold
+        up to three mistakes that explain the views equally well.
     """
     centers, extents = mask_boxes(masks)
-    cells = [_box_crops(*view) for view in zip(images, masks, centers, extents)]
-    known = {}  # rims of an image in a role: most remedies share most of them
-    named = _inconsistency(cells, extents, {}, known)
-    misfits = {words: _inconsistency(cells, extents, remedy, known) for words, remedy in VIEW_HYPOTHESES.items()}
-    ranked = sorted(misfits, key=misfits.get)
-    best = misfits[ranked[0]]
+    crops = [_box_crops(*view) for view in zip(images, masks, centers, extents)]
+    known = {}  # rims of an image in a role: most hypotheses share most of these
+    named = _inconsistency(crops, extents, {}, known)
+    inconsistency = {words: _inconsistency(crops, extents, hypothesis, known) for words, hypothesis in VIEW_HYPOTHESES.items()}
+    ranked = sorted(inconsistency, key=inconsistency.get)
+    best = inconsistency[ranked[0]]
     if named - best < CLEARLY[0] or named < CLEARLY[1] * best:
         return None
-    equal = [words for words in ranked[:3] if misfits[words] - best < 0.1 * (named - best)]
+    equal = [words for words in ranked[:3] if inconsistency[words] - best < 0.1 * (named - best)]
     return ", or ".join(equal), named, best
 
 
@@ -178,26 +178,26 @@ def _box_crops(image, mask, center, extent):
     return layers
 
 
-def _inconsistency(cells, extents, remedy, known):
-    """How badly six views explain each other after a remedy, 0 for perfectly.
+def _inconsistency(crops, extents, hypothesis, known):
+    """How badly six views explain each other after a hypothesis, 0 for perfectly.
 
     The sum of three means: the share of a silhouette that the hull of all six does not cover; the mismatch of
     `common_scale`; and, weighted, the difference of colors along the edges where two views meet.
     """
-    taken = {view: remedy.get(view, (view, 0)) for view in VIEW_NAMES}
+    taken = {view: hypothesis.get(view, (view, 0)) for view in VIEW_NAMES}
     sources = [(VIEW_NAMES.index(source), turns) for source, turns in taken.values()]
     for role, source in enumerate(sources):
         if (role, source) not in known:
-            known[role, source] = _outline_and_rims(np.rot90(cells[source[0]], source[1]), role)
-    outlines, rims = zip(*(known[role, source] for role, source in enumerate(sources)))
+            known[role, source] = _silhouette_and_rims(np.rot90(crops[source[0]], source[1]), role)
+    silhouettes, rims = zip(*(known[role, source] for role, source in enumerate(sources)))
     turned = np.array([extents[index][::-1] if turns % 2 else extents[index] for index, turns in sources])
     differences = [np.abs(rims[i][face_j][0] - rims[j][face_i][0])[rims[i][face_j][1] & rims[j][face_i][1]]
                    for i, face_i, j, face_j in _MEETING]
     color = np.mean([difference.mean() if difference.size else 0 for difference in differences])
-    return float(_uncovered(outlines) + common_scale(turned)[2].max(1).mean() + COLOR_WEIGHT * color)
+    return float(_uncovered(silhouettes) + common_scale(turned)[2].max(1).mean() + COLOR_WEIGHT * color)
 
 
-def _uncovered(outlines):
+def _uncovered(silhouettes):
     """Mean share of six silhouettes that no point of their common hull explains.
 
     Along each axis the hull's section is what both views allow. A point (x, y) of the front view is explained if
@@ -205,11 +205,11 @@ def _uncovered(outlines):
     """
     from scipy import ndimage
 
-    dilated = [ndimage.binary_dilation(outline, np.ones((3, 3))).astype(np.float32) for outline in outlines]
+    dilated = [ndimage.binary_dilation(mask, np.ones((3, 3))).astype(np.float32) for mask in silhouettes]
     xy, zy, xz = (dilated[i] * dilated[i + 1] for i in (0, 2, 4))  # a cell of tolerance everywhere
     allowed = (xy * (xz @ zy) > 0, zy * (xz.T @ xy) > 0, xz * (xy @ zy.T) > 0)
-    return np.mean([1 - (allowed[i // 2] & outline).sum() / max(1, outline.sum())
-                    for i, outline in enumerate(outlines)])
+    return np.mean([1 - (allowed[i // 2] & mask).sum() / max(1, mask.sum())
+                    for i, mask in enumerate(silhouettes)])
 
 
 # The side of the box, (axis, end), that each view looks at.
@@ -218,28 +218,28 @@ _FACES = [(int(np.abs(VIEW_BASES[view][2]).argmax()), int(VIEW_BASES[view][2].su
 _MEETING = [(i, _FACES[i], j, _FACES[j]) for i in range(6) for j in range(i + 1, 6) if _FACES[i][0] != _FACES[j][0]]
 
 
-def _outline_and_rims(cells, role):
-    """One view's outline along growing x, y, z, and the colors along its four rims.
+def _silhouette_and_rims(crop, role):
+    """One view's silhouette along growing x, y, z, and the colors along its four rims.
 
     Args:
-        cells: (GRID, GRID, 4) from `_box_crops`.
+        crop: (GRID, GRID, 4) from `_box_crops`.
         role: index of the view as which it is taken.
     Returns:
-        outline: (GRID, GRID) bool, [x, y], [z, y] or [x, z].
+        silhouette: (GRID, GRID) bool, [x, y], [z, y] or [x, z].
         rims: {(axis, end): (colors (GRID, 3) along the other axis, (GRID,) bool where there are any)}.
     """
     right, up = VIEW_BASES[VIEW_NAMES[role]][:2]
-    cells = np.swapaxes(cells, 0, 1)[:: 1 if right.sum() > 0 else -1, :: -1 if up.sum() > 0 else 1]
-    outline, rims = cells[..., 3] >= 0.5, {}
+    crop = np.swapaxes(crop, 0, 1)[:: 1 if right.sum() > 0 else -1, :: -1 if up.sum() > 0 else 1]
+    silhouette, rims = crop[..., 3] >= 0.5, {}
     for place, axis in enumerate(VIEW_AXES[role]):
-        lines = cells if place == 1 else np.swapaxes(cells, 0, 1)
+        lines = crop if place == 1 else np.swapaxes(crop, 0, 1)
         for end in (0, 1):
             line = lines[:, ::-1] if end else lines
             near = line[..., 3] >= 0.5
             near &= np.cumsum(near, axis=1) <= RIM
             count = near.sum(1)
             rims[int(axis), end] = ((line[..., :3] * near[..., None]).sum(1) / count.clip(1)[:, None], count > 0)
-    return outline, rims
+    return silhouette, rims
 
 
 # ---- In words -------------------------------------------------------------------------------------------------
