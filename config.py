@@ -58,13 +58,13 @@ class Config:
                              "pixels; images are resized to this (rounded up to a multiple of 14)")
     num_surface_samples: int = option(16384, CLASSIC + ("load_data",),
                                       "points cached per object, by area: the true surface")
-    validation_fraction: float = option(0.15, TRAINING, "share of objects held out of training (at least one)")
+    validation_fraction: float = option(0.15, TRAINING, "fraction of objects held out of training (at least one)")
     num_folds: int = option(0, TRAINING, "0: hold out validation_fraction; k: hold out one of k equal parts instead")
     fold: int = option(0, TRAINING, "which of the num_folds parts is held out, counted from 0")
     split_file: str = option("", TRAINING, "lines `<id> train|validation|test` instead of a split by id; others are "
                              "trained on, test objects are left alone")
     training_share: float = option(1.0, TRAINING,
-                                   "share of the objects not held out that is trained on, for learning curves")
+                                   "fraction of the objects not held out that is trained on, for learning curves")
     augmentations: int = option(0, CLASSIC,
                                 "changed copies of each training object; a frozen encoder's features of all are cached")
     augment_turns: bool = option(False, CLASSIC,
@@ -136,7 +136,7 @@ class Config:
 
     # Optimization (both stages)
     weight_decay: float = option(0.01, TRAINING, "AdamW, on matrices only")
-    warmup_fraction: float = option(0.05, TRAINING, "share of all steps spent warming up")
+    warmup_fraction: float = option(0.05, TRAINING, "fraction of all steps spent warming up")
     average_weights: float = option(0.0, STAGE1,
                                     "decay of the weights' running mean, which is what is validated and kept as best")
     gradient_clip: float = option(1.0, TRAINING, "largest gradient norm")

@@ -397,7 +397,7 @@ def protocol_of(options: Namespace, count: int, what: str, checkpoints: Iterable
     images = (f"images: unlit, {options.picture_size} px; novel: 8 oblique cameras (azimuth 22.5 + 45 i, elevation +30 "
               "and -20 in turn); input: the six views; PSNR in dB over the union of both silhouettes, over white")
     handles = ("handles too many: genus summed over the parts, (2 - Euler number) / 2, less the reference's (0 where "
-               "it is not watertight), 0 at least; none too many: share of objects")
+               "it is not watertight), 0 at least; none too many: fraction of objects")
     lines = [
         f"objects: {count}, {what}",
         f"frame: the reference's box centered at the origin, its longest edge 2; {placed}",

@@ -159,7 +159,7 @@ class FieldTask:
         cfg: Config.
         device: torch.device of the losses.
         train_objects: list of FieldObject to train on; generated ones come to them.
-        validation_objects: list of FieldObject, this process's share of those held out.
+        validation_objects: list of FieldObject, this process's fraction of those held out.
     """
 
     def __init__(self, cfg: Config, device: torch.device, train_objects: list[FieldObject],

@@ -182,7 +182,7 @@ class FieldModel(nn.Module):
             scene: EncodedObject; its volume is not used.
         Returns:
             features: (B, S, K, M): coverage; distance to the boundary, coarse and fine; depth below the hull's
-                entry and above its exit along the line of sight, each coarse and in two fine scales; share of the
+                entry and above its exit along the line of sight, each coarse and in two fine scales; fraction of the
                 chord; direction to the camera; color and its difference from the views' mean, both 0 where no image was
                 taken; whether one was.
             hull: (B, K), signed distance to the visual hull, positive inside.
@@ -333,7 +333,7 @@ def field_on_grid(model: FieldModel, maps: np.ndarray, axes: list[np.ndarray], h
         cameras: S Camera; None: the six exact orthographic ones.
         measured: S bool, False where a mirrored silhouette stands in for an image; None: nowhere.
     Returns:
-        (X, Y, Z) float32, about the signed distance to the surface in normalized units, positive inside; outside the hull
+        (X, Y, Z) float32, approximate signed distance to the surface in normalized units, positive inside; outside the hull
         its distance.
     """
     device = next(model.parameters()).device

@@ -46,7 +46,7 @@ def coverage_loss(pred: Tensor, true: Tensor, worst: float = 0.05) -> Tensor:
 
     Args:
         pred: (B, N, 3); true: (B, M, 3).
-        worst: share of each object's true points that counts, in (0, 1].
+        worst: fraction of each object's true points that counts, in (0, 1].
     Returns:
         scalar: mean distance, in normalized units, of each object's worst-covered true points to their nearest predicted ones.
     """
@@ -54,7 +54,7 @@ def coverage_loss(pred: Tensor, true: Tensor, worst: float = 0.05) -> Tensor:
 
 
 def worst_mean(squared: Tensor, worst: float = 0.05) -> Tensor:
-    """Mean root of the largest `worst` share of (B, M) squared distances: `coverage_loss` without the search."""
+    """Mean root of the largest `worst` fraction of (B, M) squared distances: `coverage_loss` without the search."""
     count = max(1, round(worst * squared.shape[1]))
     # The root's slope is infinite at 0; 1e-12 is (1e-6)^2, far below any distance that matters.
     return (squared.topk(count, dim=1).values + 1e-12).sqrt().mean()

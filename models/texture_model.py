@@ -32,7 +32,7 @@ class TextureDecoder(nn.Module):
         position_dim = 3 + 6 * num_frequencies
         widths = [position_dim] + [hidden] * num_layers
         self.point_layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:]))
-        # The feature's share of each layer is worked out once per object, not once per point.
+        # The feature's fraction of each layer is worked out once per object, not once per point.
         self.feature_layers = nn.ModuleList(nn.Linear(feature_dim, hidden, bias=False) for _ in range(num_layers))
         self.norms = nn.ModuleList(nn.LayerNorm(hidden) for _ in range(num_layers))
         self.head = nn.Linear(hidden, 3)

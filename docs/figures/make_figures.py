@@ -91,7 +91,7 @@ def phone(axes, x: float, y: float, toward: tuple[float, float], length: float =
 
 def arrow(axes, start: tuple[float, float], end: tuple[float, float], color: str = INK, curve: float = 0.0,
           width: float = 1.6, style: str = "-|>") -> None:
-    """An arrow between two points; curve: its bulge as a share of its length."""
+    """An arrow between two points; curve: its bulge as a fraction of its length."""
     axes.add_patch(FancyArrowPatch(start, end, arrowstyle=style, mutation_scale=14, color=color, lw=width, zorder=4,
                                    connectionstyle=f"arc3,rad={curve}"))
 

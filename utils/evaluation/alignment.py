@@ -12,7 +12,7 @@ from utils.mesh.mesh import Mesh, plain_mesh
 from utils.rendering.cameras import rotation_matrix
 
 NUM_POINTS = 6000  # on either surface
-KEPT = 0.9  # share of the points, those nearest to the other surface: parts that are wrong do not pull
+KEPT = 0.9  # fraction of the points, those nearest to the other surface: parts that are wrong do not pull
 MOST_STEPS = 40
 CONVERGED = 1e-5  # normalized units; a step that moves every point by less is the last
 

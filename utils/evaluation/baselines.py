@@ -28,7 +28,7 @@ THUMBNAIL_VERSION = 1  # raise when what a cached thumbnail holds changes meanin
 HULL_SIZE = 256  # pixels of the images that the visual hull is cut from
 HULL_GRID, TEXTURE_SIZE = 128, 1024  # as inference uses for a field, so that the two are compared at equal means
 MEAN_GRID = 48  # cells along each edge of the grid in which training shapes are averaged
-MEAN_LEVELS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)  # shares of training objects that hold a point; the best one is taken
+MEAN_LEVELS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)  # fractions of training objects that hold a point; the best one is taken
 MEAN_JUDGES = 12  # training objects on which the level is chosen
 NUM_JUDGE_SAMPLES = 4000  # points on each of their surfaces
 LEVEL_THRESHOLD = "f_0.1"  # the score that chooses
@@ -191,7 +191,7 @@ def _mean_overlaps(one, many):
 def mean_object(objects: list[ObjectFiles], cache_dir: str | Path) -> Mesh:
     """The baseline that does not look at the images: the training set's mean shape in its mean color.
 
-    The share of training objects whose visual hull holds a cell is averaged over all of them; the mean shape is
+    The fraction of training objects whose visual hull holds a cell is averaged over all of them; the mean shape is
     where that share passes a level, and the level is the one with the best F-score on training objects.
 
     Args:

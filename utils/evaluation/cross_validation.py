@@ -55,7 +55,7 @@ def train_folds(folder: Path, num_folds: int, arguments: list[str]) -> Iterator[
 
 @dataclass(frozen=True)
 class ShareRun:
-    """A training on a share of the objects: its name in tables, its checkpoints, and the ids that none of them saw."""
+    """A training on a fraction of the objects: its name in tables, its checkpoints, and the ids that none of them saw."""
 
     name: str
     share: float
@@ -64,7 +64,7 @@ class ShareRun:
 
 
 def train_shares(folder: Path, shares: tuple, cfg: Config, arguments: list[str]) -> Iterator[ShareRun]:
-    """Trainings on rising shares of the objects; all hold out the same ones.
+    """Trainings on rising fractions of the objects; all hold out the same ones.
 
     Runs on fewer objects make as many steps: more epochs, so that they lack objects and not training.
 

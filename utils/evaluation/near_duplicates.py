@@ -19,7 +19,7 @@ CANDIDATES = 5  # training objects that are looked at closely for each held-out 
 
 
 def shape_descriptor(points: np.ndarray) -> np.ndarray:
-    """(CELLS**3,) float32 unit vector: the square root of the share of points (K, 3) in each cell of a grid."""
+    """(CELLS**3,) float32 unit vector: the square root of the fraction of points (K, 3) in each cell of a grid."""
     cell = ((points + 1) * CELLS / 2).astype(int).clip(0, CELLS - 1)
     share = np.bincount(np.ravel_multi_index(cell.T, (CELLS,) * 3), minlength=CELLS**3) / len(points)
     return np.sqrt(share).astype(np.float32)

@@ -1,9 +1,9 @@
 """Closed meshes stay closed and two-manifold after decimation; loose specks go."""
 import numpy as np
 
-PARTED = 0.02  # share of the way to the middle of its faces by which a corner leaves another at the same place
+PARTED = 0.02  # fraction of the way to the middle of its faces by which a corner leaves another at the same place
 LEAST_GAP = 2e-5  # normalized units between them at least, ten times what a file's decimals keep apart
-SMALLEST_PART = 0.02  # share of the largest part's volume below which a loose part is dropped
+SMALLEST_PART = 0.02  # fraction of the largest part's volume below which a loose part is dropped
 
 
 def make_manifold(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -28,7 +28,7 @@ def enforce_silhouettes(field: np.ndarray, hull: np.ndarray, distances: np.ndarr
     place.
 
     Args:
-        field: (X, Y, Z) float32, about the signed distance in normalized units, positive inside.
+        field: (X, Y, Z) float32, approximate signed distance in normalized units, positive inside.
         hull: (X, Y, Z) float32 from utils.multiview.visual_hull.hull_on_grid.
         distances: (S, H, H) from utils.multiview.visual_hull.silhouette_sdf, in the order of `cameras`.
         axes: three float arrays, coordinates of the grid's planes.

@@ -19,7 +19,7 @@ from utils.multiview.visual_hull import silhouette_sdf
 from utils.rendering.cameras import VIEW_EXTENT, Camera, rotation_matrix
 
 PARAMETERS = 7  # of a camera: rotation (3, radians about the frame's axes), log scale, shift (2), inverse distance
-PADDING = 0.25  # share of the image's edge added on each side, so that distances are known beyond the frame
+PADDING = 0.25  # fraction of the image's edge added on each side, so that distances are known beyond the frame
 DEEPEST = 1.35  # normalized units; depths of the object lie between this and its negative
 BORDER = 1.5  # pixels; a boundary point this near to the image's border may be the border's doing
 REFINEMENTS = 3  # times that the best depth is worked out anew from straight lines

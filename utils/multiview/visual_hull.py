@@ -129,7 +129,7 @@ def hull_box(distances: np.ndarray, cameras: list[Camera] | None = None) -> np.n
     """The hull's bounding box.
 
     Of the six exact orthographic views each axis is seen by four, whose mean is taken. Of any others it is measured on a
-    grid about the hull, which is first looked for on a coarse one.
+    grid around the hull, which is first looked for on a coarse one.
 
     Args:
         distances: (S, H, H) from `silhouette_sdf`, in the order of `cameras`.

@@ -12,7 +12,7 @@ from utils.rendering.cameras import VIEW_EXTENT
 from utils.rendering.rasterizer import rasterize, rasterize_both_sides
 
 GRAZING = 0.1  # |cos|; a face seen flatter than this (84 degrees) is judged from the other directions
-ANSWERED = 0.2  # share of points whose answer is known from which the others are asked of alone
+ANSWERED = 0.2  # fraction of points whose answer is known from which the others are asked of alone
 MIN_COSINE = 0.1  # between a surface's normal and a direction in which its side is said to be left
 FILLED = 2.1  # edge of what an object's longer image side fills of the 2 VIEW_EXTENT = 2.2 of a fitted map
 

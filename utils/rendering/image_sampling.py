@@ -5,7 +5,7 @@ import numpy as np
 
 from utils.rendering.cameras import VIEW_CAMERAS, VIEW_EXTENT, Camera, to_pixels
 
-NEAREST = 1e-3  # smallest share of the camera's distance at which a point is still projected
+NEAREST = 1e-3  # smallest fraction of the camera's distance at which a point is still projected
 
 
 def sample_bilinear(image: np.ndarray, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from utils.rendering.cameras import OPPOSITE_VIEWS, VIEW_CAMERAS, Camera, as_cam
 CHUNK_PIXELS = 1 << 16
 # Square pixels, doubled. A smaller face is seen edge-on: its slope in depth would be made of rounding errors.
 SMALLEST_AREA = 1e-6
-# Share of the camera's distance. A corner nearer to the plane of the camera has no place in the image that rounding
+# Fraction of the camera's distance. A corner nearer to the plane of the camera has no place in the image that rounding
 # would not decide.
 NEAREST = 1e-6
 
@@ -100,7 +100,7 @@ def render(mesh: Mesh, camera: Camera | np.ndarray, size: int, supersample: int 
         size: image edge in pixels.
         supersample: samples per pixel edge.
     Returns:
-        (size, size, 4) uint8 RGBA; alpha is the share of the pixel that is covered, color is not premultiplied and
+        (size, size, 4) uint8 RGBA; alpha is the fraction of the pixel that is covered, color is not premultiplied and
         white where nothing is.
     """
     return paint(mesh, rasterize(mesh.vertices, mesh.faces, camera, size * supersample), supersample)
@@ -280,7 +280,7 @@ def _fragments(size, drawn, planes, nearest, depth, inverse_w):
         total = np.maximum(weight1 + weight2, 1)
         weight1, weight2 = weight1 / total, weight2 / total
         weights = np.stack([1 - weight1 - weight2, weight1, weight2], axis=1)
-        if inverse_w is not None:  # from shares of the image's triangle to shares of the face (Heckbert and Moreton 1991)
+        if inverse_w is not None:  # from fractions of the image's triangle to fractions of the face (Heckbert and Moreton 1991)
             weights = np.maximum(weights, 0) * inverse_w.take(index, axis=0)
             weights /= weights.sum(axis=1, keepdims=True)
         barycentric[pixel] = weights

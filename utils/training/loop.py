@@ -230,7 +230,7 @@ def validation_mean(model: nn.Module, batches: Iterable[dict], score: Callable[[
 
     Args:
         model: the bare model: processes may hold unequal numbers of batches, and a wrapped one would wait for more.
-        batches: of this process's share of the objects.
+        batches: of this process's fraction of the objects.
         score: score(model, batch) -> scalar tensor, the mean over the batch's objects.
         accelerator: accelerate.Accelerator.
     Returns:

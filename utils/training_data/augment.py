@@ -17,7 +17,7 @@ from utils.rendering.cameras import VIEW_BASES
 AUGMENT_VERSION = 1  # raise when `augmented` draws or does something else: features cached before are then stale
 IMAGES = {"images", "masks"}
 Arrays = dict[str, np.ndarray]
-LUMA = np.array([0.299, 0.587, 0.114])  # shares of red, green and blue in perceived brightness (ITU-R BT.601)
+LUMA = np.array([0.299, 0.587, 0.114])  # fractions of red, green and blue in perceived brightness (ITU-R BT.601)
 
 
 def augmented(arrays: Arrays, rng: np.random.Generator, turns: bool = False) -> Arrays:

@@ -19,15 +19,15 @@ from utils.training_data.photographs import DISPLAY_GAMMA, Level, corner_normals
 
 FIELD_VERSION = 5  # raise when what `field_arrays` returns changes meaning
 SURFACE_SAMPLES = 100_000  # stand for the surface when distances are measured: about 0.01 apart
-NEAR_POINTS, FREE_POINTS = 48_000, 24_000  # points drawn about the surface, and evenly in the hull
+NEAR_POINTS, FREE_POINTS = 48_000, 24_000  # points drawn around the surface, and evenly in the hull
 DRAWN = 4  # times as many are drawn, and those outside the hull, which are free beyond doubt, left out
 NEAR_SPREADS = (0.012, 0.05)  # normalized units; standard deviations around the surface, of three and two fifths of the points
-THIN_SHARE = 0.3  # of the points about the surface, drawn about thin walls where there are any
+THIN_SHARE = 0.3  # of the points around the surface, drawn around thin walls where there are any
 # Normalized units from the surface within which a label is less sure: usually, and in the thinnest walls
 AMBIGUITY, THINNEST_BAND = 0.02, 0.004
 OPPOSITE = {"front": "back", "back": "front", "left": "right", "right": "left", "top": "bottom", "bottom": "top"}
 
-# How objects drawn anew are seen: shares of them
+# How objects drawn anew are seen: fractions of them
 PERSPECTIVE_SHARE = 0.5  # by cameras in perspective, the others exactly orthographic
 LIT_SHARES = (0.15, 0.6)  # under a lamp: of the orthographic ones, of those in perspective
 DEGRADED_SHARES = (0.3, 0.6)  # with masks cut as badly as real ones, likewise
@@ -88,7 +88,7 @@ def field_arrays(mesh: Mesh, images: np.ndarray, masks: np.ndarray, rng: np.rand
 
 
 def _points_about(surface, rng):
-    """(DRAWN * NEAR_POINTS, 3) points about a surface, some of them about its thin walls."""
+    """(DRAWN * NEAR_POINTS, 3) points around a surface, some of them around its thin walls."""
     total, walls = DRAWN * NEAR_POINTS, np.flatnonzero(np.isfinite(surface.thickness))
     chosen = rng.integers(0, len(surface.points), total)
     if len(walls):

@@ -51,7 +51,7 @@ class Level:
 class Scene:
     """Where an object is photographed: one place for all six images.
 
-    lamp: (3,) float64, unit direction toward it, above the table; ambient: share of light that comes from everywhere.
+    lamp: (3,) float64, unit direction toward it, above the table; ambient: fraction of light that comes from everywhere.
     table: (TILE_PIXELS, TILE_PIXELS, 3) float32 sRGB, a repeating texture; reach: normalized units to the table's end.
     wall: (3,) float32 sRGB.
     """
@@ -216,7 +216,7 @@ def background(mesh: Mesh, view: str, camera: Camera, scene: Scene, rng: np.rand
 
 
 def _shadow(mesh, height, side, scene, rng):
-    """Function of places (x, z) on the table: share of light that the object keeps away, in [0, 1]."""
+    """Function of places (x, z) on the table: fraction of light that the object keeps away, in [0, 1]."""
     from scipy.ndimage import gaussian_filter, map_coordinates
 
     points, _, _ = sample_surface(mesh, SHADOW_POINTS, rng)

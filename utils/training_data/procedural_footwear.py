@@ -90,7 +90,7 @@ def _upper(half, bow, ground, top, z, lift):
 
 
 def _straps(half, bow, ground, z, rng):
-    """Thin bands over the foot, and about the heel in some."""
+    """Thin bands over the foot, and around the heel in some."""
     straps = []
     for at in rng.choice([-0.35, -0.1, 0.15, 0.4, 0.6], rng.integers(1, 4), replace=False):
         h, b, g = (np.interp(at, z, line) for line in (half, bow, ground))

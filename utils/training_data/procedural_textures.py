@@ -106,7 +106,7 @@ def texture_coordinates(vertices: np.ndarray, faces: np.ndarray, rng: np.random.
 
 
 def openness(vertices: np.ndarray, blockers: np.ndarray) -> np.ndarray:
-    """Share of the sky that each vertex sees, by depth buffers of points spread over the surface.
+    """Fraction of the sky that each vertex sees, by depth buffers of points spread over the surface.
 
     Args:
         vertices: (V, 3), within [-1, 1].

@@ -14,12 +14,12 @@ COLORS = np.array([(242, 242, 240), (226, 222, 212), (34, 34, 37), (92, 95, 100)
                     (150, 204, 120), (92, 52, 132), (232, 138, 172), (206, 44, 116), (36, 150, 152), (196, 166, 128),
                     (120, 82, 56), (202, 232, 60)]) / 255
 
-# The texture's regions as (left, right, bottom, top) shares of the image.
+# The texture's regions as (left, right, bottom, top) fractions of the image.
 REGIONS = {"tread": (0, .62, 0, .25), "insole": (.62, 1, 0, .25), "sole": (0, 1, .25, .37),
            "lining": (0, 1, .37, .45), "upper": (0, 1, .45, 1)}
 CAP_BOX = (-.06, 1.06, -.27, .27)  # z and x that the tread and insole regions cover
 REGION_MARGIN_PX = 1.5  # kept free at a region's border, so that bilinear reading stays inside it
-OUTSOLE_TOP = .3  # where the outsole ends, as a share of the sole region's height
+OUTSOLE_TOP = .3  # where the outsole ends, as a fraction of the sole region's height
 
 
 def paint(form: SimpleNamespace, spans: dict, size: int, rng: np.random.Generator) -> np.ndarray:
@@ -73,7 +73,7 @@ def _texels(form, name, heights, rings, size):
         name: region; heights (R,) and rings (R, C, 3): the rings that span it.
         size: texture edge in pixels.
     Returns:
-        namespace of (h, w) arrays: x (from the middle line), z, up (height above the footbed), y, s (share of the
+        namespace of (h, w) arrays: x (from the middle line), z, up (height above the footbed), y, s (fraction of the
         region's height), phi (angle from the toe, pi at the heel), d (|x|).
     """
     rows, columns = _pixel_box(name, size)

@@ -39,7 +39,7 @@ def split_objects(ids: Sequence[str], validation_fraction: float, seed: int, num
         seed: int.
         num_folds: 0, or the number k of equal parts of which one is held out, whatever validation_fraction says.
         fold: which of them, 0 to k - 1.
-        training_share: share of the other objects that is trained on, at least one; a larger share holds a smaller.
+        training_share: fraction of the other objects that is trained on, at least one; a larger share holds a smaller.
     Returns:
         train_ids, val_ids: sorted lists.
     Raises:
@@ -59,7 +59,7 @@ def split_objects(ids: Sequence[str], validation_fraction: float, seed: int, num
 
 
 def _share(ids, seed, share):
-    """Sorted: a share of ids, at least one; a larger share holds a smaller."""
+    """Sorted: a fraction of ids, at least one; a larger share holds a smaller."""
     if share < 1:
         ids = _ranked(ids, f"{seed}:share")[:max(1, int(len(ids) * share + 0.5))]
     return sorted(ids)

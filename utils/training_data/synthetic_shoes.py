@@ -28,7 +28,7 @@ THETA_HALF = COLUMNS // 2
 
 # Heights are above the footbed and lengths along z, in shoe lengths. (low, high) of a uniform draw:
 # width: half of the ball; fore, heel: sole thickness; toe: height of the toe box; back, side, front: height of the
-# collar; throat: z where the opening ends; narrow: opening's width by the ball's; flat: share of an ellipse in the
+# collar; throat: z where the opening ends; narrow: opening's width by the ball's; flat: fraction of an ellipse in the
 # opening's outline; shaft: height of a boot's top, 0 for none; power: roundness of the toe (2 ellipse, 4 square).
 FORMS = {
     "sneaker": dict(width=(.165, .19), fore=(.05, .08), heel=(.07, .11), toe=(.11, .145), back=(.23, .29),

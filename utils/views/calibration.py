@@ -37,11 +37,11 @@ GAUGE_SPREAD = 0.01  # of the frame's place (normalized units) and log scale, wh
 MOST_TRIALS = 6  # of shorter and shorter steps
 SMALLEST_GAIN = 1e-4  # share by which a step must lower the sum of squares for the next to be worth taking
 
-# Images whose boxes lie as the named cameras draw them are renders, or masks of renders: share of the image's half-width.
+# Images whose boxes lie as the named cameras draw them are renders, or masks of renders: fraction of the image's half-width.
 FRAMED_WITHIN = 0.04
 EXACT_ERROR = 1.2  # pixels of the working size: what JPEG and border masks do to renders at most, on most objects
 RENDER_CLOSENESS = 0.08  # 1 / normalized units; framed like a render, images from farther away than this are taken for one
-CLEARLY = 0.7  # found cameras leave at most this share of the error of simpler ones
+CLEARLY = 0.7  # found cameras leave at most this fraction of the error of simpler ones
 LEAST_GAIN = 0.5  # pixels of the working size that they win at least
 
 
@@ -142,7 +142,7 @@ def closeness_from_exif(focal_35mm: float, share: float, crop: float = 1.0) -> f
 
     Args:
         focal_35mm: focal length in millimeters for a frame of 36 x 24 mm (EXIF FocalLengthIn35mmFilm).
-        share: share of the image's half-width that half the object's longest edge covers.
+        share: fraction of the image's half-width that half the object's longest edge covers.
         crop: width of the image over that of the photograph it was cut from.
     Returns:
         float, 1 / normalized units: share * tan(half the field of view).

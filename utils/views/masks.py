@@ -10,11 +10,11 @@ from utils.views.view_consistency import common_scale, mask_boxes
 
 PLAIN_SHARE = 0.85  # of the border's pixels must have its color, else the background is not plain
 SAME_COLOR = 4  # of 255: how far a hole's median color may be from the border's, beside the border's own spread
-SMALLEST_HOLE = 0.0005  # share of the object's area
-SEEN_THROUGH = 0.8  # share of a hole that must be open in the opposite view too
+SMALLEST_HOLE = 0.0005  # fraction of the object's area
+SEEN_THROUGH = 0.8  # fraction of a hole that must be open in the opposite view too
 MIXING_REACH = 4  # pixels from a silhouette's boundary to the nearest pixel that is all object
 LEAST_CONTRAST = 25  # of 255: color difference from the background below which mixing cannot be told
-COVERED_BORDER = 0.9  # share of an image's border in a mask from which it looks inverted
+COVERED_BORDER = 0.9  # fraction of an image's border in a mask from which it looks inverted
 BOX_TOLERANCE = 0.01  # by which edges of six views may differ and still be those of one box
 NO_BOX = 0.03  # from which they are not
 ASPECT_TOLERANCE = 0.02  # by which a mask's width / height may differ from its image's
@@ -26,7 +26,7 @@ class BorderMask:
 
     mask: (H, W) bool, the object with all holes filled.
     holes: (H, W) int32, numbers the regions inside the object that have exactly the background's color; 0 elsewhere.
-    plain: float in [0, 1], share of the border that has the background's color.
+    plain: float in [0, 1], fraction of the border that has the background's color.
     color: (3,) int16, the background's color; None for a given mask.
     """
 
@@ -94,7 +94,7 @@ def open_holes(view: BorderMask, other: BorderMask, axis: int, reach: float | No
         view: BorderMask.
         other: BorderMask of the opposite view, of any size and scale.
         axis: of an (H, W) image along which the two are mirrored.
-        reach: how far, as a share of the object's longer edge, a hole may be from its mirror image, as perspective and
+        reach: how far, as a fraction of the object's longer edge, a hole may be from its mirror image, as perspective and
             tilt move it; None for exact views, whose pixels are rounded at most.
     Returns:
         (H, W) bool.

@@ -45,7 +45,7 @@ from utils.views.segmentation import (
 from utils.views.view_consistency import VIEW_AXES, common_scale, consistency_note, mask_boxes
 
 BACKGROUNDS = ("auto", "model", "border")  # how objects are found in images without transparency
-FRAME_TOLERANCE = 0.02  # share of an image's edge by which a box may miss the frame and still count as framed
+FRAME_TOLERANCE = 0.02  # fraction of an image's edge by which a box may miss the frame and still count as framed
 FRAMED = "images were cut to the object"  # how notes begin to say so
 
 

@@ -14,7 +14,7 @@ MOST_CLAUSES = 2  # that a note names; the rest is counted
 UNLIKE = "the six views do not fit together"  # how notes begin to say so
 GRID = 64  # cells per edge of the box in which views are compared
 RIM = 12  # cells that count as the rim of a silhouette
-COLOR_WEIGHT = 0.5  # of a difference of colors in [0, 1], against a share of a silhouette
+COLOR_WEIGHT = 0.5  # of a difference of colors in [0, 1], against a fraction of a silhouette
 CLEARLY = (0.012, 1.4)  # a mistake is named if it explains the views better by this much, and this many times as well
 EDGE_NAMES = ("width", "height", "depth")  # of the object's box along x, y, z
 
@@ -70,10 +70,10 @@ def common_scale(extents: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarra
     Returns:
         scales: (6,) pixels of each view per unit.
         edges: (3,) of the box along x, y, z; the longest is 2.
-        mismatch: (6, 2) how far each measure is from the box, as a share of the longer extent of its view.
+        mismatch: (6, 2) how far each measure is from the box, as a fraction of the longer extent of its view.
     """
     # Unknowns: log scale of six views, log edge of three axes. A measure is worth its pixels: one pixel of error
-    # is a large share of a short extent.
+    # is a large fraction of a short extent.
     rows = np.zeros((13, 9))
     rows[np.arange(12), np.repeat(np.arange(6), 2)] = 1
     rows[np.arange(12), 6 + VIEW_AXES.ravel()] = 1
@@ -121,8 +121,8 @@ def silhouette_disagreement(masks: np.ndarray) -> dict[tuple[str, str], tuple[fl
     Args:
         masks: (6, H, H) float in [0, 1], in the project's frame.
     Returns:
-        {(view, opposite view): (share of their common area, 0 to 1, that belongs to one of them alone,
-        share of its image that the view covers, the same of the opposite view)}.
+        {(view, opposite view): (fraction of their common area, 0 to 1, that belongs to one of them alone,
+        fraction of its image that the view covers, the same of the opposite view)}.
     """
     from scipy import ndimage
 
@@ -181,7 +181,7 @@ def _box_crops(image, mask, center, extent):
 def _inconsistency(crops, extents, hypothesis, known):
     """How badly six views explain each other after a hypothesis, 0 for perfectly.
 
-    The sum of three means: the share of a silhouette that the hull of all six does not cover; the mismatch of
+    The sum of three means: the fraction of a silhouette that the hull of all six does not cover; the mismatch of
     `common_scale`; and, weighted, the difference of colors along the edges where two views meet.
     """
     taken = {view: hypothesis.get(view, (view, 0)) for view in VIEW_NAMES}
@@ -198,7 +198,7 @@ def _inconsistency(crops, extents, hypothesis, known):
 
 
 def _uncovered(silhouettes):
-    """Mean share of six silhouettes that no point of their common hull explains.
+    """Mean fraction of six silhouettes that no point of their common hull explains.
 
     Along each axis the hull's section is what both views allow. A point (x, y) of the front view is explained if
     some z lies in the side view's section at y and in the top view's at x: a product of matrices.
