@@ -155,7 +155,7 @@ class ViewReader:
     @cached_property
     def notes(self) -> list[str]:
         """What was noticed about the views, one sentence each."""
-        from utils.views.view_consistency import consistency_note, diagnose_view_swap
+        from utils.views.view_consistency import consistency_note, swap_note
 
         views = self.at(PREVIEW_SIZE)
         notes = [self._framed[PREVIEW_SIZE][1], self._squares.note]
@@ -166,8 +166,9 @@ class ViewReader:
         missing = [name for name, present in zip(VIEW_NAMES, views.present) if not present]
         if missing:
             notes.append(f"without {', '.join(missing)}: what only they would show is guessed")
-        elif found is None or found.error_after > UNEXPLAINED_PX or diagnose_view_swap(views.images, views.masks):
-            notes.append(consistency_note(views.images, views.masks))
+        else:  # cameras that explain the silhouettes explain boxes that differ, but not views that are exchanged
+            explained = found is not None and found.error_after <= UNEXPLAINED_PX
+            notes.append((swap_note if explained else consistency_note)(views.images, views.masks))
         return [note for note in notes if note]
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from config import PATCH_SIZE, PRETRAINED_DIR, SCRATCH_ENCODER, Config, UserError
+from utils.io.cached_file import read_npz
 from utils.io.checkpoint import load_checkpoint
 from utils.io.files import atomic_write
 
@@ -201,7 +202,7 @@ def cached_features(encoder: nn.Module, dataset: Dataset, variants: int, cache_d
     from tqdm import tqdm
 
     folder = Path(cache_dir) / "features" / weights_key(encoder)
-    paths = {(index, variant): folder / f"{dataset.images_key((index, variant))}.npy"
+    paths = {(index, variant): folder / f"{dataset.images_key((index, variant))}.npz"
              for index in range(len(dataset)) for variant in range(variants)}
     pooled = {key: _read_features(path) for key, path in paths.items()}
     accelerator.wait_for_everyone()  # all have looked before one writes, so all agree on what is missing
@@ -214,7 +215,7 @@ def cached_features(encoder: nn.Module, dataset: Dataset, variants: int, cache_d
         pooled_views, _ = encoder(torch.stack([dataset[key]["images"] for key in keys]).to(accelerator.device))
         for key, features in zip(keys, pooled_views.float().cpu().numpy()):
             with atomic_write(paths[key]) as temporary:
-                np.save(temporary, features)
+                np.savez(temporary, features=features)
     accelerator.wait_for_everyone()
     pooled |= {key: _read_features(paths[key]) for key in missing}
     return {dataset.name(key): features for key, features in pooled.items()}
@@ -230,11 +231,9 @@ def weights_key(encoder: nn.Module) -> str:
 
 
 def _read_features(path):
-    """Tensor from a file of features, or None where it is absent or cut short."""
-    try:
-        return torch.from_numpy(np.load(path))
-    except (OSError, ValueError, EOFError):
-        return None
+    """Tensor from a file of features, or None where it is absent or damaged."""
+    arrays = read_npz(path, ("features",))
+    return torch.from_numpy(arrays["features"]) if arrays else None
 
 
 def sine_positions(count: int, width: int) -> Tensor:

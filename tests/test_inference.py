@@ -21,7 +21,7 @@ from utils.evaluation.metrics import image_scores
 from utils.mesh.mesh_io import read_mesh
 from utils.rendering.cameras import VIEW_BASES, VIEW_CAMERAS, VIEW_EXTENT
 from utils.rendering.rasterizer import render, render_views
-from utils.views import six_views
+from utils.views import six_views, view_consistency
 from utils.views.six_views import read_framed_views
 
 ROOT = Path(__file__).parents[1]
@@ -371,6 +371,15 @@ def test_what_was_noticed_about_the_views_stands_in_the_notes():
     padded = {name: np.pad(view, ((40, 0), (40, 0), (0, 0))) for name, view in views.items()}
     notes = inference.Reconstructor(grid=32, faces=1000, texture_size=64, device="cpu").reconstruct(padded).notes
     assert len(notes) == 1 and "cut to the object" in notes[0]
+
+
+def test_exchanged_views_are_searched_for_and_named_once(monkeypatch):
+    files = {name: EXAMPLE / f"{name}.png" for name in VIEW_NAMES}
+    searches, search = [], view_consistency.diagnose_view_swap
+    monkeypatch.setattr(view_consistency, "diagnose_view_swap", lambda *views: searches.append(1) or search(*views))
+    wrong = inference.ViewReader(files | {"left": files["top"], "top": files["left"]}, "shoe")
+    assert [note for note in wrong.notes if "left and top look exchanged" in note] and len(searches) == 1
+    assert not inference.ViewReader(files, "shoe").notes and len(searches) == 2
 
 
 def distance_from_ball(mesh):

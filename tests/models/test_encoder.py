@@ -421,11 +421,11 @@ def test_encoding_that_was_stopped_goes_on_and_a_cut_file_is_made_again(dataset,
     stopping = Stopping(tiny_backbone(), frozen=True)
     with pytest.raises(PowerCut):
         cached_features(stopping, dataset, 2, tmp_path, one_process())
-    files = sorted(tmp_path.rglob("*.npy"))
+    files = sorted(tmp_path.rglob("*.npz"))
     assert len(files) == 3
     whole = files[0].read_bytes()
     files[0].write_bytes(whole[:len(whole) // 2])
     resumed = counting_encoder()
     cached_features(resumed, dataset, 2, tmp_path, one_process())
     assert resumed.seen == 2 and files[0].read_bytes() == whole
-    assert not list(tmp_path.rglob(".*.npy")), "no temporary file is left"
+    assert not list(tmp_path.rglob(".*.npz")), "no temporary file is left"

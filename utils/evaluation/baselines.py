@@ -12,7 +12,8 @@ import numpy as np
 
 from config import VIEW_NAMES, UserError
 from utils.evaluation.metrics import surface_scores, visible_samples
-from utils.io.files import atomic_write, content_hash
+from utils.io.cached_file import cached_npz
+from utils.io.files import content_hash
 from utils.io.object_files import ObjectFiles
 from utils.mesh.isosurface import mesh_from_grid
 from utils.mesh.mesh import Mesh, normalize, plain_mesh, textured_mesh
@@ -126,16 +127,13 @@ def thumbnail(files: ObjectFiles, cache_dir: str | Path) -> Thumbnail:
     except OSError as error:
         raise UserError(f"{error.filename}: cannot be read ({error.strerror})") from None
     path = Path(cache_dir) / f"{files.id[:100]}-thumbnail-{key}.npz"
-    try:
-        with np.load(path) as arrays:
-            return Thumbnail(arrays["images"], arrays["masks"])
-    except Exception:  # absent, or damaged: made again
-        pass
-    views, _ = read_framed_views(files.images, THUMBNAIL_SIZE, files.id)
-    made = Thumbnail(*(np.round(array * 255).astype(np.uint8) for array in (views.images, views.masks)))
-    with atomic_write(path) as temporary:
-        np.savez(temporary, images=made.images, masks=made.masks)
-    return made
+
+    def make():
+        views, _ = read_framed_views(files.images, THUMBNAIL_SIZE, files.id)
+        return {name: np.round(array * 255).astype(np.uint8)
+                for name, array in (("images", views.images), ("masks", views.masks))}
+
+    return Thumbnail(**cached_npz(path, make, ("images", "masks")))
 
 
 def thumbnails(objects: list[ObjectFiles], cache_dir: str | Path) -> dict[str, Thumbnail]:

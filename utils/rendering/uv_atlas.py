@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from config import UserError
+from utils.io.cached_file import read_npz
 from utils.io.files import atomic_write
 from utils.mesh.sphere_template import sphere_template
 
@@ -41,12 +42,9 @@ def template_atlas(num_points: int, texture_size: int, cache_dir: str | Path | N
         Atlas.
     """
     cached = Path(cache_dir) / f"atlas{ATLAS_VERSION}_{num_points}_{texture_size}.npz" if cache_dir else None
-    if cached and cached.is_file():
-        try:
-            with np.load(cached) as arrays:
-                return Atlas(**{name: arrays[name] for name in Atlas.__dataclass_fields__})
-        except Exception:  # a damaged cache file is made again
-            pass
+    arrays = read_npz(cached, list(Atlas.__dataclass_fields__)) if cached else None
+    if arrays:
+        return Atlas(**arrays)
     template = sphere_template(num_points)
     atlas = make_atlas(template.points, template.faces, texture_size)
     if cached:

@@ -3,6 +3,8 @@
 After Zeroverse of LRM-Zero (Xie et al. 2024, arXiv 2406.09371), which showed that shapes from rules alone can train a
 reconstruction network; the rules here lean towards what six views leave open: thin walls, cavities, holes and handles.
 `python -m utils.training_data.synthetic_shapes --count 48 --sheet sheet.png` draws some, in gray and in color.
+
+Items made of these shapes are cached: whoever changes what a family draws raises object_cache.VARIANTS_VERSION.
 """
 from collections.abc import Callable
 from dataclasses import replace

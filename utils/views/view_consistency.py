@@ -245,18 +245,26 @@ def _silhouette_and_rims(crop, role):
 # ---- In words -------------------------------------------------------------------------------------------------
 
 
+def swap_note(images: np.ndarray, masks: np.ndarray) -> str | None:
+    """The mistake that `diagnose_view_swap` finds, as a sentence that begins with UNLIKE, or None."""
+    mistake = diagnose_view_swap(images, masks)
+    if not mistake:
+        return None
+    words, named, mended = mistake
+    return f"{UNLIKE}: {words} (misfit {named:.3f}, {mended:.3f} with that mended)"
+
+
 def consistency_note(images: np.ndarray, masks: np.ndarray) -> str | None:
-    """What does not fit together in six views, for their owner.
+    """What does not fit together in six views, for their owner: `swap_note`, else boxes and silhouettes that differ.
 
     Args:
         images: (6, H, H, 3) float32 in [0, 1], over white; masks: (6, H, H) float32; both in the project's frame.
     Returns:
         str that begins with UNLIKE, or None.
     """
-    mistake = diagnose_view_swap(images, masks)
-    if mistake:
-        words, named, mended = mistake
-        return f"{UNLIKE}: {words} (misfit {named:.3f}, {mended:.3f} with that mended)"
+    swapped = swap_note(images, masks)
+    if swapped:
+        return swapped
     clauses = [f"{view} and {other} do not mirror each other ({100 * alone:.0f} % of their area differs)"
                for (view, other), (alone, _, _) in silhouette_disagreement(masks).items() if alone > TOLERANCE]
     clauses += [f"the object's {edge} is {most:.2f} in the {longest} view and {least:.2f} in the {shortest} view"
