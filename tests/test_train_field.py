@@ -107,21 +107,22 @@ def test_equal_seeds_give_equal_weights_and_others_do_not(field_config, tmp_path
 @pytest.fixture
 def steps_seen(monkeypatch):
     """What each step is given: dicts of maps and box (B, ...) as they lie in the cache, and what the model and the loss
-    get instead: given maps, points, box; distances before and after."""
+    get instead: given maps, points, box; distances and bands before and after."""
     steps, forward, loss, choose = [], FieldModel.forward, train_field.field_loss, train_field.FieldTask._chosen_points
 
     def chosen(self, batch, generators):
         points, distances, bands = choose(self, batch, generators)
-        steps.append({"maps": batch["maps"].float(), "box": batch["box"], "distances": distances.clone()})
+        steps.append({"maps": batch["maps"].float(), "box": batch["box"], "distances": distances.clone(),
+                      "bands": bands.clone()})
         return points, distances, bands
 
     def recorded(self, points, maps, cameras, box):
         steps[-1] |= {"points": points, "given_maps": maps, "given_box": box}
         return forward(self, points, maps, cameras, box)
 
-    def judged(output, distances, hull, *rest):
-        steps[-1] |= {"given_distances": distances, "hull": hull}
-        return loss(output, distances, hull, *rest)
+    def judged(output, distances, hull, bands):
+        steps[-1] |= {"given_distances": distances, "hull": hull, "given_bands": bands}
+        return loss(output, distances, hull, bands)
 
     monkeypatch.setattr(train_field.FieldTask, "_chosen_points", chosen)
     monkeypatch.setattr(FieldModel, "forward", recorded)
@@ -141,7 +142,9 @@ def test_points_box_and_distances_of_a_changed_space_still_belong_together(field
         deep = distances > 0.03
         assert deep.sum() > 50 and (step["hull"][deep] > 0).float().mean() > 0.97, "what is inside lies in the hull"
         volumes = [(edges[:, 1] - edges[:, 0]).prod() for edges in (step["box"], box)]
-        assert torch.allclose(distances, step["distances"] * (volumes[1] / volumes[0]) ** (1 / 3), rtol=1e-4)
+        longer = (volumes[1] / volumes[0]) ** (1 / 3)
+        assert torch.allclose(distances, step["distances"] * longer, rtol=1e-4)
+        assert torch.allclose(step["given_bands"], step["bands"] * longer, rtol=1e-4)
     assert max(abs(1 - float(step["given_distances"].norm() / step["distances"].norm())) for step in steps_seen) > 0.05
 
 

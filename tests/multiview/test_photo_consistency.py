@@ -90,6 +90,14 @@ def test_a_true_surface_stays_where_it_is():
     assert np.linalg.norm(found - vertices, axis=1).mean() < 2e-3
 
 
+def test_a_highlight_that_one_image_alone_shows_does_not_pull_the_surface():
+    vertices, faces, images, masks = painted_ball(patterned)
+    images[0, 114:142, 186:214] = 1  # front, about x = 0.62: seen from the left as well
+    found = refine_by_photo_consistency(vertices, faces, images, masks, silhouette_sdf(masks))
+    near = (np.abs(vertices[:, 0] - 0.62) < 0.2) & (np.abs(vertices[:, 1]) < 0.2) & (vertices[:, 2] > 0)
+    assert near.sum() > 100 and np.linalg.norm(found - vertices, axis=1)[near].mean() < 0.006
+
+
 def test_a_plain_surface_stays_where_it_is():
     vertices, faces, images, masks = painted_ball(lambda points: np.full_like(points, 0.4))
     start = dented(vertices)

@@ -138,3 +138,11 @@ def test_a_line_without_inside_keeps_its_hard_mask():
     rgb[9:11] = 128
     _, alpha = soft_edges(rgb, rgb[..., 0] < 250, (255, 255, 255))
     assert (alpha[9:11] == 255).all() and alpha.sum() == 255 * 40
+
+
+def test_of_an_object_as_pale_as_its_background_the_hard_mask_is_kept():
+    disc = np.hypot(*np.mgrid[-20:20, -20:20]) < 14.6
+    noise = np.random.default_rng(0).integers(-4, 5, (40, 40, 1))
+    rgb = np.where(disc[..., None], 243, 252) + noise * np.ones(3, int)
+    _, alpha = soft_edges(rgb.clip(0, 255).astype(np.uint8), disc, (252, 252, 252))
+    assert np.array_equal(alpha, np.where(disc, 255, 0))
