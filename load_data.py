@@ -249,8 +249,7 @@ def _report(cached, problems):
             print(f"warning: {warning}")
     framed = [entry for entry in cached.values() if entry.note.startswith(FRAMED)]
     if framed:
-        print(f"warning: {len(framed)} objects have images that do not fill the frame; "
-              f"for {framed[0].id} {framed[0].note}")
+        print(f"warning: {len(framed)} objects have images that do not fill the frame; for {framed[0].id} {framed[0].note}")
     unlike = [entry.id for entry in cached.values() if UNLIKE in entry.note]
     if unlike:
         print(f"warning: in {len(unlike)} objects {UNLIKE}: {', '.join(unlike[:6] + ['...'] * (len(unlike) > 6))}")
