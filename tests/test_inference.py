@@ -18,6 +18,7 @@ from config import VIEW_NAMES, UserError
 from models import field_model, texture_model
 from models.geometry_model import load_geometry_model
 from utils.evaluation.metrics import image_scores
+from utils.evaluation.topology import topology
 from utils.mesh.mesh_io import read_mesh
 from utils.rendering.cameras import VIEW_BASES, VIEW_CAMERAS, VIEW_EXTENT
 from utils.rendering.rasterizer import render, render_views
@@ -421,6 +422,32 @@ def test_silhouettes_are_held_and_pits_closed_whatever_the_network_says(monkeypa
     mesh = model.reconstruct(views)
     axis = np.hypot(*mesh.vertices[:, :2].T) < 0.15
     assert mesh.vertices[axis & (mesh.vertices[:, 2] > 0), 2].min() > 0.9, "the drilled hole is still there"
+
+
+def test_a_tunnel_that_the_network_is_unsure_of_is_closed(monkeypatch):
+    def bored(network, maps, axes, hull, *_):
+        points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)  # along the diagonal no silhouette shows it
+        aside = np.linalg.norm(points - points.mean(axis=-1, keepdims=True), axis=-1)
+        return np.where(aside < 0.25, -0.01, np.minimum(hull, 0.1)).astype(np.float32)
+
+    monkeypatch.setattr(field_model, "field_on_grid", bored)
+    views, options = ball_views(256, waves), {"grid": 48, "faces": 4000, "texture_size": 64, "device": "cpu"}
+    for without, handles in (({"photo_consistency"}, 0), ({"photo_consistency", "handles"}, 1)):
+        mesh = inference.Reconstructor(**options, without=without).reconstruct(views)
+        assert topology(mesh.vertices, mesh.faces).handles == handles
+
+
+def test_a_view_that_was_exposed_less_colors_its_side_no_darker():
+    def front_beside_back(views):
+        mesh = inference.Reconstructor(grid=48, faces=4000, texture_size=128, device="cpu",
+                                       without={"photo_consistency", "network"}).reconstruct(views)
+        front, back = (render_views(mesh.as_mesh(), 128)[name][44:84, 44:84, :3].mean() for name in ("front", "back"))
+        return front / back
+
+    views = ball_views(256, waves)
+    darker = views["front"].copy()
+    darker[..., :3] = np.round(0.7 * darker[..., :3])
+    assert front_beside_back(views | {"front": darker}) == pytest.approx(front_beside_back(views), rel=0.08)
 
 
 def test_colors_come_from_the_sharp_images():
