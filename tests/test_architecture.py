@@ -63,6 +63,8 @@ TESTED_IN = {
     "utils.evaluation.report": "tests/test_evaluate.py",
     "utils.evaluation.cross_validation": "tests/test_evaluate.py",
 }
+# Test files of several modules at once: {path: what of}
+OF_SEVERAL = {"tests/mesh/test_mesh_fuzz.py": "damaged files of every format that read_mesh knows"}
 
 
 def bare_functions(root):
@@ -202,7 +204,7 @@ def test_test_files_mirror_the_packages():
         package, subject = path.parent.name, path.stem.removeprefix("test_")
         if not {f"{package}.{subject}", f"utils.{package}.{subject}"} & files.keys():
             strays.append(str(path.relative_to(ROOT)))
-    assert strays == []
+    assert sorted(strays) == sorted(OF_SEVERAL)
 
 
 def test_every_public_function_states_the_types_of_its_parameters_and_of_its_result():

@@ -7,6 +7,7 @@ is left alone, so an interrupted run can be started again. What was made here fr
 carries a mark of them and is made anew; files without such a mark are somebody's own and stay.
 """
 import functools
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ from utils.rendering.rasterizer import render_views
 GENERIC_NAMES = {"model", "models", "mesh", "meshes", "scene", "object", "obj", "glb", "textured", "textured_simple",
                  "model_normalized", "texture_mapped", "untitled", "source", "google_16k", "output", "export"}
 MARK = "prepared from "  # then a hash of all that a file was made from; a comment in an OBJ, a text in a PNG
+FLATTEST = 1e-3  # thickness, as a share of the length, of what has no side to be seen from: a quarter of a pixel
 AXES = {"x": (1, 0, 0), "y": (0, 1, 0), "z": (0, 0, 1)}
 
 
@@ -33,7 +35,7 @@ def clean_id(text: str) -> str:
 
 def id_of_mesh(path: Path, root: Path) -> str:
     """The id that a mesh's file name gives, or the first folder above it, up to `root`, whose name says something."""
-    path, root = Path(path).resolve(), Path(root).resolve()
+    path, root = Path(os.path.abspath(path)), Path(os.path.abspath(root))  # a link goes by its own name
     folders = [folder for folder in path.parents if folder == root or root in folder.parents]
     for name in [path.stem] + [folder.name for folder in folders]:
         if name and clean_id(name).lower() not in GENERIC_NAMES:
@@ -146,11 +148,22 @@ def _prepare_mesh(object_id, source, folder, turn):
     if there and _mark_of(there[0]) in (None, made_from):
         return there[0], "", []
     mesh, notes = read_mesh(source)
+    _refuse_flat(source, mesh)
     mesh.vertices = mesh.vertices @ turn.T
     mesh_path = there[0] if there else folder / f"{object_id}.obj"
     write_mesh(mesh_path, mesh, MARK + made_from)
     anew = " anew: it was made with other axes or from another mesh" if there else ""
     return mesh_path, f"mesh written ({len(mesh.faces)} faces){anew}", notes
+
+
+def _refuse_flat(source, mesh):
+    """Raise UserError if a mesh lies in a plane, as one triangle does: seen along it there is nothing to draw."""
+    points = mesh.vertices[np.unique(mesh.faces)]
+    points = (points - points.mean(axis=0)) / np.abs(points - points.mean(axis=0)).max()
+    extents = np.ptp(points @ np.linalg.eigh(points.T @ points)[1], axis=0)
+    if extents.min() < FLATTEST * extents.max():
+        count = f"{len(mesh.faces)} faces lie" if len(mesh.faces) > 1 else "1 face lies"
+        raise UserError(f"{source}: is flat: its {count} in one plane, so that it cannot be seen from all six sides")
 
 
 def _mark_of(path):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from config import IMAGE_EXTENSIONS, VIEW_NAMES, OptionParser, UserError, run_script
 from utils.io.files import atomic_write
-from utils.mesh.mesh_io import MESH_EXTENSIONS, mesh_dependencies
+from utils.mesh.mesh_io import MESH_EXTENSIONS, mesh_dependencies, names_outside
 from utils.prepare_dataset import GENERIC_NAMES, clean_id, id_of_mesh, images_of
 from utils.views.names import find_view, name_key
 
@@ -109,6 +109,7 @@ def plan_meshes(root: Path, image_ids: Iterable[str], output: str | Path) -> tup
         for path in paths:
             files = mesh_dependencies(path)
             outside = [other for other in files if path.parent.resolve() not in other.resolve().parents]
+            outside += names_outside(path)
             targets = [folder / path.name] + [folder / other.resolve().relative_to(path.parent.resolve())
                                               for other in files[1:] if other not in outside]
             taken = [target for target in targets if target.exists()]

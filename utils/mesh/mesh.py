@@ -78,6 +78,19 @@ def colored_mesh(vertices: np.ndarray, faces: np.ndarray, vertex_colors: np.ndar
     return mesh
 
 
+def join_meshes(meshes: list[Mesh], textures: list) -> Mesh:
+    """Several parts that share one list of textures as one `Mesh`: a list of Mesh -> Mesh, empty for none."""
+    start = np.cumsum([0] + [len(mesh.vertices) for mesh in meshes])
+    parts = [mesh if not first else Mesh(mesh.vertices, mesh.faces + first, mesh.corner_colors, mesh.corner_uvs,
+                                         mesh.face_texture) for mesh, first in zip(meshes, start)]
+    if not parts:
+        return plain_mesh(np.zeros((0, 3)), np.zeros((0, 3), np.int64))
+    vertices, faces, colors, uvs, texture = (
+        np.concatenate([getattr(mesh, name) for mesh in parts])
+        for name in ("vertices", "faces", "corner_colors", "corner_uvs", "face_texture"))
+    return Mesh(vertices, faces, colors, uvs, texture, textures)
+
+
 def normalize(vertices: np.ndarray, faces: np.ndarray | None = None) -> np.ndarray:
     """Center the bounding box at the origin and scale its longest edge to 2 (the normalized frame).
 

@@ -1,11 +1,10 @@
-"""Reading any colored mesh through trimesh, and writing OBJ + MTL + PNG or GLB.
+"""Reading any colored mesh, and writing OBJ + MTL + PNG or GLB.
 
 Every source of color (texture, vertex colors, face colors, plain material) ends in one form, `Mesh`, so that
-sampling and drawing need to know nothing about file formats.
+sampling and drawing need to know nothing about file formats. Each format has a reader of its own beside this file:
+general readers pass over too much of what files in the wild hold.
 """
-import io
 import re
-import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,64 +12,112 @@ import numpy as np
 
 from config import UserError
 from utils.io.files import atomic_write
-from utils.mesh.mesh import GRAY, Mesh, plain_mesh
+from utils.mesh.gltf_reader import gltf_files, read_gltf
+from utils.mesh.mesh import Mesh
+from utils.mesh.obj_reader import obj_files, obj_names_outside, read_obj
+from utils.mesh.off_reader import read_off
+from utils.mesh.ply_reader import ply_files, read_ply
 from utils.mesh.smoothing import vertex_normals
+from utils.mesh.stl_reader import read_stl
 
-MESH_EXTENSIONS = (".obj", ".glb", ".gltf", ".ply", ".off", ".stl")
+READERS = {".obj": read_obj, ".glb": read_gltf, ".gltf": read_gltf, ".ply": read_ply, ".off": read_off, ".stl": read_stl}
+OTHER_FILES = {read_obj: obj_files, read_gltf: gltf_files, read_ply: ply_files}
+MESH_EXTENSIONS = tuple(READERS)
 MOST_PLAIN_COLORS = 64  # more colors than this go to vertices rather than to one material each
-NO_MATERIAL = "no material"  # stands for the missing one in an OBJ
+LARGEST_COORDINATE = 1e60  # areas and volumes beyond would overflow
+# How files begin that are no mesh whatever they are called, and what to do
+STRANGERS = (
+    (b"PK\x03\x04", "is a zip archive; unpack it"), (b"\x1f\x8b", "is compressed by gzip; unpack it"),
+    (b"7z\xbc\xaf\x27\x1c", "is a 7z archive; unpack it"), (b"Rar!", "is a rar archive; unpack it"),
+    (b"Kaydara FBX", "is FBX; export it as GLB"), (b"BLENDER", "is a Blender file; export it as GLB"),
+    (b"version https://git-lfs", "is a Git LFS pointer; run git lfs pull"),
+    (b"<!DOCTYPE", "is a web page; download it again"), (b"<html", "is a web page; download it again"),
+    (b"%PDF", "is a PDF"), (b"\x89PNG", "is an image"), (b"\xff\xd8\xff", "is an image"),
+)
 
 
-def read_mesh(path: str | Path) -> tuple[Mesh, list[str]]:
+def read_mesh(path):
     """Read a mesh of any supported format with all its parts and colors.
 
     Args:
-        path: .obj (with MTL and textures), .glb, .gltf, .ply, .off or .stl file.
+        path: .obj (with MTL and textures), .glb, .gltf, .ply, .off or .stl file. Other files that it names are read
+            from its own folder and those below, nowhere else.
     Returns:
-        mesh: Mesh in the file's own coordinates, faces without area removed.
-        warnings: list of str, one for each MTL or texture that is missing, damaged or cannot be placed, naming it.
+        mesh: Mesh in the file's own coordinates, polygons divided into triangles, faces without area removed.
+        warnings: list of str, one for each MTL or texture that is missing, damaged or cannot be placed, naming it, and
+            for whatever else of the file is passed over.
     Raises:
-        UserError: the file cannot be read, has no faces, or has vertices that are not finite; it names the file.
+        UserError: the file cannot be read, ends early, has no faces, is compressed, or has vertices that are not finite;
+            it names the file.
     """
-    import trimesh
-
     path = Path(path)
-    text = _read_text(path) if path.suffix.lower() == ".obj" else ""
-    notes = _obj_warnings(path, text)
+    content = _content(path)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            # Never with maintain_order: it gives each OBJ vertex one texture coordinate, which breaks every seam.
-            scene = _load_obj(path, text) if text else trimesh.load_scene(path, process=False)
-        # dump() applies each part's place in the scene; lines and point clouds are left out.
-        parts = [part for part in scene.dump() if isinstance(part, trimesh.Trimesh) and len(part.faces)]
-    except Exception as error:  # trimesh's readers raise whatever their parsing meets
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path}: cannot be read as a mesh ({reason})") from None
-    if not parts:
+        with np.errstate(all="ignore"):  # NaN and infinity are looked for below
+            mesh, notes = _reader(path, content)(path, content)
+    except (ValueError, OverflowError) as error:
+        raise UserError(f"{path}: cannot be read as a mesh ({error})") from None
+    except MemoryError:
+        raise UserError(f"{path}: does not fit into memory") from None
+    if not len(mesh.faces):
         raise UserError(f"{path}: has no faces")
-    notes += [f"{path}: a texture has no usable texture coordinates and is left out ({name})"
-              for name in dict.fromkeys(part.visual.material.name for part in parts if _lacks_uvs(part))]
-    mesh = _join([_from_trimesh(part) for part in parts])
-    if mesh.faces.min() < 0 or mesh.faces.max() >= len(mesh.vertices):
-        raise UserError(f"{path}: a face names a vertex that does not exist")
-    if not np.isfinite(mesh.vertices[mesh.faces]).all():
+    corners = mesh.vertices[mesh.faces]
+    if not np.isfinite(corners).all():
         raise UserError(f"{path}: has vertices that are not finite numbers (NaN or infinity)")
+    if np.abs(corners).max() > LARGEST_COORDINATE:
+        raise UserError(f"{path}: has coordinates beyond {LARGEST_COORDINATE:.0e}; scale it down")
     solid = np.linalg.norm(mesh.normals(), axis=1) > 0
     if not solid.any():
         raise UserError(f"{path}: all its faces have zero area")
-    keep = Mesh(mesh.vertices, mesh.faces[solid], mesh.corner_colors[solid], mesh.corner_uvs[solid],
-                mesh.face_texture[solid], mesh.textures)
-    return keep, notes
+    return _with_used_textures(Mesh(mesh.vertices, mesh.faces[solid], mesh.corner_colors[solid], mesh.corner_uvs[solid],
+                                    mesh.face_texture[solid], mesh.textures)), [f"{path}: {note}" for note in notes]
 
 
-def mesh_dependencies(path: str | Path) -> list[Path]:
-    """The files that decide what `read_mesh` returns: an OBJ with its MTLs and textures; else the file alone."""
+def mesh_dependencies(path):
+    """The files that decide what `read_mesh` returns: the mesh, and the materials, buffers and textures that it names."""
     path = Path(path)
-    if path.suffix.lower() != ".obj":
+    content = _content(path)
+    try:
+        others = OTHER_FILES.get(_reader(path, content), lambda *_: [])
+    except UserError:  # no mesh: read_mesh says so
         return [path]
-    materials, images, _ = _obj_references(path, _read_text(path))
-    return [path] + [other for other in materials + images if other.is_file()]
+    return [path] + others(path, content)
+
+
+def names_outside(path):
+    """The materials and textures that an OBJ names outside its folder, as written: `read_mesh` does not read them."""
+    return obj_names_outside(Path(path), _content(Path(path)))
+
+
+def _content(path):
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def _reader(path, content):
+    """The function that reads a file: by how it begins where that tells, else by its name."""
+    if not content.strip():
+        raise UserError(f"{path}: has no faces; it is empty")
+    for head, problem in STRANGERS:
+        if content.lstrip()[:len(head)] == head:
+            raise UserError(f"{path}: cannot be read as a mesh: it {problem}")
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise UserError(f"{path}: cannot be read as a mesh; known formats are {', '.join(MESH_EXTENSIONS)}")
+    if content[:4] == b"glTF":
+        return read_gltf
+    return read_ply if re.match(rb"ply[ \t]*[\r\n]", content) else reader
+
+
+def _with_used_textures(mesh):
+    """A mesh without the textures that no face shows."""
+    used = np.unique(mesh.face_texture[mesh.face_texture >= 0])
+    new = np.full(len(mesh.textures) + 1, -1, np.int32)  # the last place is that of -1
+    new[used] = np.arange(len(used))
+    mesh.face_texture, mesh.textures = new[mesh.face_texture], [mesh.textures[number] for number in used]
+    return mesh
 
 
 def write_obj(path: str | Path, vertices: np.ndarray, faces: np.ndarray, uvs: np.ndarray, face_uvs: np.ndarray,
@@ -237,180 +284,3 @@ def _write_png(path: Path, image: np.ndarray) -> None:
 
     with atomic_write(path) as temporary:
         Image.fromarray(image).save(temporary)
-
-
-def _from_trimesh(part):
-    """One trimesh.Trimesh with whatever visual it has, as a Mesh."""
-    mesh = plain_mesh(part.vertices, part.faces)
-    visual = part.visual
-    if visual.kind == "texture":
-        color, image = _material_look(visual.material)
-        vertex_colors = visual.vertex_attributes.get("color", part.vertex_attributes.get("color", ()))
-        if image is not None and not _lacks_uvs(part):
-            mesh.corner_colors[:] = color
-            mesh.corner_uvs = np.nan_to_num(np.asarray(visual.uv, np.float32)[:, :2])[mesh.faces]
-            mesh.textures = [image]
-            mesh.face_texture[:] = 0
-        elif len(vertex_colors) == len(part.vertices):
-            mesh.corner_colors = _as_rgb(vertex_colors)[mesh.faces]
-        else:
-            mesh.corner_colors[:] = color
-    elif visual.kind == "vertex":
-        mesh.corner_colors = _as_rgb(visual.vertex_colors)[mesh.faces]
-    elif visual.kind == "face":
-        mesh.corner_colors = np.repeat(_as_rgb(visual.face_colors)[:, None], 3, axis=1)
-    return mesh
-
-
-def _lacks_uvs(part):
-    """Whether a trimesh.Trimesh has a texture but not one texture coordinate for each vertex."""
-    if part.visual.kind != "texture" or _image(part.visual.material) is None:
-        return False
-    return part.visual.uv is None or len(part.visual.uv) != len(part.vertices)
-
-
-def _image(material):
-    """The PIL color image of a trimesh material of either kind (glTF, OBJ), or None."""
-    image = getattr(material, "baseColorTexture", None)
-    return getattr(material, "image", None) if image is None else image
-
-
-def _material_look(material):
-    """A trimesh material's plain color (sRGB, white where a texture carries the color) and its image or None."""
-    image = _image(material)
-    factor = getattr(material, "baseColorFactor", None)
-    if factor is not None:  # glTF: linear light, multiplies the texture
-        color = _linear_to_srgb(_as_rgb(np.asarray(factor)))
-    elif image is not None:
-        color = np.ones(3, np.float32)  # OBJ: many exporters leave Kd dark beside a map, and viewers ignore it
-    elif "kd" in getattr(material, "kwargs", {}):
-        color = _as_rgb(np.asarray(material.main_color))
-    else:
-        color = np.full(3, GRAY, np.float32)
-    return color, None if image is None else np.asarray(image.convert("RGB"), np.uint8)
-
-
-def _as_rgb(colors):
-    """Colors of any dtype and 3 or 4 channels as (..., 3) float32 in [0, 1]."""
-    colors = np.asarray(colors)
-    scale = np.iinfo(colors.dtype).max if colors.dtype.kind in "iu" else 1.0
-    return np.clip(colors[..., :3].astype(np.float32) / np.float32(scale), 0, 1)
-
-
-def _linear_to_srgb(linear):
-    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055).astype(np.float32)
-
-
-def _join(meshes):
-    """Several parts as one Mesh; equal texture images are kept once for each part that has them."""
-    vertex_start = np.cumsum([0] + [len(mesh.vertices) for mesh in meshes])
-    texture_start = np.cumsum([0] + [len(mesh.textures) for mesh in meshes])
-    return Mesh(
-        np.concatenate([mesh.vertices for mesh in meshes]),
-        np.concatenate([mesh.faces + start for mesh, start in zip(meshes, vertex_start)]),
-        np.concatenate([mesh.corner_colors for mesh in meshes]),
-        np.concatenate([mesh.corner_uvs for mesh in meshes]),
-        np.concatenate([np.where(mesh.face_texture < 0, -1, mesh.face_texture + start).astype(np.int32)
-                        for mesh, start in zip(meshes, texture_start)]),
-        [texture for mesh in meshes for texture in mesh.textures],
-    )
-
-
-def _load_obj(path, text):
-    """A trimesh scene of an OBJ's text, with what trimesh's reader misses put right before it reads.
-
-    trimesh opens one MTL, looks for images beside the OBJ only, paints what has no material with a gray image,
-    and takes an index that counts backwards from the end of the file instead of from its own line.
-    """
-    import trimesh
-
-    materials, images, mtl_text = _obj_references(path, text)
-    text = re.sub(r"^mtllib.*$", "", text.replace("\\\n", " "), flags=re.MULTILINE)
-    text = re.sub(r"^([vf][^\n#]*)#.*$", r"\1", text, flags=re.MULTILINE)
-    if re.search(r"^f[^\n]*[ /](-|0[ /\n])", text, re.MULTILINE):
-        text = _absolute_indices(text)
-    # Every material that is used exists, if only as a name; definitions that follow replace it.
-    used = [NO_MATERIAL] + re.findall(r"^usemtl[ \t]+(.*?)[ \t]*$", text, re.MULTILINE)
-    assets = {str(image): image.read_bytes() for image in images if _is_image(image)}
-    assets["materials"] = ("".join(f"newmtl {name}\n" for name in used) + mtl_text).encode()
-    text = f"mtllib materials\nusemtl {NO_MATERIAL}\n{text}"
-    return trimesh.load_scene(io.BytesIO(text.encode()), file_type="obj", resolver=assets, process=False)
-
-
-def _read_text(path):
-    """A text file with line ends as \\n; a UserError if it cannot be opened."""
-    try:
-        return path.read_text(encoding="utf-8-sig", errors="replace")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-
-
-def _absolute_indices(text):
-    """An OBJ's text with face indices that count backwards (-1 is the latest) replaced by those from the start.
-
-    Raises:
-        ValueError: an index is 0, or counts back beyond the start.
-    """
-    counts, lines = {"v": 0, "vt": 0, "vn": 0}, text.splitlines()
-    for number, line in enumerate(lines):
-        words = line.split()
-        if words and words[0] in counts:
-            counts[words[0]] += 1
-        elif words and words[0] == "f":
-            corners = [[str(int(index) + 1 + counts[kind]) if index.startswith("-") else index
-                        for kind, index in zip(counts, word.split("/"))] for word in words[1:]]
-            if any(index and int(index) < 1 for corner in corners for index in corner):
-                raise ValueError(f"line {number + 1}: a face names a vertex that does not exist")
-            lines[number] = "f " + " ".join("/".join(corner) for corner in corners)
-    return "\n".join(lines)
-
-
-def _obj_references(path, text):
-    """What an OBJ's text refers to.
-
-    Returns:
-        materials: list of Path, the MTL files, which may not exist.
-        images: list of Path, the color images those name, which may not exist.
-        mtl_text: str, all the MTLs in one, with the images' full paths.
-    """
-    materials, images, mtl_lines = [], [], []
-    # \n and not ^, which would try every line and is 13 times slower
-    for name in re.findall(r"\nmtllib[ \t]+(.*?)\s*$", "\n" + text, re.MULTILINE):
-        whole = path.parent / name  # one name with spaces, or several names
-        materials += [whole] if whole.is_file() else [path.parent / word for word in name.split()]
-    for material in materials:
-        for line in material.read_text(errors="replace").splitlines() if material.is_file() else []:
-            key, _, name = line.strip().partition(" ")
-            if key.lower() == "map_kd" and name.strip():
-                images.append(_texture_path(material.parent, name.strip()))
-                line = f"map_Kd {images[-1]}"
-            mtl_lines.append(line + "\n")
-    return materials, images, "".join(mtl_lines)
-
-
-def _texture_path(folder, name):
-    """Path of the image that a map_Kd line names; options such as `-s 1 1 1` come before the name."""
-    name = name.replace("\\", "/")
-    return folder / (name.split()[-1] if name.startswith("-") else name)
-
-
-def _obj_warnings(path, text):
-    materials, images, _ = _obj_references(path, text)
-    notes = [f"{path}: its material file {other.name} is missing" for other in materials if not other.is_file()]
-    for image in dict.fromkeys(images):
-        if not image.is_file():
-            notes.append(f"{path}: its texture {image.name} is missing")
-        elif not _is_image(image):
-            notes.append(f"{path}: its texture {image.name} is not an image, or a damaged one")
-    return notes
-
-
-def _is_image(path):
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            image.load()
-        return True
-    except Exception:  # missing, or not decodable: Pillow raises whatever its decoders meet
-        return False
