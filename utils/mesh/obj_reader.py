@@ -181,13 +181,9 @@ def _joined_lines(text: str) -> list[str]:
 
 def _floats(words: list[str], line: str) -> list[float]:
     if "#" in line:
-        words = line.split("#")[0].split()
-    try:
-        return list(map(float, words[1:8]))
-    except ValueError:
-        # What Microsoft's runtime prints for what is no number: 1.#QNAN, -1.#IND, 1.#INF
-        words = [re.sub(r"^-?1\.#\w*$", "nan", word) for word in line.split()]
-        return list(map(float, words[1:8]))
+        # Microsoft's runtime prints 1.#QNAN, -1.#IND and 1.#INF for what is no number
+        words = re.sub(r"-?1\.#\w*", "nan", line).split("#")[0].split()
+    return list(map(float, words[1:8]))
 
 
 def _reason(error: Exception) -> str:

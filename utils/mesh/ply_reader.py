@@ -137,7 +137,7 @@ def _typed(values: np.ndarray, item: Property) -> np.ndarray:
     kind = np.dtype(item.type)
     if kind.kind == "f":
         return values
-    if not (np.abs(values) <= 2.0**53).all():
+    if not ((np.abs(values) <= 2.0**53) & (values == np.round(values))).all():
         raise ValueError(f"{item.name} has something else than whole numbers")
     return values.astype(np.int64) if item.count_type else values.clip(*_limits(kind)).astype(kind)
 
