@@ -38,9 +38,10 @@ def _text(text: str) -> tuple[Mesh, list[str]]:
     facets = len(re.findall(r"\bfacet\s+normal\b", text, re.IGNORECASE))
     if len(lines) % 3 or facets > len(lines) // 3:
         raise ValueError(f"it ends early: {facets} facets begin, and {len(lines) // 3} are whole")
+    ended = re.search(r"\bendsolid\b", text, re.IGNORECASE)
     try:
         corners = np.array([[float(value) for value in line] for line in lines]).reshape(-1, 3)
     except ValueError:
-        raise ValueError("a vertex is not three numbers") from None
-    notes = [] if re.search(r"\bendsolid\b", text, re.IGNORECASE) else ["it has no endsolid line: it may be cut short"]
+        raise ValueError("a vertex is not three numbers" + ": it ends early" * (not ended)) from None
+    notes = [] if ended else ["it has no endsolid line: it may be cut short"]
     return plain_mesh(corners, np.arange(len(corners)).reshape(-1, 3)), notes
