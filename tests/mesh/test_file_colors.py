@@ -8,7 +8,8 @@ from utils.mesh.file_colors import linear_to_srgb, unit_colors
 @pytest.mark.parametrize("values, expected", [
     (np.uint8([[255, 51, 0]]), (1, 0.2, 0)), (np.uint16([[65535, 13107, 0, 9]]), (1, 0.2, 0)), ([[1, 0.2, 0]], (1, 0.2, 0)),
     ([[255.0, 51, 0]], (1, 0.2, 0)), ([[65535.0, 13107, 0]], (1, 0.2, 0)), ([[254.5, 51, 0]], (254.5 / 255, 0.2, 0)),
-    ([[1.0001, 0.2, -3]], (1, 0.2, 0)), ([[1.9, 0.2, 0]], (1, 0.2, 0)), ([[2.0, 0, 0]], (2 / 255, 0, 0)), ([[0, 0, 0]], (0, 0, 0)),
+    ([[1.0001, 0.2, -3]], (1, 0.2, 0)), ([[1.9, 0.2, 0]], (1, 0.2, 0)), ([[2.0, 0, 0]], (2 / 255, 0, 0)),
+    ([[0, 0, 0]], (0, 0, 0)),
 ])
 def test_the_scale_is_told_by_type_or_by_the_greatest(values, expected):
     colors, num_bad = unit_colors(np.asarray(values))

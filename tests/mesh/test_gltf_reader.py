@@ -152,6 +152,26 @@ def test_the_second_set_of_coordinates_is_used_where_the_texture_names_it(read):
     assert mesh.textures == [] and len(notes) == 1 and "no usable texture coordinates" in notes[0]
 
 
+@pytest.mark.parametrize("wrap, looks", [
+    (None, [*FOUR]), (10497, [*FOUR]), (33648, ["white", "blue", "green", "red"]), (33071, ["green"] * 4)])
+def test_beyond_its_edges_a_texture_repeats_or_is_mirrored_or_goes_on(read, wrap, looks):
+    """The square one image to the right of the image and one above it."""
+    made = square_gltf(TEXTURED, TEXCOORD_0=UVS * [1, -1] + [1, 0])
+    if wrap:
+        made.document["samplers"] = [{"wrapS": wrap, "wrapT": wrap}]
+        made.document["textures"][0]["sampler"] = 0
+    mesh, notes = read(made)
+    assert corner_looks(mesh) == looks and notes == []
+
+
+def test_a_texture_laid_far_beyond_its_edges_is_not_copied_for_ever(read):
+    made = square_gltf(TEXTURED, TEXCOORD_0=UVS * 1000)
+    made.document["samplers"] = [{"wrapS": 33071, "wrapT": 33648}]
+    made.document["textures"][0]["sampler"] = 0
+    mesh, notes = read(made)
+    assert sum(texture.nbytes for texture in mesh.textures) < 10_000 and len(notes) == 1 and "far beyond" in notes[0]
+
+
 # Accessors
 
 
@@ -233,6 +253,25 @@ def test_only_the_default_scene_is_read(read):
     assert area(read(made)[0]) == pytest.approx(1)
     del made.document["scenes"]
     assert area(read(made)[0]) == pytest.approx(1 + 9 + 25)
+
+
+def test_parts_without_nodes_stand_where_they_were_made(read):
+    made = square_gltf(TEXTURED)
+    for key in ("nodes", "scenes", "scene"):
+        del made.document[key]
+    assert corner_looks(read(made)[0]) == FOUR
+
+
+def test_json_padded_by_zeros_or_marked_as_utf8(read, tmp_path):
+    made = square_gltf(TEXTURED)
+    text = json.dumps(made.document | {"buffers": [{"byteLength": len(made.blob)}]}).encode()
+    text += b"\0" * (4 - len(text) % 4)
+    chunks = struct.pack("<I4s", len(text), b"JSON") + text + struct.pack("<I4s", len(made.blob), b"BIN\0") + made.blob
+    assert corner_looks(read(struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks)[0]) == FOUR
+    (tmp_path / "toy.gltf").write_bytes(b"\xef\xbb\xbf" + square_gltf(TEXTURED, picture_uri="p.png").content("b.bin"))
+    (tmp_path / "p.png").write_bytes(png())
+    (tmp_path / "b.bin").write_bytes(square_gltf(TEXTURED, picture_uri="p.png").blob)
+    assert corner_looks(read_mesh(tmp_path / "toy.gltf")[0]) == FOUR
 
 
 def test_node_matrices_and_mirrors(read):

@@ -26,8 +26,8 @@ MOST_MEMORY = 6e7  # bytes while a file of a few kilobytes is read
 WORDS = [b"0", b"-1", b"1", b"nan", b"inf", b"1e999", b"-0.0", b"4294967295", b"-2147483648", b"99999999999999999999", b"3",
          b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\r", b"\n", b"\\\n", b"\t", b" ", b"#", b'"', b"/", b"../", b"..\\", b"//",
          b"mtllib ", b"usemtl ", b"f 1 2 3 4 5\n", b"f -1 -2 -3\n", b"v 1 2 3 4 5 6\n", b"vt\n", b"newmtl ", b"map_Kd -s ",
-         b"map_d skin.png\n", b"end_header\n", b"element face 7\n", b"property list uchar int x\n", b"endsolid", b"facet normal",
-         b"vertex 1 2", b"OFF", b"\x7f\xff\xff\xff", b"\0\0\xc0\x7f", b"\0\0\x80\x7f"]
+         b"map_d skin.png\n", b"end_header\n", b"element face 7\n", b"property list uchar int x\n", b"endsolid",
+         b"facet normal", b"vertex 1 2", b"OFF", b"\x7f\xff\xff\xff", b"\0\0\xc0\x7f", b"\0\0\x80\x7f"]
 NUMBERS = st.sampled_from([0, 1, 2, 3, 5, 255, -1, 10**9, 2**31, 2**53, 10**30, 0.5, -0.5, 1e308, float("nan"), float("inf")])
 JSON_VALUES = st.one_of(st.none(), st.booleans(), NUMBERS, st.text(max_size=4), st.just([]), st.just({}),
                         st.lists(NUMBERS, max_size=4), st.sampled_from(["SCALAR", "VEC3", "MASK", "../x.png", "data:,x"]))
@@ -56,7 +56,8 @@ def rich_gltf():
     made = square_gltf({"alphaMode": "MASK", "pbrMetallicRoughness": {"baseColorTexture": info}},
                        picture=png(np.full((4, 4, 4), 200, np.uint8)), COLOR_0=np.full((4, 4), 0.5),
                        JOINTS_0=np.zeros((4, 4), np.uint8), WEIGHTS_0=np.float32([[1, 0, 0, 0]] * 4))
-    made.document["nodes"] = [{"mesh": 0, "skin": 0, "weights": [0.5]}, {"children": [2]}, {"matrix": np.eye(4).ravel().tolist()}]
+    made.document["nodes"] = [{"mesh": 0, "skin": 0, "weights": [0.5]}, {"children": [2]},
+                              {"matrix": np.eye(4).ravel().tolist()}]
     made.document["scenes"] = [{"nodes": [0, 1]}]
     made.document["skins"] = [{"joints": [2]}]
     primitive = made.document["meshes"][0]["primitives"][0]
@@ -76,10 +77,10 @@ SEEDS = {
     "picture": {"skin.png": png(), "toy.mtl": MTL.encode(), "toy.obj": b"mtllib toy.mtl\n" + OBJ_RICH.encode()},
     "ply text": {"toy.ply": ply(True), "skin.png": png()},
     "ply binary": {"toy.ply": ply(False), "skin.png": png()},
-    "stl text": {"toy.stl": b"solid toy\n" + 2 * b"facet normal 0 0 1\nouter loop\nvertex 0 0 0\nvertex 1 0 0\nvertex 0 1 0\n"
-                 b"endloop\nendfacet\n" + b"endsolid toy\n"},
+    "stl text": {"toy.stl": b"solid toy\n" + 2 * b"facet normal 0 0 1\nouter loop\nvertex 0 0 0\nvertex 1 0 0\n"
+                 b"vertex 0 1 0\nendloop\nendfacet\n" + b"endsolid toy\n"},
     "stl binary": {"toy.stl": trimesh.exchange.stl.export_stl(trimesh.creation.box())},
-    "off": {"toy.off": b"COFF\n4 2 0\n0 0 0 1 0 0 1\n1 0 0 0 1 0 1\n1 1 0 0 0 1 1\n0 1 0 1 1 1 1\n3 0 1 2 255 0 0\n4 0 1 2 3\n"},
+    "off": {"toy.off": b"COFF\n4 2 0\n0 0 0 1 0 0 1\n1 0 0 0 1 0 1\n1 1 0 0 0 1 1\n0 1 0 1 1 1 1\n3 0 1 2 9 0 0\n4 0 1 2 3\n"},
     "glb": {"toy.glb": rich_gltf().content()},
     "gltf": {"toy.gltf": square_gltf(TEXTURED, picture_uri="skin.png").content("toy.bin"),
              "toy.bin": square_gltf(TEXTURED, picture_uri="skin.png").blob, "skin.png": png()},

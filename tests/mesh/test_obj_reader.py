@@ -121,8 +121,8 @@ def test_a_concave_face_keeps_its_notch(read):
     (LIBRARY + OBJ, "  newmtl skin\n\tKd 0 0 0 # dark\n\tmap_Kd skin.png\n"),
     (LIBRARY + OBJ, MTL.replace("map_Kd", "MAP_KD")),
     (LIBRARY + OBJ, MTL + "newmtl other\nKd 1 0 0\nmap_Bump bump.png\n"),
-], ids=["comment", "quotes", "tabs", "case", "spaces", "newmtl-comment", "hash-in-name", "no-usemtl", "library-last", "indented",
-        "upper-case", "two"])
+], ids=["comment", "quotes", "tabs", "case", "spaces", "newmtl-comment", "hash-in-name", "no-usemtl", "library-last",
+        "indented", "upper-case", "two"])
 def test_which_material_a_face_has(read, obj, mtl):
     assert textured(read(obj, mtl))
 
@@ -144,7 +144,8 @@ def test_an_undefined_material_is_a_warning_that_names_it(read):
     ("mtllib toy.mtl # made by hand", "toy.mtl"), ('mtllib "toy.mtl"', "toy.mtl"), ("mtllib\ttoy.mtl\t", "toy.mtl"),
     ("mtllib mats\\toy.mtl", "mats/toy.mtl"), ("mtllib ./mats/toy.mtl", "mats/toy.mtl"), ("mtllib Toy.MTL", "toy.mtl"),
     ("mtllib my toy.mtl", "my toy.mtl"), ("mtllib \"my toy.mtl\" # x", "my toy.mtl"), ("mtllib #1.mtl", "#1.mtl"),
-    ("mtllib C:\\Users\\ann\\toy.mtl", "toy.mtl"), ("mtllib /home/ann/toy.mtl", "toy.mtl"), ("mtllib toy.mtl toy.mtl", "toy.mtl"),
+    ("mtllib C:\\Users\\ann\\toy.mtl", "toy.mtl"), ("mtllib /home/ann/toy.mtl", "toy.mtl"),
+    ("mtllib toy.mtl toy.mtl", "toy.mtl"),
     ("mtllib mats/../toy.mtl", "toy.mtl"),
 ])
 def test_where_the_mtl_is(read, tmp_path, line, name):
@@ -162,6 +163,14 @@ def test_a_missing_mtl_is_one_warning(read, line, words):
     assert len(notes) == 1 and words in notes[0]
 
 
+def test_an_mtl_of_the_obj_s_own_name_is_used_where_none_is_named_or_the_named_one_is_gone(read, tmp_path):
+    assert textured(read(OBJ))
+    assert mesh_dependencies(tmp_path / "toy.obj") == [tmp_path / name for name in ("toy.obj", "toy.mtl", "skin.png")]
+    mesh, notes = read("mtllib before.mtl\n" + OBJ)
+    assert corner_looks(mesh) == FOUR and len(notes) == 1 and "before.mtl is missing; toy.mtl is used" in notes[0]
+    assert corner_looks(read(OBJ.replace("usemtl skin\n", ""))[0]) == ["gray"] * 4, "nothing speaks of a material"
+
+
 # Where the picture is
 
 
@@ -169,8 +178,10 @@ def test_a_missing_mtl_is_one_warning(read, line, words):
     ("map_Kd\tskin.png", "skin.png"), ("map_Kd skin.png # albedo", "skin.png"), ('map_Kd "skin.png"', "skin.png"),
     ("map_Kd 'my skin.png'", "my skin.png"), ("map_Kd Skin.PNG", "skin.png"), ("map_Kd  skin.png  ", "skin.png"),
     ("map_Kd -bm 1.0 my skin.png", "my skin.png"), ("map_Kd -s 1 1 1 -o 0 0 0 my skin.png", "my skin.png"),
-    ("map_Kd -blendu on -blendv off -mm 0 1 -texres 64 -clamp on skin.png", "skin.png"), ("map_Kd -s 1 skin.png", "skin.png"),
-    ("map_Kd skin.png -s 1 1 1 -clamp on", "skin.png"), ("map_Kd -skin.png", "-skin.png"), ("map_Kd skin#2.png", "skin#2.png"),
+    ("map_Kd -blendu on -blendv off -mm 0 1 -texres 64 -clamp on skin.png", "skin.png"),
+    ("map_Kd -s 1 skin.png", "skin.png"),
+    ("map_Kd skin.png -s 1 1 1 -clamp on", "skin.png"), ("map_Kd -skin.png", "-skin.png"),
+    ("map_Kd skin#2.png", "skin#2.png"),
     ("map_Kd skin #2.png", "skin #2.png"), ("map_Kd 3 skin.png", "3 skin.png"), ("map_Kd -s 1 1 1 3.png", "3.png"),
     ("map_Kd C:\\Users\\ann\\My Models\\skin.png", "skin.png"), ("map_Kd /home/ann/skin.png", "skin.png"),
     ("map_Kd \\\\server\\share\\skin.png", "skin.png"), ("map_Kd D:/x/skin.png", "textures/skin.png"),
@@ -197,7 +208,8 @@ def test_options_scale_and_move_the_coordinates(read, options, looks):
 
 @pytest.mark.parametrize("content, line, words", [
     (None, "map_Kd gone.png", "texture gone.png is missing"), (b"text", "map_Kd gone.png", "gone.png is not an image"),
-    (None, "map_Kd C:\\a\\gone.png # x", "texture gone.png is missing"), (png()[:60], "map_Kd gone.png", "gone.png is not an image"),
+    (None, "map_Kd C:\\a\\gone.png # x", "texture gone.png is missing"),
+    (png()[:60], "map_Kd gone.png", "gone.png is not an image"),
     (b"\xabKTX 20\xbb\r\n\x1a\n", "map_Kd gone.png", "gone.png is KTX2"), (None, "map_Kd -s 1 1 1", "is missing")])
 def test_a_picture_that_cannot_be_had_is_one_warning(read, tmp_path, content, line, words):
     if content:

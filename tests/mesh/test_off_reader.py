@@ -44,7 +44,8 @@ def test_colors_of_vertices_and_faces(tmp_path):
     ("OFF\n999999999999 1 0\n" + POINTS, "ends early"), ("OFF\n-1 1 0\n" + POINTS, "ends early"),
     ("OFF\n6 1 0\n" + POINTS + "3 0 1 6\n", "does not exist"), ("OFF\n6 1 0\n" + POINTS + "3 0 1\n", "does not exist"),
     ("OFF\n6 1 0\n" + POINTS + "9999999999 0 1\n", "does not exist"), ("OFF\n6 1 0\n" + POINTS + "x 0 1\n", "something else"),
-    ("OFF BINARY\n6 1 0\n", "text form"), ("4OFF\n6 1 0\n" + POINTS + L_SHAPE, "three dimensions"), ("OFF\n", "three dimensions"),
+    ("OFF BINARY\n6 1 0\n", "text form"), ("4OFF\n6 1 0\n" + POINTS + L_SHAPE, "three dimensions"),
+    ("OFF\n", "three dimensions"),
     ("OFF\n2 1 0\n0 0\n1 1\n2 0 1\n", "fewer than three"), ("Dear reader\n", "no OFF"),
 ])
 def test_damaged_files_are_refused_in_words(tmp_path, text, words):

@@ -11,6 +11,7 @@ from utils.mesh.mesh_io import mesh_dependencies, read_mesh
 
 XYZ = "property float x\nproperty float y\nproperty float z\n"
 FACE = "property list uchar int vertex_indices\n"
+ONE = "ply\nformat ascii 1.0\nelement vertex 1\n" + XYZ
 ENCODINGS = {"ascii": None, "binary_little_endian": "<", "binary_big_endian": ">"}
 
 
@@ -56,7 +57,8 @@ def test_polygons_of_all_sizes_in_every_encoding(read, encoding):
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-@pytest.mark.parametrize("kind, code, most", [("uchar", "B", 255), ("ushort", "H", 65535), ("float", "f", 1), ("float", "f", 255)])
+@pytest.mark.parametrize("kind, code, most", [("uchar", "B", 255), ("ushort", "H", 65535), ("float", "f", 1),
+                                              ("float", "f", 255)])
 def test_vertex_colors_of_every_scale(read, encoding, kind, code, most):
     header = XYZ + "".join(f"property {kind} {name}\n" for name in ("red", "green", "blue"))
     rows = [[*position, most, most // 5 if most > 1 else 0.2, 0] for position in POSITIONS.tolist()]
@@ -181,9 +183,9 @@ def test_absurd_counts_are_refused_at_once(read, encoding, counts):
     ("ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nend_header\n1\n", "no x, y and z"),
     ("ply\nformat ascii 1.0\nelement vertex 1\n" + XYZ + "end_header\n0 0 zero\n", "something else than numbers"),
     ("ply\nformat ascii 1.0\nelement vertex 3\n" + XYZ + "end_header\n0 0 0\n1 0 0\n0 1 0\n", "has no faces"),
-    ("ply\nformat ascii 1.0\nelement vertex 1\n" + XYZ + f"element face 1\n{FACE}end_header\n0 0 0\n3 0 0 -1\n", "does not exist"),
-    ("ply\nformat ascii 1.0\nelement vertex 1\n" + XYZ + f"element face 1\n{FACE}end_header\n0 0 0\n3 0 0 0.5\n", "whole numbers"),
-    ("ply\nformat ascii 1.0\nelement vertex 1\n" + XYZ + f"element face 1\n{FACE}end_header\n0 0 0\n-3 0 0 0\n", "length"),
+    (ONE + f"element face 1\n{FACE}end_header\n0 0 0\n3 0 0 -1\n", "does not exist"),
+    (ONE + f"element face 1\n{FACE}end_header\n0 0 0\n3 0 0 0.5\n", "whole numbers"),
+    (ONE + f"element face 1\n{FACE}end_header\n0 0 0\n-3 0 0 0\n", "length"),
 ], ids=range(11))
 def test_damaged_headers_and_faces_are_refused_in_words(read, content, words):
     assert words in refusal(read, content)

@@ -21,8 +21,8 @@ def test_texts_of_every_encoding(content, text):
 
 @pytest.fixture
 def folder(tmp_path):
-    for name in ("home/toy.obj", "home/skin.png", "home/tex/Skin 2.png", "home/both.png", "home/BOTH.png", "home/textures/x.png",
-                 "home/sch\u00f6n.png", "outside.png"):
+    for name in ("home/toy.obj", "home/skin.png", "home/tex/Skin 2.png", "home/both.png", "home/BOTH.png",
+                 "home/textures/x.png", "home/sch\u00f6n.png", "outside.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("")
     return tmp_path / "home"

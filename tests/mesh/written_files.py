@@ -87,7 +87,7 @@ class Gltf:
         return json.dumps(self.document).encode() if uri else glb(self.document, self.blob)
 
 
-def square_gltf(material=None, uvs=True, picture=png(), picture_uri=None, **attributes):
+def square_gltf(material=None, uvs=True, picture=None, picture_uri=None, **attributes):
     """The square as a `Gltf`: one node, one primitive; `attributes` are arrays, or (array, accessor's further keys).
 
     material: dict or None; its texture, if any, is the picture.
@@ -103,7 +103,7 @@ def square_gltf(material=None, uvs=True, picture=png(), picture_uri=None, **attr
         made.document["materials"], primitive["material"] = [material], 0
         made.document["textures"] = [{"source": 0}]
         made.document["images"] = [{"uri": picture_uri} if picture_uri else
-                                   {"bufferView": made.view(picture), "mimeType": "image/png"}]
+                                   {"bufferView": made.view(picture or png()), "mimeType": "image/png"}]
     made.document |= {"scene": 0, "scenes": [{"nodes": [0]}], "nodes": [{"mesh": 0}], "meshes": [{"primitives": [primitive]}]}
     return made
 

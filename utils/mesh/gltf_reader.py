@@ -18,12 +18,13 @@ import numpy as np
 
 from utils.mesh.file_colors import linear_to_srgb, unit_colors
 from utils.mesh.mesh import GRAY, Mesh, join_meshes
-from utils.mesh.referenced_files import TextureStore, decode_text, locate
+from utils.mesh.referenced_files import TextureStore, Wrapping, decode_text, locate
 from utils.mesh.transparency import cut_out, fill_hidden
 
 COMPONENTS = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
 STRIP, FAN, TRIANGLES = 5, 6, 4
+WRAPPINGS: dict[int, Wrapping] = {33071: "edge", 33648: "symmetric"}  # CLAMP_TO_EDGE, MIRRORED_REPEAT
 MOST_FACES = 20_000_000  # of all copies together: a small file can place one part a million times
 MOST_SPARSE = 10_000_000  # items of an accessor that stores only those which are not zero
 COMPRESSED = {"KHR_draco_mesh_compression": "Draco", "EXT_meshopt_compression": "meshopt",
@@ -81,7 +82,7 @@ def _container(content: bytes) -> tuple[dict, bytes | None]:
                 binary = content[place + 8:place + 8 + size]
             place += 8 + size
     try:
-        document = json.loads(decode_text(text))
+        document = json.loads(decode_text(text).rstrip("\0 \n"))  # padded by zeros against the specification
     except (ValueError, RecursionError):
         raise ValueError("its JSON is damaged") from None
     if not isinstance(document, dict):
@@ -211,6 +212,8 @@ class _Asset:
         """The nodes of the default scene that have a mesh, and their (4, 4) places in the world."""
         nodes, scenes = self.document.get("nodes", []), self.document.get("scenes", [])
         worlds = self.worlds()
+        if not nodes:  # a library of parts: each stands where it was made
+            yield from (({"mesh": number}, np.eye(4)) for number in range(len(self.document.get("meshes", []))))
         if scenes:
             waiting = list(self.item("scenes", self.document.get("scene", 0)).get("nodes", []))
         else:
@@ -349,7 +352,8 @@ class _Asset:
             self.note("a texture has no usable texture coordinates and is left out "
                       f"({(material or {}).get('name', 'material ' + str(primitive['material']))})")
         if uvs is not None:
-            mesh.corner_uvs, mesh.face_texture[:] = uvs[faces], texture
+            mesh.face_texture[:] = self.store.wrap(texture, uvs, *self._wrapping(texture_info))  # which changes uvs
+            mesh.corner_uvs = uvs[faces]
         if colors is not None:
             mesh.corner_colors[:] = linear_to_srgb((colors * factor[:3]).clip(0, 1))[faces]
         elif material is None or (texture_info and uvs is None and (factor[:3] == 1).all()):
@@ -395,6 +399,12 @@ class _Asset:
             self.store.lacks(f"of {material.get('name', 'a material')}", "has no picture")
         return number
 
+    def _wrapping(self, info: dict | None) -> list[Wrapping]:
+        """How a texture goes on to its right and upwards beyond [0, 1]: "repeat", "edge" or "symmetric"."""
+        texture = self.item("textures", (info or {})["index"])
+        sampler = self.item("samplers", texture["sampler"]) if "sampler" in texture else {}
+        return [WRAPPINGS.get(sampler.get(name, 0), "repeat") for name in ("wrapS", "wrapT")]
+
     def _picture(self, image: dict) -> bytes:
         if image.get("uri") is None:
             return bytes(self._view_data(self.item("bufferViews", image["bufferView"])))
@@ -422,7 +432,7 @@ class _Asset:
             u, v = (uvs * np.float64(transform.get("scale", [1, 1]))).T
             uvs = np.stack([np.cos(angle) * u + np.sin(angle) * v, np.cos(angle) * v - np.sin(angle) * u], axis=1)
             uvs = uvs + np.float64(transform.get("offset", [0, 0]))
-        return np.stack([uvs[:, 0], 1 - uvs[:, 1]], axis=1).astype(np.float32)
+        return np.stack([uvs[:, 0], 1 - uvs[:, 1]], axis=1).clip(-1e6, 1e6).astype(np.float32)
 
     def _cut(self, mesh: Mesh, material: dict, factor: float, alphas: np.ndarray | None) -> Mesh:
         """A mesh without what is wholly transparent (BLEND) or below the cutoff (MASK)."""

@@ -25,6 +25,7 @@ OTHER_FILES = {read_obj: obj_files, read_gltf: gltf_files, read_ply: ply_files}
 MESH_EXTENSIONS = tuple(READERS)
 MOST_PLAIN_COLORS = 64  # more colors than this go to vertices rather than to one material each
 LARGEST_COORDINATE = 1e60  # areas and volumes beyond would overflow
+MOST_REPEATS = 1e6  # of a texture along a face: float32 has no place within one beyond that
 # How files begin that are no mesh whatever they are called, and what to do
 STRANGERS = (
     (b"PK\x03\x04", "is a zip archive; unpack it"), (b"\x1f\x8b", "is compressed by gzip; unpack it"),
@@ -66,6 +67,7 @@ def read_mesh(path):
         raise UserError(f"{path}: has vertices that are not finite numbers (NaN or infinity)")
     if np.abs(corners).max() > LARGEST_COORDINATE:
         raise UserError(f"{path}: has coordinates beyond {LARGEST_COORDINATE:.0e}; scale it down")
+    mesh.corner_uvs = np.nan_to_num(mesh.corner_uvs).clip(-MOST_REPEATS, MOST_REPEATS)
     solid = np.linalg.norm(mesh.normals(), axis=1) > 0
     if not solid.any():
         raise UserError(f"{path}: all its faces have zero area")

@@ -59,6 +59,9 @@ def read_obj(path: Path, content: bytes) -> tuple[Mesh, list[str]]:
     """
     text = parse_obj(decode_text(content))
     libraries, notes = find_libraries(path, text.libraries)
+    if not libraries and text.names:
+        libraries = _library_of_the_same_name(path)
+        notes = [f"{note}; {library.name} is used" for library in libraries for note in notes] or notes
     materials = read_materials(libraries)
     wrong = np.flatnonzero((text.corner_vertices < 0) | (text.corner_vertices >= len(text.positions)))
     if len(wrong):
@@ -87,7 +90,7 @@ def obj_files(path: Path, content: bytes) -> list[Path]:
     for match in re.finditer(r"mtllib[ \t]([^\n]*)", text):  # searched by its letters: a pattern of lines is far slower
         if not text[text.rfind("\n", 0, match.start()) + 1:match.start()].strip():
             names.append(match.group(1))
-    libraries, _ = find_libraries(path, names)
+    libraries = find_libraries(path, names)[0] or (_library_of_the_same_name(path) if "usemtl" in text else [])
     textures = [find_texture(path, material, value)[0] for material in dict.fromkeys(read_materials(libraries).values())
                 for value in (material.texture, material.mask) if value]
     return list(dict.fromkeys(libraries + [place for place in textures if place]))
@@ -226,6 +229,12 @@ def find_libraries(path: Path, values: list[str]) -> tuple[list[Path], list[str]
             else:
                 notes.append(f"its material file {_last(name)} {problem}")
     return list(dict.fromkeys(found)), list(dict.fromkeys(notes))
+
+
+def _library_of_the_same_name(path: Path) -> list[Path]:
+    """The MTL that goes by the OBJ's own name, where the OBJ names none that is there: both have often been renamed."""
+    place, _ = locate(path, path.stem + ".mtl")
+    return [place] if place else []
 
 
 def read_materials(libraries: list[Path]) -> dict[str, Material]:

@@ -11,6 +11,7 @@ import unicodedata
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -19,6 +20,9 @@ BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32-le
 ELSEWHERE = re.compile(r"(?:[A-Za-z]:)?/|file:", re.IGNORECASE)  # how an absolute path begins, backslashes turned
 TEXTURE_FOLDERS = ("textures", "texture", "images", "maps", "materials")  # where downloads keep what paths have lost
 MOST_TEXELS = 2**29  # of all textures of one mesh: 1.5 GB in memory
+MOST_TILES = 8  # copies of a texture beyond its edges that are made where it does not repeat
+NEARLY = 1e-3  # of a texture's edge: coordinates that miss 0 or 1 by so little do not go beyond it
+Wrapping = Literal["repeat", "edge", "symmetric"]  # the last two as np.pad has them
 KTX_HEAD = b"\xabKTX "
 
 
@@ -181,9 +185,42 @@ class TextureStore:
                 self.alphas.append(alpha)
         return self._known[key]
 
+    def wrap(self, number: int, uvs: np.ndarray, *modes: Wrapping) -> int:
+        """Number of a texture that repeats where a given one goes on in another way beyond its edges.
+
+        Args:
+            number: of the given one.
+            uvs: (V, 2) float32 of all vertices that it is laid on; changed to those of the texture returned.
+            modes: for u and v "repeat", "edge" (the border pixels go on) or "symmetric" (every other one is mirrored).
+        """
+        low = np.floor(uvs.min(axis=0, initial=0) + NEARLY)
+        high = np.ceil(uvs.max(axis=0, initial=1) - NEARLY)
+        for axis, mode in enumerate(modes):
+            before, after = int(-low[axis]), int(high[axis]) - 1  # tiles to add on either side
+            if mode == "repeat" or not before + after:
+                continue
+            image, alpha = self.images[number], self.alphas[number]
+            if self._texels + image.size // 3 * (1 + before + after) > MOST_TEXELS or before + after > MOST_TILES:
+                self._say("a texture is laid far beyond its edges, where it repeats instead of ending")
+                continue
+            key, image_axis = (number, axis, before, after, mode), 1 - axis
+            size = image.shape[image_axis]
+            pads = [(0, 0)] * 2
+            pads[image_axis] = (before * size, after * size) if axis == 0 else (after * size, before * size)
+            if key not in self._known:
+                self._known[key] = len(self.images)
+                self.images.append(np.pad(image, [*pads, (0, 0)], mode))
+                self.alphas.append(None if alpha is None else np.pad(alpha, pads, mode))
+                self._texels += self.images[-1].size // 3
+            number = self._known[key]
+            uvs[:, axis] = (uvs[:, axis] + before) / (1 + before + after)
+        return number
+
     def lacks(self, name: str, problem: str) -> int:
         """Note a texture that was not found; returns -1, the number of none."""
-        note = f"its texture {name} {problem}"
+        self._say(f"its texture {name} {problem}")
+        return -1
+
+    def _say(self, note: str) -> None:
         if note not in self.problems:
             self.problems.append(note)
-        return -1
