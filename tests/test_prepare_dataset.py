@@ -1,6 +1,7 @@
 """A folder of meshes of any format becomes the data layout, with shape and colors intact."""
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from scipy.spatial import cKDTree
 import utils.prepare_dataset
 from config import VIEW_NAMES, UserError
 from load_data import find_objects
+from tests.mesh.written_files import POSITIONS, TEXTURED, png, square_gltf
 from utils.mesh.mesh import Mesh, colored_mesh, plain_mesh, sample_surface, textured_mesh
 from utils.mesh.mesh_io import read_mesh, write_mesh
 from utils.prepare_dataset import clean_id, find_meshes, id_of_mesh, prepare_object, turn_matrix
@@ -196,6 +198,57 @@ def test_a_mesh_and_images_that_were_not_made_here_are_never_replaced(tmp_path):
     done, _ = prepare_object("box", source, out, np.eye(3), 32)
     assert done == "mesh there already, 4 images drawn"
     assert changed(before, times_below(out)) == {f"box_{view}.png" for view in ("front", "back", "right", "bottom")}
+
+
+@pytest.mark.parametrize("vertices, faces", [
+    ([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], [[0, 1, 2], [0, 2, 3]]),
+    ([[0, 0, 0], [1, 2, 3], [5, 1, 1]], [[0, 1, 2]]),
+    (np.array([[0, 0, 0], [1, 0, 1], [1, 1, 1], [0, 1, 0]]) * 1e6 + 1e8, [[0, 1, 2], [0, 2, 3]]),
+    ([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 5e-4]], [[0, 1, 2], [0, 1, 3], [1, 2, 3], [0, 2, 3]]),
+], ids=["square", "one triangle", "slanted and far", "thinner than a pixel"])
+def test_flat_meshes_are_refused_where_they_would_be_made(tmp_path, vertices, faces):
+    trimesh.Trimesh(vertices, faces, process=False).export(tmp_path / "flat.ply")
+    count = f"{len(faces)} faces lie" if len(faces) > 1 else "1 face lies"
+    with pytest.raises(UserError, match=f"flat.ply: is flat: its {count} in one plane"):
+        prepare_object("flat", tmp_path / "flat.ply", tmp_path / "out", np.eye(3), 32)
+    assert not (tmp_path / "out").exists()
+    thin = trimesh.creation.box((1, 1, 0.004))
+    thin.export(tmp_path / "thin.ply")
+    prepare_object("thin", tmp_path / "thin.ply", tmp_path / "out", np.eye(3), 32)
+
+
+def test_strangers_named_obj_are_said_to_be_what_they_are_and_links_go_by_their_own_name(tmp_path):
+    folder, stores = tmp_path / "in", tmp_path / "store"
+    folder.mkdir()
+    stores.mkdir()
+    with zipfile.ZipFile(folder / "packed.obj", "w") as archive:
+        archive.writestr("shoe.obj", "v 0 0 0")
+    (folder / "pointer.glb").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    (folder / "broken.obj").symlink_to(tmp_path / "gone.obj")
+    trimesh.creation.box((1, 2, 4)).export(stores / "model.stl")
+    (folder / "linked.stl").symlink_to(stores / "model.stl")
+    trimesh.creation.box((1, 2, 4)).export(folder / "model_2.stl")
+    done = run(folder, "--output", tmp_path / "out", "--image_size", 32)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
+    lines = {line.split()[0]: line for line in done.stdout.splitlines()}
+    assert "is a zip archive; unpack it" in lines["packed"] and "is a Git LFS pointer" in lines["pointer"]
+    assert "mesh written (12 faces)" in lines["linked"] and "mesh written (12 faces)" in lines["model_2"]
+
+
+def test_a_changed_texture_or_buffer_makes_a_gltf_anew(tmp_path):
+    source, out = tmp_path / "toy.gltf", tmp_path / "out"
+    made = square_gltf(TEXTURED, picture_uri="skin.png", POSITION=POSITIONS + np.float32([[0, 0, i] for i in (0, 0, 1, 0)]))
+    source.write_bytes(made.content("toy.bin"))
+    (tmp_path / "toy.bin").write_bytes(made.blob)
+    (tmp_path / "skin.png").write_bytes(png())
+    turn = np.eye(3)
+    prepare_object("toy", source, out, turn, 32)
+    assert prepare_object("toy", source, out, turn, 32)[0] == "there already"
+    (tmp_path / "skin.png").write_bytes(png(np.full((4, 4, 3), 9, np.uint8)))
+    assert "anew" in prepare_object("toy", source, out, turn, 32)[0]
+    moved = POSITIONS * 2 + np.float32([[0, 0, i] for i in (0, 0, 1, 0)])
+    (tmp_path / "toy.bin").write_bytes(made.blob[:12] + moved.tobytes() + made.blob[60:])
+    assert "anew" in prepare_object("toy", source, out, turn, 32)[0]
 
 
 def test_own_images_are_copied_instead_of_drawn_but_only_as_a_full_set(tmp_path):

@@ -165,6 +165,15 @@ def test_what_is_unclear_or_would_collide_is_left_alone_and_named(loose):
     assert "would be the mesh of flat" in lines["flat.obj"] and "outside its folder" in lines["far.obj"]
 
 
+def test_a_mesh_whose_texture_lies_elsewhere_is_left_alone(loose):
+    """Moved alone it would lose its texture without a word."""
+    (loose / "meshes" / "far.obj").write_text("mtllib near.mtl\n" + OBJ)
+    (loose / "meshes" / "near.mtl").write_text("newmtl a\nmap_Kd ../far.png\n")
+    draw(loose / "far.png")
+    text = run(*options(loose), "--dry_run").stdout
+    assert "uses ../far.png outside its folder: python -m utils.prepare_dataset" in text
+
+
 def test_renaming_in_place_leaves_good_names_alone(tmp_path):
     images = tmp_path / "data" / "input_images"
     for name in ("shoe_front.png", "Shoe back.png"):

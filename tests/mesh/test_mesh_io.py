@@ -302,6 +302,10 @@ def test_texture_without_coordinates_is_warned_about(write):
     ("empty.stl", b""),
     ("prose.stl", b"q" * 200),
     ("letter.txt", "Dear reader"),
+    ("zip.obj", b"PK\x03\x04" + bytes(40)), ("zip.glb", b"PK\x03\x04" + bytes(40)), ("page.obj", "<!DOCTYPE html><html>"),
+    ("pointer.ply", "version https://git-lfs.github.com/spec/v1\n"), ("fbx.obj", b"Kaydara FBX Binary  \0"),
+    ("picture.obj", b"\x89PNG\r\n\x1a\n"), ("huge.obj", "v 1e200 0 0\nv 0 1e200 0\nv 0 0 1\nf 1 2 3\n"),
+    ("blank.ply", " \n\n"),
 ])
 def test_files_that_are_no_mesh_are_refused_by_name(write, name, content):
     path = write(name, content)
@@ -323,6 +327,33 @@ def test_mesh_dependencies_are_the_files_that_exist(write):
     image = write("quarters.png", QUARTERS)
     assert mesh_dependencies(obj) == [obj, mtl, image]
     assert mesh_dependencies(write("m.glb", triangle_glb())) == [obj.with_suffix(".glb")]
+
+
+@pytest.mark.parametrize("name", ["shoe.obj", "shoe.stl", "shoe.gltf"])
+def test_a_file_s_beginning_tells_its_format_better_than_its_name(write, name):
+    assert len(read_mesh(write(name, triangle_glb()))[0].faces) == 2
+    text = PLY_HEAD + PLY_FACE + "end_header\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n"
+    assert len(read_mesh(write(name, text))[0].faces) == 1
+
+
+def test_dependencies_of_what_is_no_mesh_are_the_file_alone(write):
+    for name, content in (("a.obj", b"PK\x03\x04"), ("b.obj", b""), ("c.glb", b"glTF"), ("d.ply", b"ply\n"), ("e.gltf", b"[]")):
+        path = write(name, content)
+        assert mesh_dependencies(path) == [path]
+
+
+def test_texture_coordinates_too_far_out_to_have_a_place_are_kept_finite(write):
+    write("quarters.png", QUARTERS)
+    write("m.mtl", "newmtl paint\nmap_Kd quarters.png\n")
+    mesh, _ = read_mesh(write("m.obj", "mtllib m.mtl\n" + TEXTURED.replace("vt 1 1", "vt 1e300 -1e300")))
+    assert np.isfinite(mesh.corner_uvs).all() and np.isfinite(mesh.colors_at([0, 1], np.full((2, 3), 1 / 3))).all()
+
+
+def test_textures_that_no_face_shows_are_not_kept(write):
+    write("quarters.png", QUARTERS)
+    write("m.mtl", "newmtl other\nmap_Kd quarters.png\nnewmtl paint\nmap_Kd quarters.png\nnewmtl red\nKd 1 0 0\n")
+    text = "mtllib m.mtl\n" + SQUARE + SQUARE_UVS + "usemtl other\nf 1/1 1/1 2/2\nusemtl red\nf 1/1 3/3 4/4\n"
+    assert read_mesh(write("m.obj", text))[0].textures == []
 
 
 # Colors of a texture

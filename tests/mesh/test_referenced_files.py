@@ -63,7 +63,7 @@ def test_links_that_leave_the_folder_are_not_followed(folder):
     (folder / "links").symlink_to(folder.parent)
     (folder / "fine.png").symlink_to(folder / "skin.png")
     for name in ("link.png", "links/outside.png"):
-        assert locate(folder / "toy.obj", name) == (None, "lies outside its folder, where nothing is read")
+        assert locate(folder / "toy.obj", name) == (None, referenced_files.OUTSIDE)
     assert locate(folder / "toy.obj", "fine.png")[0] == folder / "fine.png"
 
 

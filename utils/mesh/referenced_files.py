@@ -23,6 +23,7 @@ MOST_TEXELS = 2**29  # of all textures of one mesh: 1.5 GB in memory
 MOST_TILES = 8  # copies of a texture beyond its edges that are made where it does not repeat
 NEARLY = 1e-3  # of a texture's edge: coordinates that miss 0 or 1 by so little do not go beyond it
 Wrapping = Literal["repeat", "edge", "symmetric"]  # the last two as np.pad has them
+OUTSIDE = "lies outside its folder, where nothing is read; copy it beside the mesh"
 KTX_HEAD = b"\xabKTX "
 
 
@@ -78,7 +79,7 @@ def locate(mesh_path: Path, name: str, folder: Path | None = None) -> tuple[Path
             return path, ""
         outside = True
     left = ".." in parts and not _stays_below(folders[0], parts, root)
-    return None, "lies outside its folder, where nothing is read" if outside or left else "is missing"
+    return None, OUTSIDE if outside or left else "is missing"
 
 
 def _follow(start: Path, parts: list[str], root: Path) -> Path | None:
