@@ -394,6 +394,14 @@ def test_a_texture_that_cannot_be_had_is_named_and_the_factor_stands_in(tmp_path
     assert len(notes) == 1 and words in notes[0] and "toy.glb" in notes[0] and corner_looks(mesh) == ["green"] * 4
 
 
+@pytest.mark.parametrize("image", [{"bufferView": 99}, {"bufferView": -1}, {}])
+def test_a_picture_that_the_file_lacks_is_a_warning(read, image):
+    made = square_gltf(TEXTURED)
+    made.document["images"] = [image | {"name": "leather"}]
+    mesh, notes = read(made)
+    assert mesh.textures == [] and len(mesh.faces) == 2 and len(notes) == 1 and "leather is not in the file" in notes[0]
+
+
 def test_basis_pictures_are_named_unless_there_is_another(read):
     made = square_gltf(TEXTURED)
     made.document["images"].append({"name": "leather", "bufferView": made.view(b"\xabKTX 20\xbb"), "mimeType": "image/ktx2"})

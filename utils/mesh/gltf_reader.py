@@ -187,20 +187,15 @@ class _Asset:
             for name in view.get("extensions", {}):
                 self._refuse_compressed(name)
             raise ValueError(f"its buffer {index} has no data")
-        return self._content(uri, "buffer")
-
-    def _content(self, uri: str, what: str) -> bytes:
-        """What a URI stands for."""
         if uri.startswith("data:"):
-            head, _, data = uri.partition(",")
-            return base64.b64decode(data) if head.endswith(";base64") else urllib.parse.unquote_to_bytes(data)
+            return _data(uri)
         place, problem = _locate(self.path, uri)
         if place is None:
-            raise ValueError(f"its {what} {_shown(uri)} {problem}")
+            raise ValueError(f"its buffer {_shown(uri)} {problem}")
         try:
             return place.read_bytes()
         except OSError as error:
-            raise ValueError(f"its {what} {_shown(uri)} cannot be read ({error.strerror})") from None
+            raise ValueError(f"its buffer {_shown(uri)} cannot be read ({error.strerror})") from None
 
     def _refuse_compressed(self, name: str) -> None:
         if name in COMPRESSED:
@@ -406,11 +401,14 @@ class _Asset:
         return [WRAPPINGS.get(sampler.get(name, 0), "repeat") for name in ("wrapS", "wrapT")]
 
     def _picture(self, image: dict) -> bytes:
-        if image.get("uri") is None:
-            return bytes(self._view_data(self.item("bufferViews", image["bufferView"])))
-        uri = image["uri"]
+        uri = image.get("uri")
+        if uri is None:
+            try:
+                return bytes(self._view_data(self.item("bufferViews", image["bufferView"])))
+            except (KeyError, ValueError):
+                raise ValueError("is not in the file") from None
         if uri.startswith("data:"):
-            return self._content(uri, "texture")
+            return _data(uri)
         place, problem = _locate(self.path, uri)
         if place is None:
             raise ValueError(problem)
@@ -454,6 +452,12 @@ class _Asset:
             self.note(f"{material.get('name', 'a material')} is transparent everywhere, which is passed over")
             return mesh
         return rest
+
+
+def _data(uri: str) -> bytes:
+    """The content of a data URI."""
+    head, _, data = uri.partition(",")
+    return base64.b64decode(data) if head.endswith(";base64") else urllib.parse.unquote_to_bytes(data)
 
 
 def _shown(uri: str) -> str:
