@@ -350,7 +350,10 @@ def test_without_a_mode_alpha_is_passed_over_and_nothing_vanishes_whole(read):
     mesh, notes = read(square_gltf(TEXTURED | {"alphaMode": "MASK"}, picture=png(hidden)))
     assert area(mesh) == pytest.approx(1) and "transparent everywhere" in notes[0]
     glass = {"alphaMode": "BLEND", "pbrMetallicRoughness": {"baseColorFactor": [1, 1, 1, 0.2]}}
-    assert area(read(square_gltf(glass, uvs=False))[0]) == pytest.approx(1)
+    mesh, notes = read(square_gltf(glass, uvs=False))
+    assert area(mesh) == pytest.approx(1) and notes == []
+    mesh, notes = read(square_gltf(TEXTURED | {"alphaMode": "BLEND"}, picture=png(np.full((4, 4, 4), 60, np.uint8))))
+    assert area(mesh) == pytest.approx(1) and notes == []
 
 
 # Files beside it
@@ -360,6 +363,7 @@ def test_without_a_mode_alpha_is_passed_over_and_nothing_vanishes_whole(read):
     ("my%20skin.png", "my skin.png"), ("my skin.png", "my skin.png"), ("100%25.png", "100%.png"), ("a%2.png", "a%2.png"),
     ("tex\\skin.png", "tex/skin.png"), ("./tex/Skin.PNG", "tex/skin.png"), ("C:\\Users\\ann\\skin.png", "skin.png"),
     ("/home/ann/skin.png", "skin.png"), ("file:///home/ann/skin.png", "textures/skin.png"), ("sch%C3%B6n.png", "schön.png"),
+    ("my%20skin.png", "my%20skin.png"),
 ])
 def test_buffers_and_pictures_are_found_by_what_exporters_call_them(tmp_path, uri, name):
     for part in ("picture", "buffer"):
@@ -496,6 +500,14 @@ def test_a_face_beyond_the_vertices_is_refused(read):
     made = square_gltf()
     made.document["meshes"][0]["primitives"][0]["indices"] = made.add(np.uint16([0, 1, 9]))
     assert "vertex that does not exist" in refusal(read, made)
+
+
+def test_a_sparse_accessor_beyond_its_end_is_refused(read):
+    made = square_gltf()
+    made.document["accessors"][1]["sparse"] = {
+        "count": 1, "indices": {"bufferView": made.view(b"\4\0"), "componentType": 5123},
+        "values": {"bufferView": made.view(np.float32([2, 0, 0]).tobytes())}}
+    assert "replaces what does not exist" in refusal(read, made)
 
 
 def test_sizes_that_are_only_claimed_take_no_memory(read):

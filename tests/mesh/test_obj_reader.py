@@ -48,7 +48,7 @@ def textured(result):
     lambda text: "\ufeff" + text,
     lambda text: text.replace("f 1/1 ", "f 1/1 \\\n  "),
     lambda text: text.replace("v 1 1 0", "v 1 \\\r\n1\\\n 0"),
-    lambda text: "# C:\\models\\\n" + text,  # a comment that ends in a backslash goes on nowhere
+    lambda text: text.replace("f 1/1 2", "# C:\\models\\\nf 1/1 2"),  # a comment that ends in a backslash goes on nowhere
     lambda text: text.replace("3/3\n", "3/3/1\n").replace("v 0 0 0", "vn 0 0 1\nv 0 0 0"),
     lambda text: text.replace("f 1/1 2/2 3/3", "f -4/-4 -3/-3 -2/-2"),
     lambda text: text.replace("\nf ", "\no part\ng left right\ns 1\nl 1 2\np 1\nf ", 1),
@@ -130,6 +130,11 @@ def test_which_material_a_face_has(read, obj, mtl):
 def test_without_usemtl_several_materials_are_a_warning(read):
     mesh, notes = read(LIBRARY + OBJ.replace("usemtl skin\n", ""), MTL + "newmtl other\nKd 1 0 0\n")
     assert corner_looks(mesh) == ["gray"] * 4 and len(notes) == 1 and "usemtl" in notes[0]
+
+
+def test_without_usemtl_and_without_coordinates_a_texture_is_passed_over(read):
+    assert read(LIBRARY + SQUARE + "f 1 2 3 4\n")[1] == []
+    assert corner_looks(read(LIBRARY + SQUARE + "f 1 2 3 4\n", "newmtl leaf\nKd 0 1 0\n")[0]) == ["green"] * 4
 
 
 def test_an_undefined_material_is_a_warning_that_names_it(read):

@@ -34,7 +34,7 @@ def test_colors_of_vertices_and_faces(tmp_path):
     for kind, of_vertex, of_face, color in (
             ("COFF", "255 128 0 255", "", (1, 128 / 255, 0)), ("COFF", "1.0 0.5 0.0 1", "", (1, 0.5, 0)),
             ("OFF", "", "0 255 0", (0, 1, 0)), ("OFF", "", "0.0 0.5 0.0", (0, 0.5, 0)), ("OFF", "", "1", (0.4, 0.4, 0.4)),
-            ("CNOFF", "0 0 1 0 0 255 255", "", (0, 0, 1))):
+            ("CNOFF", "1 0 0 0 0 255 255", "", (0, 0, 1))):
         mesh, _ = read(tmp_path, f"{kind}\n3 1 0\n" + triangle.format(of_vertex, of_face))
         np.testing.assert_allclose(mesh.corner_colors[0], [color] * 3, atol=1e-6)
 

@@ -128,6 +128,10 @@ def test_triangle_strips(read, encoding):
         body = b"".join(struct.pack(order + "3f", *point) for point in points) + struct.pack(order + "10i", *strip)
     mesh, _ = read(head + body)
     assert len(mesh.faces) == 4 and area(mesh) == pytest.approx(2) and (mesh.normals()[:, 2] > 0.9).all()
+    if order is None:  # the same strips as two rows
+        text = (head + body).replace(b"tristrips 1", b"tristrips 2").replace(b"9 0 1 2 3 4 -1 5 6 7", b"5 0 1 2 3 4\n3 5 6 7")
+        mesh, _ = read(text)
+        assert len(mesh.faces) == 4 and area(mesh) == pytest.approx(2) and (mesh.normals()[:, 2] > 0.9).all()
 
 
 @pytest.mark.parametrize("change", [
@@ -171,7 +175,8 @@ def test_a_file_that_is_cut_short_says_how_much_is_there(read, encoding):
 @pytest.mark.parametrize("counts", [(10**9, None), (None, 10**9), (-1, None), (10**30, None)])
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_absurd_counts_are_refused_at_once(read, encoding, counts):
-    refusal(read, ply(encoding, XYZ, POSITIONS.tolist(), FACE, [[3, 0, 1, 2]], ("3f", "B3i"), counts=counts))
+    content = ply(encoding, XYZ, POSITIONS.tolist(), FACE, [[3, 0, 1, 2]], ("3f", "B3i"), counts=counts)
+    assert f"ends early: its header says {counts[0] or counts[1]} of" in refusal(read, content)
 
 
 @pytest.mark.parametrize("content, words", [

@@ -1,5 +1,6 @@
 """Names that mesh files use, and the file each must lead to; what formats of pictures become."""
 import io
+import os
 
 import numpy as np
 import pytest
@@ -53,9 +54,12 @@ def test_a_relative_mesh_path_works_as_well(folder, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["../outside.png", "tex/../../outside.png", "../OUTSIDE.png", "../gone.png"])
-def test_what_leaves_the_folder_is_said_and_not_followed(folder, name):
+def test_what_leaves_the_folder_is_said_and_not_followed(folder, name, monkeypatch):
+    listed, true = [], os.listdir
+    monkeypatch.setattr(referenced_files.os, "listdir", lambda path: listed.append(path) or true(path))
     path, problem = locate(folder / "toy.obj", name)
     assert path is None and "outside its folder" in problem
+    assert all(path == folder or folder in path.parents for path in listed), "no folder of others is looked into"
 
 
 def test_links_that_leave_the_folder_are_not_followed(folder):

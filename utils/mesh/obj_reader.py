@@ -70,8 +70,8 @@ def read_obj(path: Path, content: bytes) -> tuple[Mesh, list[str]]:
     corners, faces = triangulate(text.positions, text.corner_vertices, text.sizes)
     material_of_face, names = text.face_materials[faces], text.names
     if not names and len(materials) == 1:
-        names, material_of_face = list(materials)[:1], np.zeros(len(faces), np.int64)  # as other viewers do
-    elif not names and materials:
+        names, material_of_face = list(materials), np.zeros(len(faces), np.int64)  # as other viewers do
+    elif not names and len(materials) > 1:
         notes.append("it names no material with usemtl, though its material file has several: it is drawn gray")
     store = TextureStore()
     mesh, mesh_notes = _paint(path, text, corners, material_of_face, [_find(materials, name) for name in names], names,
@@ -381,9 +381,9 @@ def _paint(path: Path, text: ObjText, corners: np.ndarray, material_of_face: np.
         if texture < 0:
             continue
         with_uvs = mine[placed[mine]]
-        if not len(with_uvs):
+        if not len(with_uvs) and (len(text.uvs) or text.names):  # else nothing says that a texture is meant
             notes.append(f"a texture has no usable texture coordinates and is left out ({name})")
-        elif len(with_uvs) < len(mine):
+        elif 0 < len(with_uvs) < len(mine):
             notes.append(f"{len(mine) - len(with_uvs)} of {len(mine)} faces of {name} have no texture coordinates and "
                          "stay without texture")
         uvs[with_uvs] = uvs[with_uvs] * scale + offset

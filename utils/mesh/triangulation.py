@@ -7,7 +7,7 @@ FLAT = 1e-9  # share of its polygon's area below which a triangle has none
 def triangulate(vertices: np.ndarray, corners: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Divide polygons into triangles of the same side.
 
-    Quads and convex polygons are fanned from their first corner where that gives triangles of one side; others are
+    Convex polygons are fanned from their first corner where that gives triangles of one side; others are
     divided by clipping ears (Manifold's triangulator), seen along their normal (Newell's).
 
     Args:
@@ -56,10 +56,6 @@ def _newell(points: np.ndarray) -> np.ndarray:
 
 def _divide(points: np.ndarray, fan: np.ndarray) -> np.ndarray:
     """Triangles of one polygon that a fan does not fit: (n, 3) points -> (n - 2, 3) places; the fan if nothing fits."""
-    if len(points) == 4:
-        other = np.array([[0, 1, 3], [1, 2, 3]])
-        if _one_sided(points[None], other)[0]:
-            return other
     with np.errstate(all="ignore"):
         spokes = (points - points[0]) / np.abs(points - points[0]).max()
         normal = _newell(spokes[None])[0]
