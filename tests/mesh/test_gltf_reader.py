@@ -344,6 +344,20 @@ def test_what_an_alpha_mask_hides_is_no_surface(read, mode):
     np.testing.assert_allclose(colors, [[1, 0, 0]] * 300, atol=1e-6)
 
 
+def test_another_material_with_the_same_picture_keeps_it_as_it_is(read):
+    """What a mask hides is recolored for the masked faces alone."""
+    made = square_gltf(TEXTURED | {"alphaMode": "MASK"}, picture=png(disc_picture()))
+    made.document["materials"].append(TEXTURED)
+    primitives = made.document["meshes"][0]["primitives"]
+    primitives.append(primitives[0] | {"material": 1})
+    made.document["meshes"].append({"primitives": [primitives.pop()]})
+    made.document["nodes"].append({"mesh": 1, "translation": [0, 0, 5]})
+    made.document["scenes"][0]["nodes"] = [0, 1]
+    mesh, _ = read(made)
+    np.testing.assert_allclose(color_near(mesh, (0.02, 0.02, 5)), (0, 0, 0), atol=1e-6)
+    np.testing.assert_allclose(color_near(mesh, (0.5, 0.13, 0)), (1, 0, 0), atol=1e-6)
+
+
 def test_without_a_mode_alpha_is_passed_over_and_nothing_vanishes_whole(read):
     assert area(read(square_gltf(TEXTURED, picture=png(disc_picture())))[0]) == pytest.approx(1)
     hidden = np.zeros((8, 8, 4), np.uint8)

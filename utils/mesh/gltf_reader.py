@@ -19,7 +19,7 @@ import numpy as np
 from utils.mesh.file_colors import linear_to_srgb, unit_colors
 from utils.mesh.mesh import GRAY, Mesh, join_meshes
 from utils.mesh.referenced_files import TextureStore, Wrapping, decode_text, locate
-from utils.mesh.transparency import cut_out, fill_hidden
+from utils.mesh.transparency import cut_out
 
 COMPONENTS = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
@@ -447,7 +447,7 @@ class _Asset:
         if alpha is not None and len(shown):
             mask = alpha / 255 * level[shown].max() >= cutoff
             rest = cut_out(rest, [(np.arange(len(shown)), mask)])
-            self.store.images[texture] = fill_hidden(self.store.images[texture], mask)
+            rest.face_texture[:] = self.store.fill(int(texture), mask)
         if not len(rest.faces):
             self.note(f"{material.get('name', 'a material')} is transparent everywhere, which is passed over")
             return mesh

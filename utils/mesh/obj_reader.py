@@ -9,7 +9,7 @@ import numpy as np
 from utils.mesh.file_colors import unit_colors
 from utils.mesh.mesh import GRAY, Mesh
 from utils.mesh.referenced_files import TextureStore, decode_text, locate
-from utils.mesh.transparency import cut_out, fill_hidden
+from utils.mesh.transparency import cut_out
 from utils.mesh.triangulation import triangulate
 
 NO_INDEX = np.iinfo(np.int64).min  # a corner without a texture coordinate
@@ -392,8 +392,7 @@ def _paint(path: Path, text: ObjText, corners: np.ndarray, material_of_face: np.
             mask = _mask(path, material, store)
             if mask is not None:
                 cuts.append((with_uvs, mask))
-                if mask.shape == store.images[texture].shape[:2]:
-                    store.images[texture] = fill_hidden(store.images[texture], mask)
+                face_texture[with_uvs] = store.fill(texture, mask)
     textured = face_texture >= 0
     if vertex_colors is not None:
         colors[~textured] = vertex_colors[vertices[~textured]]

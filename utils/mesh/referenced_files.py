@@ -15,6 +15,8 @@ from typing import Literal
 
 import numpy as np
 
+from utils.mesh.transparency import fill_hidden
+
 BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"),
                     (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 ELSEWHERE = re.compile(r"(?:[A-Za-z]:)?/|file:", re.IGNORECASE)  # how an absolute path begins, backslashes turned
@@ -216,6 +218,18 @@ class TextureStore:
             number = self._known[key]
             uvs[:, axis] = (uvs[:, axis] + before) / (1 + before + after)
         return number
+
+    def fill(self, number: int, mask: np.ndarray) -> int:
+        """Number of a texture as it is where a mask (H, W) of bool shows it, and elsewhere of the nearest shown color."""
+        if mask.shape != self.images[number].shape[:2] or mask.all() or not mask.any():
+            return number
+        key = (number, "filled", mask.tobytes())
+        if key not in self._known:
+            self._known[key] = len(self.images)
+            self.images.append(fill_hidden(self.images[number], mask))
+            self.alphas.append(self.alphas[number])
+            self._texels += mask.size
+        return self._known[key]
 
     def lacks(self, name: str, problem: str) -> int:
         """Note a texture that was not found; returns -1, the number of none."""
