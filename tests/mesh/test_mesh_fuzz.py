@@ -130,7 +130,7 @@ def documents(draw):
             if draw(st.integers(0, 4)) == 0:
                 del holder[path[-1]]
             else:
-                holder[path[-1]] = draw(JSON_VALUES)
+                holder[path[-1]] = copy.deepcopy(draw(JSON_VALUES))  # else two places may share one list
         except (KeyError, IndexError, TypeError):  # gone with what was replaced before
             continue
     return document
