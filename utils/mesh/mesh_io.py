@@ -37,7 +37,7 @@ STRANGERS = (
 )
 
 
-def read_mesh(path):
+def read_mesh(path: str | Path) -> tuple[Mesh, list[str]]:
     """Read a mesh of any supported format with all its parts and colors.
 
     Args:
@@ -75,7 +75,7 @@ def read_mesh(path):
                                     mesh.face_texture[solid], mesh.textures)), [f"{path}: {note}" for note in notes]
 
 
-def mesh_dependencies(path):
+def mesh_dependencies(path: str | Path) -> list[Path]:
     """The files that decide what `read_mesh` returns: the mesh, and the materials, buffers and textures that it names."""
     path = Path(path)
     content = _content(path)
@@ -86,7 +86,7 @@ def mesh_dependencies(path):
     return [path] + others(path, content)
 
 
-def names_outside(path):
+def names_outside(path: str | Path) -> list[str]:
     """The materials and textures that an OBJ names outside its folder, as written: `read_mesh` does not read them."""
     return obj_names_outside(Path(path), _content(Path(path)))
 
