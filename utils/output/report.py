@@ -146,7 +146,7 @@ def facts(report: dict) -> list:
     if "print" in report:
         size = " x ".join(f"{edge:.1f}" for edge in report["print"]["size_mm"])
         wall = report["print"]["thinnest_wall_mm"]
-        pairs += [("in millimeters", size), ("thinnest wall", "none" if wall is None else f"{wall:.2f} mm")]
+        pairs += [("in millimeters", size), ("thinnest wall then", "none" if wall is None else f"{wall:.2f} mm")]
     pairs.append(("texture", f"{mesh['texture_px'][0]} px, {100 * mesh['uv_use']:.0f} % used, {mesh['charts']} charts"))
     if cameras["kind"] == "found":
         away = cameras["object_lengths"]

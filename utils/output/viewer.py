@@ -16,9 +16,10 @@ from utils.io.files import atomic_write
 from utils.mesh.mesh_io import unit_normals
 from utils.mesh.texture_file import TEXTURE_FORMATS, texture_bytes
 from utils.output.report import facts, view_words
-from utils.rendering.cameras import VIEW_ANGLES_DEG
+from utils.rendering.cameras import VIEW_ANGLES_DEG, camera_basis
 
 TEMPLATE = Path(__file__).with_name("viewer.html")
+START_DEG = (40, 25)  # azimuth and elevation from which the page first shows the mesh, as the preview does
 LARGEST_TEXTURE = 2048  # texels per edge; larger ones are shown smaller, so that the page stays a few megabytes
 PICTURE_QUALITY = 85  # of the JPEGs of the views
 
@@ -35,7 +36,9 @@ def write_viewer(path: str | Path, mesh, tiles: list, report: dict) -> None:
     views = [{"name": name, "azimuth": VIEW_ANGLES_DEG[name][0], "elevation": VIEW_ANGLES_DEG[name][1],
               "picture": _data_url(_jpeg(tile), "image/jpeg"), "words": view_words(report, name)}
              for name, tile in zip(VIEW_NAMES, tiles)]
-    content = {"title": report["id"], "views": views, "facts": facts(report), "notes": report["notes"],
+    sideways = np.asarray(mesh.vertices) @ camera_basis(*START_DEG)[:2].T
+    content = {"azimuth": START_DEG[0], "elevation": START_DEG[1], "half": 1.2 * float(np.abs(sideways).max()),
+               "title": report["id"], "views": views, "facts": facts(report), "notes": report["notes"],
                "mesh": _mesh_data(mesh)}
     # No "<" inside the data: nothing in a name or note can end the script element
     text = json.dumps(content, separators=(",", ":")).replace("<", "\\u003c")
