@@ -5,14 +5,14 @@ from pathlib import Path
 from urllib.parse import quote
 
 from utils.io.files import atomic_write
-from utils.output.report import SUFFIX, report_line, worst_first
+from utils.output.report import SUFFIX, counted, report_line, worst_first
 
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>%(count)d results</title>
+<title>%(title)s</title>
 <style>
   body { margin: 0; padding: 20px 24px; font: 14px/1.45 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif;
          color: #22262b; background: #e6e8eb; }
@@ -31,7 +31,7 @@ PAGE = """<!DOCTYPE html>
 </style>
 </head>
 <body>
-<h1>%(count)d results</h1>
+<h1>%(title)s</h1>
 <p>Worst first: by how far the outlines of mesh and pictures lie apart.</p>
 <main>
 %(cards)s</main>
@@ -72,5 +72,5 @@ def write_gallery(folder: str | Path) -> Path | None:
                              "words": html.escape(report_line(report).removeprefix(f"{name}: "))})
     path = folder / "index.html"
     with atomic_write(path) as temporary:
-        temporary.write_text(PAGE % {"count": len(reports), "cards": "".join(cards)}, encoding="utf-8")
+        temporary.write_text(PAGE % {"title": counted(len(reports), "result"), "cards": "".join(cards)}, encoding="utf-8")
     return path

@@ -107,8 +107,8 @@ def report_line(report: dict) -> str:
     size, unit = (report["print"]["size_mm"], " mm") if "print" in report else (mesh["size"], "")
     wall = report["print"]["thinnest_wall_mm"] if "print" in report else mesh["thinnest_wall"]
     digits = 1 if unit else 2
-    return (f"{report['id']}: {'closed' if mesh['closed'] else 'open'}, {_counted(mesh['parts'], 'part')}, "
-            f"{_counted(mesh['handles'], 'handle')}, {' x '.join(f'{edge:.{digits}f}' for edge in size)}{unit}, "
+    return (f"{report['id']}: {'closed' if mesh['closed'] else 'open'}, {counted(mesh['parts'], 'part')}, "
+            f"{counted(mesh['handles'], 'handle')}, {' x '.join(f'{edge:.{digits}f}' for edge in size)}{unit}, "
             f"thinnest wall {'none' if wall is None else f'{wall:.{digits + 1}f}{unit}'}; outlines agree to "
             f"{agreement['outline_mean_px']:.2f} px (95 %: {agreement['outline_95_px']:.2f}), colors to "
             f"{agreement['psnr_db']:.1f} dB; {100 * mesh['uv_use']:.0f} % of the texture in {mesh['charts']} charts")
@@ -137,8 +137,8 @@ def facts(report: dict) -> list:
     cameras = report["cameras"]
     pairs = [("outlines agree to", f"{agreement['outline_mean_px']:.2f} px (95 %: {agreement['outline_95_px']:.2f})"),
              ("colors agree to", f"{agreement['psnr_db']:.1f} dB"),
-             ("surface", f"{'closed' if mesh['closed'] else 'open'}, {_counted(mesh['parts'], 'part')}, "
-                         f"{_counted(mesh['handles'], 'handle')}"),
+             ("surface", f"{'closed' if mesh['closed'] else 'open'}, {counted(mesh['parts'], 'part')}, "
+                         f"{counted(mesh['handles'], 'handle')}"),
              ("vertices, faces", f"{mesh['vertices']}, {mesh['faces']}"),
              ("size", " x ".join(f"{edge:.3f}" for edge in mesh["size"])),
              ("area, volume", f"{mesh['area']:.3f}, {mesh['volume']:.3f}"),
@@ -178,7 +178,8 @@ def _cameras(mesh, calibration):
             "views": {view: camera_as_dict(camera) for view, camera in mesh.cameras.items()}}
 
 
-def _counted(number, word):
+def counted(number: int, word: str) -> str:
+    """`2 parts`, `1 part`."""
     return f"{number} {word}" + ("" if number == 1 else "s")
 
 
