@@ -50,6 +50,16 @@ def test_everything_carries_the_file_s_name_and_buffers_say_what_they_are_for(ba
     assert np.einsum("vi,vi->v", back.vertex_normals, back.vertices) == pytest.approx(np.ones(len(back.vertices)), abs=0.01)
 
 
+def test_what_follows_an_odd_number_of_short_indices_begins_at_a_multiple_of_four(tmp_path):
+    corners, face = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]], float), np.array([[0, 1, 2]])
+    texture = np.full((2, 2, 3), 77, np.uint8)
+    write_glb(tmp_path / "one.glb", corners, face, corners[:, :2], face, texture)
+    document, blob = document_of(tmp_path / "one.glb")
+    index, image = document["bufferViews"][3:]
+    assert (index["byteLength"], image["byteOffset"] - index["byteOffset"]) == (6, 8)
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(blob[image["byteOffset"]:]))), texture)
+
+
 @pytest.mark.parametrize("texture_format, kind, off", [("png", "PNG", 0), ("jpg", "JPEG", 6)])
 def test_its_texture_is_the_image_that_was_given(ball, tmp_path, texture_format, kind, off):
     write_glb(tmp_path / "ball.glb", *ball, texture_format)

@@ -97,3 +97,5 @@ def test_the_same_mesh_gives_the_same_bytes(quarters, solid, tmp_path):
         for folder in ("one", "two"):
             write(tmp_path / folder / name, *content)
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
+    with zipfile.ZipFile(tmp_path / "one" / "a.3mf") as package:
+        assert {entry.date_time for entry in package.infolist()} == {(1980, 1, 1, 0, 0, 0)}, "on any day"

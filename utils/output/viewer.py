@@ -37,7 +37,7 @@ def write_viewer(path: str | Path, mesh, tiles: list, report: dict) -> None:
               "picture": _data_url(_jpeg(tile), "image/jpeg"), "words": view_words(report, name)}
              for name, tile in zip(VIEW_NAMES, tiles)]
     sideways = np.asarray(mesh.vertices) @ camera_basis(*START_DEG)[:2].T
-    content = {"azimuth": START_DEG[0], "elevation": START_DEG[1], "half": 1.2 * float(np.abs(sideways).max()),
+    content = {"azimuth": START_DEG[0], "elevation": START_DEG[1], "half": 1.3 * float(np.abs(sideways).max()),
                "title": report["id"], "views": views, "facts": facts(report), "notes": report["notes"],
                "mesh": _mesh_data(mesh)}
     # No "<" inside the data: nothing in a name or note can end the script element
