@@ -18,7 +18,8 @@ CLOSED = {".obj": 1, ".glb": 0.001, ".ply": 1, ".stl": 1}  # and millimeters of 
 
 def test_each_format_is_closed_stands_on_the_ground_and_is_as_long_as_said(result, tmp_path):
     assert tuple(f".{name}" for name in FORMATS) == SUFFIXES
-    write_result(tmp_path, "leaning", result.mesh, result.views, ALL)
+    report = write_result(tmp_path, "leaning", result.mesh, result.views, ALL)
+    assert max(report["print"]["size_mm"]) == pytest.approx(280) and report["print"]["min_wall_mm"] == 1
     for suffix, unit in CLOSED.items():
         read = trimesh.load(tmp_path / f"leaning{suffix}", force="mesh", process=False)
         solid = trimesh.Trimesh(read.vertices, read.faces)
@@ -27,6 +28,12 @@ def test_each_format_is_closed_stands_on_the_ground_and_is_as_long_as_said(resul
         up = 2 if suffix == ".stl" else 1
         assert solid.bounds[0, up] == pytest.approx(0, abs=1e-6) and solid.extents.max() == pytest.approx(280 * unit, rel=1e-4)
         assert len(solid.faces) == len(result.mesh.faces), "none is degenerate"
+
+
+def test_a_size_in_millimeters_is_told_where_there_is_one():
+    assert OutputOptions().print_edge_mm() is None and OutputOptions(longest_edge_mm=70.0).print_edge_mm() == 70
+    assert OutputOptions(("obj", "3mf")).print_edge_mm() == 100
+    assert OutputOptions(("stl",), longest_edge_mm=5.0).print_edge_mm() == 5
 
 
 def test_the_report_names_hashes_of_what_went_in_and_of_what_came_out(result, tmp_path):
