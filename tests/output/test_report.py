@@ -77,11 +77,12 @@ def test_a_report_is_plain_json_without_the_day_and_says_what_the_line_says(resu
 
 def test_missing_views_and_found_cameras_are_told(result):
     agreement = {view: values for view, values in agreement_of(result).items() if view != "bottom"}
-    found = CalibrationReport("found", 4.0, 0.5, {}, float("inf"), {"front": 1.0, "left": 2.5}, 9)
+    found = CalibrationReport("found", 4.0, float("nan"), {}, float("inf"), {"front": 1.0, "left": 2.5}, 9)
     mesh = replace(result.mesh, cameras={"front": Camera(np.eye(3), 0.2)}, notes=["seen from afar"])
     report = object_report("leaning", mesh, agreement, 128, found)
     assert report["missing"] == ["bottom"] and view_words(report, "bottom") == "missing"
-    assert report["cameras"]["object_lengths"] is None and report["cameras"]["views"]["front"]["inverse_distance"] == 0.2
+    assert report["cameras"]["object_lengths"] is None and report["cameras"]["silhouettes_px"] is None
+    assert report["cameras"]["views"]["front"]["inverse_distance"] == 0.2
     assert report["notes"] == ["seen from afar"]
     assert ("cameras", "far away, tilts up to 2.5 degrees") in facts(report)
     json.dumps(report, allow_nan=False)

@@ -168,11 +168,10 @@ def write_report(path: str | Path, report: dict) -> None:
 
 
 def _cameras(mesh, calibration):
-    """How the cameras were found; distances that are infinite are None."""
+    """How the cameras were found."""
     if calibration is None:
         return {"kind": "named"}
-    away = float(calibration.lengths)
-    return {"kind": calibration.kind, "object_lengths": away if np.isfinite(away) else None,
+    return {"kind": calibration.kind, "object_lengths": float(calibration.lengths),
             "tilts_deg": {view: float(angle) for view, angle in calibration.tilts_deg.items()},
             "silhouettes_px": float(calibration.error_after),
             "views": {view: camera_as_dict(camera) for view, camera in mesh.cameras.items()}}
@@ -184,9 +183,11 @@ def counted(number: int, word: str) -> str:
 
 
 def _rounded(value):
-    """Floats to six decimals, all the way down."""
+    """Floats to six decimals, all the way down; None for what is not finite, which JSON has no word for."""
     if isinstance(value, dict):
         return {key: _rounded(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_rounded(item) for item in value]
-    return round(value, 6) if isinstance(value, float) else value
+    if isinstance(value, float):
+        return round(value, 6) if np.isfinite(value) else None
+    return value
