@@ -22,12 +22,9 @@ from config import EXAMPLES_DIR, PRETRAINED_DIR, VIEW_NAMES, OptionParser, UserE
 if TYPE_CHECKING:  # `--help` and a mistyped option answer at once, so what is heavy is imported where it is used
     from argparse import Namespace
 
-    import numpy as np
-
     from models.field_model import FieldModel
     from models.geometry_model import GeometryModel
     from models.texture_model import TextureModel
-    from utils.mesh.mesh import Mesh
     from utils.mesh.textured_mesh import TexturedMesh
     from utils.rendering.cameras import Camera
     from utils.rendering.uv_atlas import Atlas
@@ -109,7 +106,7 @@ def parse_options(argv: list[str]) -> Namespace:
     return options
 
 
-def check_output_options(options):
+def check_output_options(options: Namespace) -> None:
     """Bring what says how results are written into the form of `OutputOptions`; refuse what would have no effect."""
     options.format = tuple(dict.fromkeys(word.strip().lower().removeprefix(".") for word in options.format.split(",")))
     for name in options.format:

@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 
 from utils.io.files import atomic_write
+from utils.mesh.mesh import Mesh
 from utils.rendering.cameras import camera_basis
 from utils.rendering.rasterizer import over_white, render
 
 
-def write_preview(path: str | Path, images: np.ndarray, mesh, drawn: dict) -> None:
+def write_preview(path: str | Path, images: np.ndarray, mesh: Mesh, drawn: dict) -> None:
     """Write the six inputs above six views of the result, and two oblique views at the right.
 
     Args:

@@ -11,16 +11,19 @@ from config import VIEW_NAMES
 from utils.evaluation.report import format_table
 from utils.evaluation.topology import topology
 from utils.io.files import atomic_write
+from utils.mesh.textured_mesh import TexturedMesh
 from utils.output.agreement import mean_agreement
 from utils.output.wall_thickness import thinnest_wall, wall_thickness
 from utils.rendering.cameras import camera_as_dict
 from utils.rendering.uv_atlas import mirrored_charts
+from utils.views.calibration import CalibrationReport
 
 FORMAT = 1  # raise when a field changes its meaning
 SUFFIX = "_report.json"
 
 
-def object_report(name: str, mesh, agreement: dict, image_px: int, calibration=None, longest_edge_mm: float | None = None,
+def object_report(name: str, mesh: TexturedMesh, agreement: dict, image_px: int,
+                  calibration: CalibrationReport | None = None, longest_edge_mm: float | None = None,
                   min_wall_mm: float | None = None, made: dict | None = None) -> dict:
     """Everything that is said about a result, as plain values for JSON.
 
@@ -44,7 +47,7 @@ def object_report(name: str, mesh, agreement: dict, image_px: int, calibration=N
     return _rounded(report | (made or {}))
 
 
-def mesh_facts(mesh, thickness: np.ndarray) -> dict:
+def mesh_facts(mesh: TexturedMesh, thickness: np.ndarray) -> dict:
     """What a mesh is, in normalized units: counts, topology, size, area, volume, walls, and its use of the texture."""
     found = topology(mesh.vertices, mesh.faces)
     corners = mesh.vertices[mesh.faces]
@@ -74,7 +77,7 @@ def count_charts(face_uvs: np.ndarray) -> int:
     return int(connected_components(links, directed=False)[0])
 
 
-def print_facts(mesh, thickness: np.ndarray, longest_edge_mm: float, min_wall_mm: float | None) -> dict:
+def print_facts(mesh: TexturedMesh, thickness: np.ndarray, longest_edge_mm: float, min_wall_mm: float | None) -> dict:
     """Size and walls in millimeters, and the share of the surface that is thinner than min_wall_mm."""
     scale = longest_edge_mm / np.ptp(mesh.vertices, axis=0).max()
     corners = mesh.vertices[mesh.faces]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from config import VIEW_NAMES
 from utils.mesh.placement import PRINT_EDGE_MM, PRINTED
+from utils.mesh.textured_mesh import TexturedMesh
 from utils.output.agreement import view_agreement
 from utils.output.preview import write_preview
 from utils.output.provenance import file_hash, named_hash, versions
@@ -11,7 +12,9 @@ from utils.output.report import SUFFIX, object_report, write_report
 from utils.output.turntable import write_turntable
 from utils.output.viewer import write_viewer
 from utils.rendering.rasterizer import render_views
+from utils.views.calibration import CalibrationReport
 from utils.views.mask_sheet import write_mask_sheet
+from utils.views.six_views import SixViews
 
 
 @dataclass(frozen=True)
@@ -31,14 +34,14 @@ class OutputOptions:
     viewer: bool = True
     turntable: bool = False
 
-    def print_edge_mm(self):
+    def print_edge_mm(self) -> float | None:
         """Longest edge in millimeters, where the mesh is given one."""
         printed = any(f".{name}" in PRINTED for name in self.formats)
         return PRINT_EDGE_MM if self.longest_edge_mm is None and printed else self.longest_edge_mm
 
 
-def write_result(folder: str | Path, name: str, mesh, views, options: OutputOptions, calibration=None,
-                 masks: dict | None = None, made_with: dict | None = None) -> dict:
+def write_result(folder: str | Path, name: str, mesh: TexturedMesh, views: SixViews, options: OutputOptions,
+                 calibration: CalibrationReport | None = None, masks: dict | None = None, made_with: dict | None = None) -> dict:
     """Write one object's results as `<folder>/<name>.<format>`, `<name>_preview.png` and so on, the report last.
 
     Args:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.io.files import atomic_write
+from utils.mesh.mesh import Mesh
 from utils.rendering.cameras import VIEW_EXTENT, camera_basis
 from utils.rendering.rasterizer import over_white, render
 
@@ -14,7 +15,7 @@ SECONDS = 3.6  # per turn
 ELEVATION_DEG = 20.0
 
 
-def write_turntable(path: str | Path, mesh) -> None:
+def write_turntable(path: str | Path, mesh: Mesh) -> None:
     """Write a turn of `mesh` (utils.mesh.mesh.Mesh, normalized frame) as an animated WebP that repeats."""
     from PIL import Image
 

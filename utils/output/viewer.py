@@ -15,6 +15,7 @@ from config import VIEW_NAMES
 from utils.io.files import atomic_write
 from utils.mesh.mesh_io import unit_normals
 from utils.mesh.texture_file import TEXTURE_FORMATS, texture_bytes
+from utils.mesh.textured_mesh import TexturedMesh
 from utils.output.report import facts, view_words
 from utils.rendering.cameras import VIEW_ANGLES_DEG, camera_basis
 
@@ -24,7 +25,7 @@ LARGEST_TEXTURE = 2048  # texels per edge; larger ones are shown smaller, so tha
 PICTURE_QUALITY = 85  # of the JPEGs of the views
 
 
-def write_viewer(path: str | Path, mesh, tiles: list, report: dict) -> None:
+def write_viewer(path: str | Path, mesh: TexturedMesh, tiles: list, report: dict) -> None:
     """Write the page of one result.
 
     Args:
