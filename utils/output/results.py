@@ -41,7 +41,8 @@ class OutputOptions:
 
 
 def write_result(folder: str | Path, name: str, mesh: TexturedMesh, views: SixViews, options: OutputOptions,
-                 calibration: CalibrationReport | None = None, masks: dict | None = None, made_with: dict | None = None) -> dict:
+                 calibration: CalibrationReport | None = None, masks: dict | None = None,
+                 made_with: dict | None = None) -> dict:
     """Write one object's results as `<folder>/<name>.<format>`, `<name>_preview.png` and so on, the report last.
 
     Args:
