@@ -3,8 +3,9 @@
     python inference.py                      # the shipped examples
     python inference.py my_views/            # one object (front.png ...) or many (<id>_front.png ...)
 
-Writes <output>/<id>/<id>.obj with its .mtl and .png (or <id>.glb), and <id>_preview.png: the six inputs above six
-views of the result, and two oblique ones.
+Writes <output>/<id>/<id>.obj with its .mtl and .png (or what --format names), <id>_viewer.html to look at it in a
+browser, <id>_preview.png (the six inputs above six views of the result, and two oblique ones), <id>_masks.png and
+<id>_report.json (docs/formats.md).
 """
 from __future__ import annotations
 
@@ -12,7 +13,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,12 +22,9 @@ from config import EXAMPLES_DIR, PRETRAINED_DIR, VIEW_NAMES, OptionParser, UserE
 if TYPE_CHECKING:  # `--help` and a mistyped option answer at once, so what is heavy is imported where it is used
     from argparse import Namespace
 
-    import numpy as np
-
     from models.field_model import FieldModel
     from models.geometry_model import GeometryModel
     from models.texture_model import TextureModel
-    from utils.mesh.mesh import Mesh
     from utils.mesh.textured_mesh import TexturedMesh
     from utils.rendering.cameras import Camera
     from utils.rendering.uv_atlas import Atlas
@@ -38,6 +35,11 @@ ROOT = Path(__file__).parent
 PREVIEW_SIZE = 256  # pixels per image of the preview; what the field reads too, so images are read once
 GRID, FACES = 128, 20000  # of a field's mesh, unless asked otherwise
 TEXTURE_SIZE = 1024  # texels per edge, unless asked otherwise
+FORMATS = ("obj", "glb", "ply", "stl", "3mf")
+# What the report tells of the command line: all that changes the mesh files, but for paths
+RESULT_OPTIONS = ("grid", "faces", "texture_size", "background", "allow_missing", "format", "texture_format", "up", "ground",
+                  "longest_edge_mm", "min_wall_mm")
+MIN_WALL_MM = 0.8  # two lines of a usual 0.4 mm nozzle
 # Steps of the field's method, which may be left out to measure what they are worth
 STEPS = ("cameras", "network", "silhouettes", "handles", "photo_consistency")
 SMOOTHING = 0.7  # grid steps; standard deviation of the Gaussian over a field
@@ -74,7 +76,19 @@ def parse_options(argv: list[str]) -> Namespace:
                         "them are not opposite each other")
     parser.add_argument("--device", default="auto", help="auto (cuda, then mps, then cpu), cuda, cuda:N, mps or cpu")
     parser.add_argument("--texture_size", type=int, default=1024, help="texels per edge of the texture (default 1024)")
-    parser.add_argument("--format", choices=["obj", "glb"], default="obj", help="obj writes .obj, .mtl and .png")
+    parser.add_argument("--format", metavar="NAMES", default="obj", help=f"any of {', '.join(FORMATS)}, with commas "
+                        "between (default obj, which writes .obj, .mtl and .png)")
+    parser.add_argument("--texture_format", choices=["png", "jpg"], help="of obj and glb (default png)")
+    parser.add_argument("--up", choices=["y", "z"], help="axis that points up in obj and ply (default y); glb is always y "
+                        "up, stl and 3mf always z up")
+    parser.add_argument("--ground", action="store_true", help="stand the mesh on 0 instead of centering it there")
+    parser.add_argument("--longest_edge_mm", type=float, metavar="MM", help="true length of the longest edge: coordinates "
+                        "are millimeters then, in glb meters (default 100 for stl and 3mf)")
+    parser.add_argument("--min_wall_mm", type=float, metavar="MM",
+                        help=f"warn of walls thinner than this (default {MIN_WALL_MM} for stl and 3mf)")
+    parser.add_argument("--no_viewer", dest="viewer", action="store_false",
+                        help="without <id>_viewer.html, the page that shows a mesh in a browser")
+    parser.add_argument("--turntable", action="store_true", help="also write an animated picture, <id>_turntable.webp")
     parser.add_argument("--cache_dir", default=str(ROOT / "data" / "cache"), help="keeps the UV atlas between runs")
     options = parser.parse_args(argv)
     if not 64 <= options.texture_size <= 8192:
@@ -86,9 +100,33 @@ def parse_options(argv: list[str]) -> Namespace:
         if value is not None and not low <= value <= high:
             raise UserError(f"--{name} {value}: choose {low} to {high}")
         setattr(options, name, usual if value is None else value)
+    check_output_options(options)
     if options.mask_dir and not Path(options.mask_dir).is_dir():
         raise UserError(f"--mask_dir {options.mask_dir}: no such folder")
     return options
+
+
+def check_output_options(options: Namespace) -> None:
+    """Bring what says how results are written into the form of `OutputOptions`; refuse what would have no effect."""
+    options.format = tuple(dict.fromkeys(word.strip().lower().removeprefix(".") for word in options.format.split(",")))
+    for name in options.format:
+        if name not in FORMATS:
+            raise UserError(f"--format {name or '(nothing)'}: choose any of {', '.join(FORMATS)}, with commas between")
+    chosen = set(options.format)
+    for option, users in (("up", {"obj", "ply"}), ("texture_format", {"obj", "glb"})):
+        if getattr(options, option) and not chosen & users:
+            raise UserError(f"--{option}: is for {' and '.join(sorted(users))}; leave it out with --format "
+                            f"{','.join(options.format)}")
+    printed = bool(chosen & {"stl", "3mf"})
+    if options.min_wall_mm is not None and options.longest_edge_mm is None and not printed:
+        raise UserError("--min_wall_mm: say how large the object is with --longest_edge_mm")
+    for option in ("longest_edge_mm", "min_wall_mm"):
+        value = getattr(options, option)
+        if value is not None and not 0.001 <= value <= 1e6:
+            raise UserError(f"--{option} {value:g}: choose 0.001 to 1000000 millimeters")
+    options.up, options.texture_format = options.up or "y", options.texture_format or "png"
+    if options.min_wall_mm is None and printed:
+        options.min_wall_mm = MIN_WALL_MM
 
 
 class ViewReader:
@@ -215,9 +253,11 @@ class Reconstructor:
             if texture_checkpoint:
                 raise UserError(f"{texture_checkpoint}: a field takes its colors from the images; leave "
                                 "--texture_checkpoint out, or choose --geometry points")
+            self.checkpoints = [self.geometry_checkpoint]
             self._load_field()
         else:
-            self._load_points(texture_checkpoint or default_checkpoint("texture"), cache_dir)
+            self.checkpoints = [self.geometry_checkpoint, Path(texture_checkpoint or default_checkpoint("texture"))]
+            self._load_points(self.checkpoints[1], cache_dir)
 
     def reconstruct(self, views: dict, masks: dict | None = None, name: str = "object") -> TexturedMesh:
         """Reconstruct one object.
@@ -421,34 +461,6 @@ def _as_files(images: dict, folder: Path) -> dict:
     return files
 
 
-def write_preview(path: Path, images: np.ndarray, mesh: Mesh) -> None:
-    """Write the six inputs above six views of the result, and two oblique views at the right.
-
-    Args:
-        path: .png file.
-        images: (6, S, S, 3) float array in [0, 1].
-        mesh: utils.mesh.mesh.Mesh.
-    """
-    import numpy as np
-    from PIL import Image
-
-    from utils.io.files import atomic_write
-    from utils.rendering.cameras import camera_basis
-    from utils.rendering.rasterizer import over_white, render, render_views
-
-    inputs = [np.asarray(Image.fromarray((image * 255).round().astype(np.uint8))
-                         .resize((PREVIEW_SIZE, PREVIEW_SIZE), Image.Resampling.LANCZOS)) for image in images]
-    views = [over_white(image) for image in render_views(mesh, PREVIEW_SIZE).values()]
-    oblique = []
-    for basis in (camera_basis(40, 25), camera_basis(220, 25)):
-        reach = np.abs(mesh.vertices @ basis[:2].T).max()  # a diagonal may be longer than the frame
-        smaller = replace(mesh, vertices=mesh.vertices * min(1.0, 1.05 / reach))
-        oblique.append(over_white(render(smaller, basis, PREVIEW_SIZE)))
-    sheet = np.concatenate([np.concatenate(inputs + oblique[:1], axis=1), np.concatenate(views + oblique[1:], axis=1)])
-    with atomic_write(path) as temporary:
-        Image.fromarray(sheet).save(temporary)
-
-
 def prefetch(executor: ThreadPoolExecutor, function: Callable, items: Iterable) -> Iterator[tuple[Any, Future]]:
     """Pairs of (item, future of function(item)); while one is being used, the next is already under way."""
     previous = None
@@ -502,7 +514,6 @@ def main(argv: list[str]) -> None:
 
     # Inputs first: a folder that cannot be used is said before anything heavy is loaded
     from load_data import find_view_sets
-    from utils.views.mask_sheet import write_mask_sheet
     from utils.views.six_views import find_masks
 
     sets, problems = find_view_sets(options.views or ROOT / EXAMPLES_DIR, options.allow_missing)
@@ -512,6 +523,10 @@ def main(argv: list[str]) -> None:
     from utils.device import lighter_inference, out_of_memory_advice
     from utils.io.checkpoint import load_checkpoint
     from utils.io.files import check_writable
+    from utils.output.gallery import write_gallery
+    from utils.output.provenance import named_hash
+    from utils.output.report import report_line, report_table, wall_warning
+    from utils.output.results import OutputOptions, write_result
 
     geometry = options.geometry_checkpoint or choose_geometry(options.geometry or "field")
     if options.geometry and load_checkpoint(geometry, ("geometry", "field"))["kind"] != KINDS[options.geometry]:
@@ -521,7 +536,12 @@ def main(argv: list[str]) -> None:
                                   background=options.background, allow_missing=options.allow_missing)
     check_writable(options.output)
     print(f"model: {geometry}, device: {reconstructor.device}, ready in {time.perf_counter() - started:.1f} s")
-    seconds = {}
+    wanted = OutputOptions(options.format, options.up, options.ground, options.longest_edge_mm, options.texture_format,
+                           options.min_wall_mm, options.viewer, options.turntable)
+    made_with = {"checkpoints": [named_hash(path) for path in reconstructor.checkpoints],
+                 "device": str(reconstructor.device),
+                 "options": {option: getattr(options, option) for option in RESULT_OPTIONS}}
+    seconds, reports = {}, {}
 
     def read(name):
         masks = find_masks(options.mask_dir, name, alone=len(sets) == 1) if options.mask_dir else None
@@ -541,19 +561,21 @@ def main(argv: list[str]) -> None:
 
     def write(name, reader, mesh):
         began, folder = time.perf_counter(), Path(options.output) / name
-        path = mesh.write(folder / f"{name}.{options.format}")
-        views = reader.at(PREVIEW_SIZE)
-        write_preview(folder / f"{name}_preview.png", views.images, mesh.as_mesh())
-        write_mask_sheet(folder / f"{name}_masks.png",
-                         [image if present else None for image, present in zip(views.images, views.present)],
-                         list(views.masks), list(views.confidence))
-        print(f"{path}: {len(mesh.vertices)} vertices, {len(mesh.faces)} faces; reconstructed in {seconds[name]:.2f} s, "
-              f"wrote in {time.perf_counter() - began:.2f} s")
+        reports[name] = report = write_result(folder, name, mesh, reader.at(PREVIEW_SIZE), wanted, reader.report,
+                                              reader.masks, made_with)
+        print(f"{folder / name}.{options.format[0]}: {len(mesh.vertices)} vertices, {len(mesh.faces)} faces; "
+              f"reconstructed in {seconds[name]:.2f} s, wrote in {time.perf_counter() - began:.2f} s")
+        print(report_line(report))
+        warning = wall_warning(report)
+        if warning:
+            print(f"{name}: {warning}")
 
     began = time.perf_counter()
     done = run_pipelined(list(sets), read, reconstruct, write)
     if len(done) > 1:
         print(f"{len(done)} objects, {60 * len(done) / (time.perf_counter() - began):.1f} per minute")
+        print(report_table(list(reports.values())))
+        print(f"all of them: {write_gallery(options.output)}")
     if problems or len(done) < len(sets):
         count = len(set(sets) | {problem.id for problem in problems})
         raise UserError(f"{len(done)} of {count} objects reconstructed, the others were left out (see above)")

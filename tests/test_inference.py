@@ -1,4 +1,5 @@
 """inference.py: six images to a mesh on disk, with the shipped weights, and one clear line for everything wrong."""
+import json
 import re
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ from models.geometry_model import load_geometry_model
 from utils.evaluation.metrics import image_scores
 from utils.evaluation.topology import topology
 from utils.mesh.mesh_io import read_mesh
+from utils.output.provenance import named_hash
 from utils.rendering.cameras import VIEW_BASES, VIEW_CAMERAS, VIEW_EXTENT
 from utils.rendering.rasterizer import render, render_views
 from utils.views import six_views, view_consistency
@@ -56,7 +58,8 @@ def test_obj_opens_in_trimesh_closed_and_with_a_texture_that_is_not_constant(vie
     run(views, tmp_path / "out")
     folder = tmp_path / "out" / "my_shoe"
     assert sorted(path.name for path in folder.iterdir()) == [
-        "my_shoe.mtl", "my_shoe.obj", "my_shoe.png", "my_shoe_masks.png", "my_shoe_preview.png"]
+        "my_shoe.mtl", "my_shoe.obj", "my_shoe.png", "my_shoe_masks.png", "my_shoe_preview.png", "my_shoe_report.json",
+        "my_shoe_viewer.html"]
     mesh = trimesh.load(folder / "my_shoe.obj", process=False)
     merged = trimesh.Trimesh(mesh.vertices, mesh.faces)  # process=True joins what texture seams split
     assert merged.is_watertight and merged.is_winding_consistent and merged.volume > 0
@@ -65,6 +68,15 @@ def test_obj_opens_in_trimesh_closed_and_with_a_texture_that_is_not_constant(vie
     assert Image.open(folder / "my_shoe_preview.png").size == (7 * 256, 2 * 256)
     printed = capsys.readouterr().out
     assert f"{len(merged.vertices)} vertices, {len(merged.faces)} faces" in printed
+    assert "my_shoe: closed, 1 part, " in printed
+    report = json.loads((folder / "my_shoe_report.json").read_text())
+    assert report["mesh"]["closed"] and report["mesh"]["volume"] == pytest.approx(merged.volume, rel=1e-4)
+    assert report["mesh"]["area"] == pytest.approx(merged.area, rel=1e-4) and report["mesh"]["mirrored_faces"] == 0
+    assert report["mesh"]["handles"] == (2 - merged.euler_number) / 2
+    assert report["agreement"]["outline_mean_px"] < 0.5 and report["agreement"]["psnr_db"] > 15
+    assert report["options"]["texture_size"] == 128 and report["device"] == "cpu" and report["seed"] is None
+    assert report["checkpoints"] == [named_hash(inference.default_checkpoint("geometry_field"))]
+    assert {view: item["file"] for view, item in report["inputs"].items()} == {view: f"{view}.png" for view in VIEW_NAMES}
 
 
 def test_two_runs_write_the_same_bytes(views, tmp_path):
@@ -95,6 +107,20 @@ def test_glb_is_binary_gltf_and_holds_the_same_surface(views, tmp_path):
     glb, obj = trimesh.load(path, force="mesh"), trimesh.load(tmp_path / "a" / "my_shoe" / "my_shoe.obj", force="mesh")
     assert np.isclose(glb.area, obj.area, rtol=1e-4)
     assert np.allclose(glb.bounds, obj.bounds, atol=1e-4)
+
+
+def test_all_formats_at_once_for_a_printer_with_a_warning_of_walls_that_are_too_thin(views, tmp_path, capsys):
+    run(views, tmp_path, *COARSE, "--format", "stl, GLB,3mf", "--longest_edge_mm", "280", "--min_wall_mm", "60", "--no_viewer")
+    assert sorted(path.name for path in (tmp_path / "my_shoe").glob("my_shoe*")) == [
+        "my_shoe.3mf", "my_shoe.glb", "my_shoe.stl", "my_shoe_masks.png", "my_shoe_preview.png", "my_shoe_report.json"]
+    said = capsys.readouterr().out
+    assert re.search(r"my_shoe: walls as thin as \d+\.\d\d mm, \d+\.\d % of the surface under --min_wall_mm 60", said)
+    solid = trimesh.load(tmp_path / "my_shoe" / "my_shoe.stl")
+    assert solid.is_watertight and solid.bounds[0, 2] == 0 and solid.extents.max() == pytest.approx(280, abs=0.01)
+    assert solid.extents.argmax() == 1, "a shoe lies along y of a printer's bed"
+    report = json.loads((tmp_path / "my_shoe" / "my_shoe_report.json").read_text())
+    assert report["print"]["size_mm"] == pytest.approx(solid.extents[[0, 2, 1]].tolist(), abs=0.01)
+    assert report["print"]["min_wall_mm"] == 60 and report["options"]["format"] == ["stl", "glb", "3mf"]
 
 
 def test_texture_of_the_file_shows_on_the_mesh_what_the_model_says(views, tmp_path):
@@ -131,8 +157,11 @@ def test_a_folder_of_many_objects_gives_one_mesh_each_and_a_bad_one_costs_no_oth
         shutil.copy(path, folder / f"b_{path.name}")
         shutil.copy(path, folder / f"c_{path.name}")
     run(folder, tmp_path / "out")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a", "b", "c"]
-    assert re.search(r"3 objects, \d+\.\d per minute", capsys.readouterr().out)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a", "b", "c", "index.html"]
+    said = capsys.readouterr().out
+    assert re.search(r"3 objects, \d+\.\d per minute", said)
+    assert sorted(line.split()[0] for line in said.split("per minute\n")[1].splitlines()[1:4]) == ["a", "b", "c"]
+    assert (tmp_path / "out" / "index.html").read_text().count("_viewer.html") == 3
 
 
 @pytest.mark.parametrize("damage, words", [
@@ -169,7 +198,13 @@ def test_wrong_options_and_checkpoints_are_named(views, tmp_path):
             (["--faces", "3"], "faces"),
             (["--device", "tpu"], "tpu"),
             (["--texture_size", "1"], "texture_size"),
-            (["--format", "stl"], "format"),
+            (["--format", "obj,fbx"], "format fbx"),
+            (["--format", ""], "format"),
+            (["--format", "glb", "--up", "z"], "up: is for obj and ply"),
+            (["--format", "stl", "--texture_format", "jpg"], "texture_format: is for"),
+            (["--min_wall_mm", "1"], "longest_edge_mm"),
+            (["--longest_edge_mm", "0"], "longest_edge_mm 0"),
+            (["--longest_edge_mm", "nan"], "longest_edge_mm nan"),
             (["--geometry", "guess"], "geometry"),
             (["--color", "red"], "--color")]:
         with pytest.raises(UserError, match=words):
@@ -357,8 +392,8 @@ def test_paths_images_and_arrays_give_what_the_command_writes(views, tmp_path):
         assert np.array_equal(mesh.texture, written.textures[0]) and mesh.notes == []
     path = mesh.write(tmp_path / "mine.glb")
     assert len(trimesh.load(path, force="mesh").faces) == len(mesh.faces)
-    with pytest.raises(UserError, match=r"\.stl"):
-        mesh.write(tmp_path / "mine.stl")
+    with pytest.raises(UserError, match=r"\.fbx"):
+        mesh.write(tmp_path / "mine.fbx")
     with pytest.raises(UserError, match="left"):
         model.reconstruct({name: path for name, path in files.items() if name != "left"})
     with pytest.raises(UserError, match="front view is neither"):

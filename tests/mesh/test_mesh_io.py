@@ -8,8 +8,9 @@ import trimesh
 from PIL import Image
 
 from config import UserError
+from utils.mesh.glb import write_glb
 from utils.mesh.mesh import GRAY, Mesh, _read_texture, normalize, plain_mesh, sample_surface, textured_mesh
-from utils.mesh.mesh_io import mesh_dependencies, read_mesh, write_glb, write_obj
+from utils.mesh.mesh_io import mesh_dependencies, read_mesh, write_obj
 from utils.rendering.cameras import VIEW_BASES
 from utils.rendering.rasterizer import render
 

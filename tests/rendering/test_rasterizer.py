@@ -26,6 +26,7 @@ from utils.rendering.rasterizer import (
     over_white,
     rasterize,
     rasterize_both_sides,
+    rasterize_layers,
     rasterize_views,
     render,
     render_views,
@@ -448,3 +449,22 @@ def check_real_objects(folder, ids):
 def test_real_objects_look_as_another_renderer_drew_them(real_objects):
     check_real_objects(real_objects, real_ids(real_objects)[::5])
 
+
+
+def test_layers_are_every_hit_of_a_ray_from_the_nearest_to_the_farthest():
+    """Two balls, one behind the other: four hits at the center, none in the corner, and everywhere those that trimesh finds."""
+    ball = trimesh.creation.icosphere(2, 0.4)
+    solid = trimesh.util.concatenate([ball.copy().apply_translation(place) for place in ([0, 0.1, 0.5], [0, -0.1, -0.5])])
+    pixel, face, depth = rasterize_layers(solid.vertices, solid.faces, FRONT, 32)
+    columns = np.split(depth, np.flatnonzero(np.diff(pixel)) + 1)
+    assert all((np.diff(column) < 0).all() and len(column) in (2, 4) for column in columns)
+    assert sum(len(column) == 4 for column in columns) > 50
+    row, column = np.divmod(np.arange(32 * 32), 32)
+    origins = np.stack([(column + 0.5) / 16 - 1, 1 - (row + 0.5) / 16, np.full(32 * 32, 2 / VIEW_EXTENT)], axis=1) * VIEW_EXTENT
+    hits, ray, _ = solid.ray.intersects_location(origins, np.tile([0.0, 0, -1], (32 * 32, 1)))
+    assert len(hits) == len(pixel)
+    order = np.lexsort((-hits[:, 2], ray))
+    assert np.array_equal(ray[order], pixel) and np.abs(hits[order, 2] - depth).max() < 1e-4
+    nearest = rasterize(solid.vertices, solid.faces, FRONT, 32).face_index.ravel()
+    first = np.unique(pixel, return_index=True)[1]
+    assert np.array_equal(nearest[pixel[first]], face[first])

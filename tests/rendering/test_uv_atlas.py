@@ -28,6 +28,11 @@ def texel_centers(texels, size):
 
 def on_surface(atlas, size):
     """Which of the atlas's texels lie on a chart rather than in a gutter: their center is in their face."""
+    return (atlas.texel_weights.min(axis=1) > -1e-4) & shows_its_center(atlas, size)
+
+
+def shows_its_center(atlas, size):
+    """Which texels show the point that has their own center for its uv, in their face or in its plane."""
     return np.linalg.norm(shown_uv(atlas) - texel_centers(atlas.texels, size), axis=1) < 0.01 / size
 
 
@@ -45,7 +50,7 @@ def test_every_face_has_texels_and_every_texel_a_place_in_its_face(atlas):
     assert len(np.unique(atlas.texels)) == len(atlas.texels) and atlas.texels.max() < 256**2
     assert set(atlas.texel_faces[on_surface(atlas, 256)]) == set(range(508))
     assert np.allclose(atlas.texel_weights.sum(1), 1, atol=1e-4)
-    assert atlas.texel_weights.min() > -1e-4
+    assert atlas.texel_weights.min() >= -1, "beyond its face's edge at most by the face's own size"
 
 
 def test_a_texel_shows_the_surface_point_whose_uv_is_its_center(atlas):
@@ -67,7 +72,7 @@ def test_a_texel_shows_the_surface_point_whose_uv_is_its_center(atlas):
     assert surface.sum() < 1.05 * covered.sum()
 
 
-def test_a_gutter_texel_shows_the_nearest_surface_texel(atlas):
+def test_a_gutter_texel_shows_the_nearest_surface_texel_or_beside_it_where_the_face_would_go_on(atlas):
     surface = on_surface(atlas, 256)
     place = np.zeros((256, 256), bool)
     place.ravel()[atlas.texels[surface]] = True
@@ -76,7 +81,36 @@ def test_a_gutter_texel_shows_the_nearest_surface_texel(atlas):
     painted.ravel()[atlas.texels] = True
     assert np.array_equal(painted, distance <= GUTTER_PX)
     off = np.linalg.norm(shown_uv(atlas) - texel_centers(atlas.texels, 256), axis=1) * 256
-    assert np.allclose(off[~surface], distance.ravel()[atlas.texels[~surface]], atol=0.02)
+    away, extended = distance.ravel()[atlas.texels], shows_its_center(atlas, 256) & ~surface
+    repeated = ~surface & ~extended
+    assert np.allclose(off[repeated], away[repeated], atol=0.02)
+    assert away[extended].max() < 1.5 and extended.sum() > 0.9 * (~surface & (away < 1.5)).sum()
+
+
+def test_both_charts_at_a_seam_read_the_same_color():
+    """A torus painted with waves, whose color at each point is known. Filtered as viewers do, neither side of a seam is
+    off by 4 of 255 on average, and neither differs from the other by more."""
+    def waves(points):
+        return 0.5 + 0.5 * np.sin(9 * points + [0, 2, 4])
+
+    vertices, faces = torus_with_a_step()
+    made = make_atlas(vertices, faces, 512)
+    texture = np.zeros((512 * 512, 3), np.uint8)
+    texture[made.texels] = np.round(255 * waves((vertices[faces[made.texel_faces]] * made.texel_weights[..., None]).sum(1)))
+    edge = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    coordinates = made.uvs[np.concatenate([made.face_uvs[:, [0, 1]], made.face_uvs[:, [1, 2]], made.face_uvs[:, [2, 0]]])]
+    turned = edge[:, 0] > edge[:, 1]
+    edge[turned], coordinates[turned] = edge[turned][:, ::-1], coordinates[turned][:, ::-1]
+    order = np.lexsort(edge.T)
+    edge, sides = edge[order][::2], coordinates[order].reshape(-1, 2, 2, 2)  # closed: each edge has two sides
+    seam = (sides[:, 0] != sides[:, 1]).any(axis=(1, 2))
+    assert seam.sum() > 100
+    row, column = np.moveaxis(sides[seam].mean(axis=2) * [512, -512] + [-0.5, 511.5], -1, 0)[::-1]
+    read = np.stack([ndimage.map_coordinates(texture.reshape(512, 512, 3)[..., channel].astype(float), [row, column], order=1)
+                     for channel in range(3)], axis=-1)
+    true = 255 * waves(vertices[edge[seam]].mean(axis=1))
+    assert np.abs(read[:, 0] - read[:, 1]).mean() < 2 and np.abs(read - true[:, None]).mean() < 2
+    assert np.quantile(np.abs(read[:, 0] - read[:, 1]).max(axis=-1), 0.95) < 8
 
 
 def test_gutters_of_neighboring_charts_do_not_run_into_each_other(atlas):

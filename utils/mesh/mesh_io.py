@@ -1,4 +1,4 @@
-"""Reading any colored mesh, and writing OBJ + MTL + PNG or GLB.
+"""Reading any colored mesh, and writing OBJ + MTL + texture.
 
 Every source of color (texture, vertex colors, face colors, plain material) ends in one form, `Mesh`, so that
 sampling and drawing need to know nothing about file formats. Each format has a reader of its own beside this file:
@@ -19,6 +19,7 @@ from utils.mesh.off_reader import read_off
 from utils.mesh.ply_reader import ply_files, read_ply
 from utils.mesh.smoothing import vertex_normals
 from utils.mesh.stl_reader import read_stl
+from utils.mesh.texture_file import texture_bytes
 
 READERS = {".obj": read_obj, ".glb": read_gltf, ".gltf": read_gltf, ".ply": read_ply, ".off": read_off, ".stl": read_stl}
 OTHER_FILES = {read_obj: obj_files, read_gltf: gltf_files, read_ply: ply_files}
@@ -123,7 +124,7 @@ def _with_used_textures(mesh):
 
 
 def write_obj(path: str | Path, vertices: np.ndarray, faces: np.ndarray, uvs: np.ndarray, face_uvs: np.ndarray,
-              texture: np.ndarray) -> None:
+              texture: np.ndarray, texture_format: str = "png") -> None:
     """Write a surface with one texture as `<name>.obj`, `<name>.mtl` and `<name>.png`, with smooth vertex normals.
 
     Args:
@@ -133,14 +134,17 @@ def write_obj(path: str | Path, vertices: np.ndarray, faces: np.ndarray, uvs: np
         uvs: (T, 2) float in [0, 1], (0, 0) at the image's lower left.
         face_uvs: (F, 3) int, indices into uvs.
         texture: (H, W, 3) uint8 sRGB.
+        texture_format: "png", or "jpg" for `<name>.jpg`.
     Raises:
         UserError: the files cannot be written.
     """
     path = Path(path)
-    _write_png(path.with_suffix(".png"), texture)
-    group = FaceGroup(f"Kd 1 1 1\nmap_Kd {path.stem}.png", np.asarray(faces), np.asarray(face_uvs))
+    image = path.with_suffix(f".{texture_format}")
+    with atomic_write(image) as temporary:
+        temporary.write_bytes(texture_bytes(texture, texture_format))
+    group = FaceGroup(f"Kd 1 1 1\nmap_Kd {image.name}", np.asarray(faces), np.asarray(face_uvs))
     _write_obj_and_mtl(path, np.asarray(vertices), np.asarray(uvs), [group], "%.6f",
-                       normals=_unit_normals(vertices, faces))
+                       normals=unit_normals(vertices, faces))
 
 
 def write_mesh(path: str | Path, mesh: Mesh, comment: str = "") -> None:
@@ -189,27 +193,6 @@ def write_mesh(path: str | Path, mesh: Mesh, comment: str = "") -> None:
             continue
         num_materials += 1
     _write_obj_and_mtl(path, vertices, uvs[:0] if plain.all() else uvs, groups, "%.9g", comment=comment)
-
-
-def write_glb(path: str | Path, vertices: np.ndarray, faces: np.ndarray, uvs: np.ndarray, face_uvs: np.ndarray,
-              texture: np.ndarray) -> None:
-    """Write one binary glTF file; arguments as in `write_obj`. Vertices are split where texture seams meet."""
-    import trimesh
-    from PIL import Image
-
-    name = Path(path).stem
-    # One glTF vertex for each distinct (position, texture coordinate) pair.
-    pairs, index = np.unique(np.stack([np.ravel(faces), np.ravel(face_uvs)], axis=1), axis=0, return_inverse=True)
-    material = trimesh.visual.material.PBRMaterial(
-        name=name, baseColorTexture=Image.fromarray(texture), metallicFactor=0.0, roughnessFactor=1.0)
-    mesh = trimesh.Trimesh(
-        np.asarray(vertices, np.float64)[pairs[:, 0]], index.reshape(-1, 3), process=False,
-        vertex_normals=_unit_normals(vertices, faces)[pairs[:, 0]],
-        visual=trimesh.visual.TextureVisuals(uv=np.asarray(uvs, np.float64)[pairs[:, 1]], material=material))
-    scene = trimesh.Scene()
-    scene.add_geometry(mesh, node_name=name, geom_name=name)
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(trimesh.exchange.gltf.export_glb(scene, include_normals=True))
 
 
 class FaceGroup(NamedTuple):
@@ -274,7 +257,7 @@ def _face_lines(group: FaceGroup, with_normals: bool) -> list[str]:
     return [template % tuple(row) for row in rows.tolist()]
 
 
-def _unit_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+def unit_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """(V, 3) float64 unit vertex normals; straight up where no face tells, for viewers want unit length everywhere."""
     normals = vertex_normals(np.asarray(vertices, np.float64), np.asarray(faces))
     normals[np.linalg.norm(normals, axis=1) < 0.5] = (0.0, 1.0, 0.0)

@@ -5,10 +5,13 @@ from pathlib import Path
 import numpy as np
 
 from config import UserError
+from utils.mesh.glb import write_glb
 from utils.mesh.mesh import Mesh, textured_mesh
-from utils.mesh.mesh_io import write_glb, write_obj
+from utils.mesh.mesh_io import write_obj
+from utils.mesh.placement import placed
+from utils.mesh.plain_formats import write_3mf, write_ply, write_stl
 
-WRITERS = {".obj": write_obj, ".glb": write_glb}
+SUFFIXES = (".obj", ".glb", ".ply", ".stl", ".3mf")
 
 
 @dataclass
@@ -37,16 +40,34 @@ class TexturedMesh:
         """The same surface as the general mesh type, for drawing and measuring."""
         return textured_mesh(self.vertices, self.faces, self.uvs, self.face_uvs, self.texture)
 
-    def write(self, path: str | Path) -> Path:
-        """Write `<name>.obj` with its .mtl and .png beside it, or `<name>.glb`, by the suffix of `path`.
+    def write(self, path: str | Path, *, up: str = "y", ground: bool = False, longest_edge_mm: float | None = None,
+              texture_format: str = "png") -> Path:
+        """Write a mesh file by the suffix of `path`: .obj (with its .mtl and texture beside it), .glb, .ply (vertex
+        colors), .stl or .3mf (shape alone, for printing).
 
+        Args:
+            path: its folder is made if needed.
+            up, ground, longest_edge_mm: how it stands and how large it is, see `utils.mesh.placement.placed`.
+            texture_format: "png" or "jpg", for .obj and .glb.
         Returns:
             Path of the mesh file.
         Raises:
-            UserError: the suffix is neither .obj nor .glb, or the file cannot be written.
+            UserError: the suffix is none of these, an argument is wrong, or the file cannot be written.
         """
         path = Path(path)
-        if path.suffix.lower() not in WRITERS:
-            raise UserError(f"{path}: cannot write this format; choose {' or '.join(WRITERS)}")
-        WRITERS[path.suffix.lower()](path, self.vertices, self.faces, self.uvs, self.face_uvs, self.texture)
+        suffix = path.suffix.lower()
+        if suffix not in SUFFIXES:
+            raise UserError(f"{path}: cannot write this format; choose {', '.join(SUFFIXES)}")
+        vertices = placed(self.vertices, suffix, up, ground, longest_edge_mm)
+        look = self.uvs, self.face_uvs, self.texture
+        if suffix == ".obj":
+            write_obj(path, vertices, self.faces, *look, texture_format)
+        elif suffix == ".glb":
+            write_glb(path, vertices, self.faces, *look, texture_format)
+        elif suffix == ".ply":
+            write_ply(path, vertices, self.faces, *look)
+        elif suffix == ".stl":
+            write_stl(path, vertices, self.faces)
+        else:
+            write_3mf(path, vertices, self.faces)
         return path

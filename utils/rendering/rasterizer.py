@@ -91,6 +91,27 @@ def rasterize_both_sides(vertices: np.ndarray, faces: np.ndarray, camera: Camera
     return _rasterize(vertices, faces, camera, size, directions=(1, -1))
 
 
+def rasterize_layers(vertices: np.ndarray, faces: np.ndarray, basis: np.ndarray,
+                     size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Every face behind every pixel center of an orthographic image, not the nearest alone.
+
+    Args:
+        vertices: (V, 3) float, in the normalized frame; faces: (F, 3) int.
+        basis: (3, 3) camera axes, as from `camera_basis`.
+        size: image edge in pixels.
+    Returns:
+        pixel: (K,) int64, row * size + column; face: (K,) int64; depth: (K,) float32, larger is nearer the camera.
+        Ordered by pixel, and within one from the nearest depth to the farthest.
+    """
+    points = to_pixels(np.asarray(vertices, np.float64), as_camera(basis), size)
+    drawn, corners, area = _faces_in_image(points, np.asarray(faces).reshape(-1, 3), size)
+    parts = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))]
+    parts += [(pixel, drawn.take(index), depth) for pixel, index, depth in _covered_pixels(corners, area, size)]
+    pixel, face, depth = (np.concatenate(column) for column in zip(*parts))
+    order = np.lexsort((-depth, pixel))
+    return pixel[order], face[order], depth[order]
+
+
 def render(mesh: Mesh, camera: Camera | np.ndarray, size: int, supersample: int = 2) -> np.ndarray:
     """One unlit image of a colored mesh.
 

@@ -9,8 +9,12 @@ from utils.io.cached_file import read_npz
 from utils.io.files import atomic_write
 from utils.mesh.sphere_template import sphere_template
 
-ATLAS_VERSION = 2  # raise when the same mesh gets another atlas: cached ones are then made again
+ATLAS_VERSION = 3  # raise when the same mesh gets another atlas: cached ones are then made again
 GUTTER_PX = 4  # texels painted beyond each chart's edge, so that viewers' filtering finds no background
+# The nearest of them, which bilinear filtering mixes into the edge itself, show where their face would go on: both charts
+# at a seam then read the same color there. Where a sliver would reach far, texels repeat what is nearest, as the others do.
+EXTENDED_PX = 1.5
+LEAST_WEIGHT = -1.0
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,8 @@ class Atlas:
     face_uvs: (F, 3) int64, indices into uvs.
     texels: (K,) int64, flat indices (row * size + column, row 0 at the top) of texels on the surface or in a gutter.
     texel_faces: (K,) int64, the face each of them shows.
-    texel_weights: (K, 3) float32, barycentric place in that face (a gutter texel repeats its nearest surface texel).
+    texel_weights: (K, 3) float32, barycentric place in that face, from LEAST_WEIGHT where a gutter texel beside the chart
+        shows the face's plane beyond its edge; other gutter texels repeat their nearest surface texel.
     """
 
     uvs: np.ndarray
@@ -79,8 +84,24 @@ def make_atlas(vertices: np.ndarray, faces: np.ndarray, texture_size: int) -> At
     distance, (row, column) = distance_transform_edt(~covered, return_indices=True)
     wanted = np.flatnonzero(distance <= GUTTER_PX)
     source = (row * texture_size + column).ravel()[wanted]
-    return Atlas(uvs.astype(np.float32), face_uvs, wanted, fragments.face_index.ravel()[source].astype(np.int64),
-                 fragments.barycentric.reshape(-1, 3)[source])
+    texel_faces = fragments.face_index.ravel()[source].astype(np.int64)
+    weights = fragments.barycentric.reshape(-1, 3)[source]
+    beside = np.flatnonzero((distance.ravel()[wanted] > 0) & (distance.ravel()[wanted] <= EXTENDED_PX))
+    beyond = _weights_at(wanted[beside], uvs[face_uvs[texel_faces[beside]]].astype(np.float64), texture_size)
+    near = np.flatnonzero((beyond >= LEAST_WEIGHT).all(axis=1))  # a face without area gives NaN, which is not
+    weights[beside[near]] = beyond[near]
+    return Atlas(uvs.astype(np.float32), face_uvs, wanted, texel_faces, weights)
+
+
+def _weights_at(texels, corners, texture_size):
+    """Barycentric weights (K, 3) of the centers of texels (K,) in triangles of the texture (K, 3, 2)."""
+    row, column = np.divmod(texels, texture_size)
+    centers = np.stack([column + 0.5, texture_size - row - 0.5], axis=1) / texture_size
+    right, up, offset = (corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0], centers - corners[:, 0])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        one = (offset[:, 0] * up[:, 1] - offset[:, 1] * up[:, 0]) / (right[:, 0] * up[:, 1] - right[:, 1] * up[:, 0])
+        two = (right[:, 0] * offset[:, 1] - right[:, 1] * offset[:, 0]) / (right[:, 0] * up[:, 1] - right[:, 1] * up[:, 0])
+    return np.stack([1 - one - two, one, two], axis=1)
 
 
 def _unwrap(vertices, faces, texture_size):

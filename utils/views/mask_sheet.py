@@ -14,7 +14,7 @@ DOUBTFUL, UNTRUSTED = (240, 140, 0), (220, 20, 20)  # orange below RELIABLE, red
 DIMMED = 0.45  # of the brightness that background keeps, so the object stands out
 
 
-def write_mask_sheet(path: Path, images: list, masks: list, confidences: list) -> None:
+def write_mask_sheet(path: Path, images: list, masks: list, confidences: list) -> list[np.ndarray]:
     """Write views in two rows of three, each with its silhouette's edge drawn and its name and confidence below.
 
     Args:
@@ -23,6 +23,8 @@ def write_mask_sheet(path: Path, images: list, masks: list, confidences: list) -
             a view that is missing.
         masks: (H, W) arrays of the same sizes, uint8 or float in [0, 1].
         confidences: floats in [0, 1], as SixViews.confidence.
+    Returns:
+        list of six (TILE_EDGE, TILE_EDGE, 3) uint8 arrays, the views as drawn, without the words below them.
     """
     from PIL import Image
 
@@ -30,6 +32,7 @@ def write_mask_sheet(path: Path, images: list, masks: list, confidences: list) -
     sheet = np.concatenate([np.concatenate(tiles[i:i + 3], axis=1) for i in range(0, len(tiles), 3)], axis=0)
     with atomic_write(Path(path)) as temporary:
         Image.fromarray(sheet).save(temporary)
+    return [tile[:TILE_EDGE] for tile in tiles]
 
 
 def _tile(view, image, mask, confidence):

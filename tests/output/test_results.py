@@ -1,0 +1,75 @@
+"""Everything that is written for one object, read again."""
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import trimesh
+
+from config import VIEW_NAMES, UserError
+from inference import FORMATS
+from utils.mesh.textured_mesh import SUFFIXES
+from utils.output.provenance import file_hash
+from utils.output.results import OutputOptions, write_result
+
+ALL = OutputOptions(FORMATS, texture_format="jpg", longest_edge_mm=280.0, min_wall_mm=1.0, ground=True)
+CLOSED = {".obj": 1, ".glb": 0.001, ".ply": 1, ".stl": 1}  # and millimeters of a unit
+
+
+def test_each_format_is_closed_stands_on_the_ground_and_is_as_long_as_said(result, tmp_path):
+    assert tuple(f".{name}" for name in FORMATS) == SUFFIXES
+    report = write_result(tmp_path, "leaning", result.mesh, result.views, ALL)
+    assert max(report["print"]["size_mm"]) == pytest.approx(280) and report["print"]["min_wall_mm"] == 1
+    for suffix, unit in CLOSED.items():
+        read = trimesh.load(tmp_path / f"leaning{suffix}", force="mesh", process=False)
+        solid = trimesh.Trimesh(read.vertices, read.faces)
+        assert solid.is_watertight and solid.is_winding_consistent, suffix
+        assert solid.volume == pytest.approx(0.8 * 0.6 * 2 * (140 * unit) ** 3, rel=1e-3), suffix
+        up = 2 if suffix == ".stl" else 1
+        assert solid.bounds[0, up] == pytest.approx(0, abs=1e-6) and solid.extents.max() == pytest.approx(280 * unit, rel=1e-4)
+        assert len(solid.faces) == len(result.mesh.faces), "none is degenerate"
+
+
+def test_a_size_in_millimeters_is_told_where_there_is_one():
+    assert OutputOptions().print_edge_mm() is None and OutputOptions(longest_edge_mm=70.0).print_edge_mm() == 70
+    assert OutputOptions(("obj", "3mf")).print_edge_mm() == 100
+    assert OutputOptions(("stl",), longest_edge_mm=5.0).print_edge_mm() == 5
+
+
+def test_the_report_names_hashes_of_what_went_in_and_of_what_came_out(result, tmp_path):
+    made = {"device": "cpu", "options": {"grid": 64}, "checkpoints": [{"file": "a.pth", "sha256": "0"}]}
+    report = write_result(tmp_path, "leaning", result.mesh, result.views, ALL, masks={"top": result.views.paths[4]},
+                          made_with=made)
+    assert json.loads((tmp_path / "leaning_report.json").read_text()) == report
+    assert {name: file_hash(tmp_path / name) for name in report["files"]} == report["files"]
+    assert set(report["files"]) == {f"leaning.{end}" for end in ("obj", "mtl", "jpg", "glb", "ply", "stl", "3mf")}
+    assert {view: entry["sha256"] for view, entry in report["inputs"].items()} == {
+        view: file_hash(path) for view, path in zip(VIEW_NAMES, result.views.paths)}
+    assert list(report["masks"]) == ["top"] and report["options"] == {"grid": 64} and report["seed"] is None
+    assert str(tmp_path) not in json.dumps(report) and "torch" in report["versions"]
+
+
+def test_the_same_result_gives_the_same_bytes_in_every_file(result, tmp_path, monkeypatch):
+    monkeypatch.setattr("utils.output.turntable.FRAMES", 3)
+    options = replace(ALL, turntable=True)
+    for folder in ("one", "two"):
+        write_result(tmp_path / folder, "leaning", result.mesh, result.views, options)
+    files = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert len(files) == 7 + 5, files
+    for name in files:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
+
+
+def test_a_missing_view_is_left_out_of_the_report_and_a_page_that_is_not_wanted_is_not_written(result, tmp_path):
+    there = np.array([True] * 5 + [False])
+    views = replace(result.views, present=there, paths=[*result.views.paths[:5], None])
+    report = write_result(tmp_path, "five", result.mesh, views, OutputOptions(viewer=False))
+    assert report["missing"] == ["bottom"] and "bottom" not in report["inputs"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "five.mtl", "five.obj", "five.png", "five_masks.png", "five_preview.png", "five_report.json"]
+
+
+def test_a_file_in_the_way_is_named(result, tmp_path):
+    (tmp_path / "leaning_viewer.html").mkdir()
+    with pytest.raises(UserError, match="leaning_viewer.html"):
+        write_result(tmp_path, "leaning", result.mesh, result.views, OutputOptions())

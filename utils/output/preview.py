@@ -1,0 +1,34 @@
+"""A picture that compares: the six inputs above six views of the result, and two oblique ones."""
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from utils.io.files import atomic_write
+from utils.mesh.mesh import Mesh
+from utils.rendering.cameras import camera_basis
+from utils.rendering.rasterizer import over_white, render
+
+
+def write_preview(path: str | Path, images: np.ndarray, mesh: Mesh, drawn: dict) -> None:
+    """Write the six inputs above six views of the result, and two oblique views at the right.
+
+    Args:
+        path: .png file.
+        images: (6, S, S, 3) float array in [0, 1].
+        mesh: utils.mesh.mesh.Mesh.
+        drawn: {view name: (S, S, 4) uint8 RGBA}, the mesh from the six exact cameras.
+    """
+    from PIL import Image
+
+    size = images.shape[1]
+    inputs = [np.round(image * 255).astype(np.uint8) for image in images]
+    views = [over_white(image) for image in drawn.values()]
+    oblique = []
+    for basis in (camera_basis(40, 25), camera_basis(220, 25)):
+        reach = np.abs(mesh.vertices @ basis[:2].T).max()  # a diagonal may be longer than the frame
+        smaller = replace(mesh, vertices=mesh.vertices * min(1.0, 1.05 / reach))
+        oblique.append(over_white(render(smaller, basis, size)))
+    sheet = np.concatenate([np.concatenate(inputs + oblique[:1], axis=1), np.concatenate(views + oblique[1:], axis=1)])
+    with atomic_write(path) as temporary:
+        Image.fromarray(sheet).save(temporary)

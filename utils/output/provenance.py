@@ -1,0 +1,42 @@
+"""What a result was made from and with: enough to make it again, and to tell whether it is the same."""
+import hashlib
+import platform
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from utils.evaluation.report import commit_of
+
+ROOT = Path(__file__).parents[2]
+# The packages that a result depends on
+PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "pillow", "trimesh", "xatlas", "fast-simplification", "manifold3d",
+            "onnxruntime")
+
+
+def file_hash(path: str | Path) -> str:
+    """SHA-256 of a file's content, 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def named_hash(path: str | Path) -> dict:
+    """A file's name, below the project's folder where it lies there, and its hash. No other path is told."""
+    path = Path(path).absolute()
+    name = path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name
+    return {"file": name, "sha256": file_hash(path)}
+
+
+@lru_cache(maxsize=1)
+def versions() -> dict:
+    """Versions of Python, of this project (its commit; None outside git) and of the packages that decide results."""
+    found = {"python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}",
+             "mito3d": commit_of(ROOT)}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # onnxruntime is not there for every Python
+            found[name] = None
+    return found

@@ -1,0 +1,196 @@
+"""The report of one result: what the mesh is, how well it agrees with its pictures, and what it was made from.
+
+It holds no time and no folder's path, so the same pictures, options and versions give the same bytes.
+"""
+import json
+from pathlib import Path
+
+import numpy as np
+
+from config import VIEW_NAMES
+from utils.evaluation.report import format_table
+from utils.evaluation.topology import topology
+from utils.io.files import atomic_write
+from utils.mesh.textured_mesh import TexturedMesh
+from utils.output.agreement import mean_agreement
+from utils.output.wall_thickness import thinnest_wall, wall_thickness
+from utils.rendering.cameras import camera_as_dict
+from utils.rendering.uv_atlas import mirrored_charts
+from utils.views.calibration import CalibrationReport
+
+FORMAT = 1  # raise when a field changes its meaning
+SUFFIX = "_report.json"
+
+
+def object_report(name: str, mesh: TexturedMesh, agreement: dict, image_px: int,
+                  calibration: CalibrationReport | None = None, longest_edge_mm: float | None = None,
+                  min_wall_mm: float | None = None, made: dict | None = None) -> dict:
+    """Everything that is said about a result, as plain values for JSON.
+
+    Args:
+        name: the object's id.
+        mesh: utils.mesh.textured_mesh.TexturedMesh.
+        agreement: of `utils.output.agreement.view_agreement`; image_px: edge of the images it was measured on.
+        calibration: utils.views.calibration.CalibrationReport, or None where cameras were not looked for.
+        longest_edge_mm: true length, or None; min_wall_mm: walls thinner than this are warned about, or None.
+        made: what else is to be told (inputs, options, versions).
+    Returns:
+        dict; docs/formats.md says what each field means.
+    """
+    thickness = wall_thickness(mesh.vertices, mesh.faces)
+    report = {"format": FORMAT, "id": name, "mesh": mesh_facts(mesh, thickness),
+              "agreement": {"image_px": image_px, **mean_agreement(agreement), "views": agreement},
+              "missing": [view for view in VIEW_NAMES if view not in agreement],
+              "cameras": _cameras(mesh, calibration), "notes": list(mesh.notes)}
+    if longest_edge_mm is not None:
+        report["print"] = print_facts(mesh, thickness, longest_edge_mm, min_wall_mm)
+    return _rounded(report | (made or {}))
+
+
+def mesh_facts(mesh: TexturedMesh, thickness: np.ndarray) -> dict:
+    """What a mesh is, in normalized units: counts, topology, size, area, volume, walls, and its use of the texture."""
+    found = topology(mesh.vertices, mesh.faces)
+    corners = mesh.vertices[mesh.faces]
+    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    flat = mesh.uvs[mesh.face_uvs].astype(np.float64)
+    sides = flat[:, 1] - flat[:, 0], flat[:, 2] - flat[:, 0]
+    charts, mirrored = count_charts(mesh.face_uvs), mirrored_charts(mesh.uvs, mesh.face_uvs)
+    return {"vertices": len(mesh.vertices), "faces": len(mesh.faces), "closed": found.watertight, "parts": found.parts,
+            "handles": found.handles, "size": np.ptp(mesh.vertices, axis=0).tolist(),
+            "area": float(np.linalg.norm(cross, axis=1).sum() / 2),
+            "volume": float(np.einsum("fj,fj->", corners[:, 0], cross) / 6),
+            "thinnest_wall": thinnest_wall(mesh.vertices, mesh.faces, thickness),
+            "texture_px": list(mesh.texture.shape[1::-1]), "charts": charts,
+            "mirrored_faces": int(mirrored[mesh.face_uvs[:, 0]].sum()),
+            "uv_use": float(np.abs(sides[0][:, 0] * sides[1][:, 1] - sides[0][:, 1] * sides[1][:, 0]).sum() / 2)}
+
+
+def count_charts(face_uvs: np.ndarray) -> int:
+    """Number of connected pieces of a texture atlas: face_uvs (F, 3) int, indices into texture coordinates."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    used, index = np.unique(face_uvs, return_inverse=True)
+    index = index.reshape(-1, 3)
+    ends = np.concatenate([index[:, :2], index[:, 1:]])
+    links = coo_matrix((np.ones(len(ends), np.int8), ends.T), shape=(len(used), len(used)))
+    return int(connected_components(links, directed=False)[0])
+
+
+def print_facts(mesh: TexturedMesh, thickness: np.ndarray, longest_edge_mm: float, min_wall_mm: float | None) -> dict:
+    """Size and walls in millimeters, and the share of the surface that is thinner than min_wall_mm."""
+    scale = longest_edge_mm / np.ptp(mesh.vertices, axis=0).max()
+    corners = mesh.vertices[mesh.faces]
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    wall = thinnest_wall(mesh.vertices, mesh.faces, thickness)
+    facts = {"size_mm": (np.ptp(mesh.vertices, axis=0) * scale).tolist(), "volume_cm3": None,
+             "thinnest_wall_mm": None if wall is None else wall * scale, "min_wall_mm": min_wall_mm}
+    facts["volume_cm3"] = float(np.einsum("fj,fj->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) / 6
+                                * scale ** 3 / 1000)
+    if min_wall_mm is not None:
+        with np.errstate(invalid="ignore"):
+            facts["thinner_share"] = float(area[thickness * scale < min_wall_mm].sum() / area.sum())
+    return facts
+
+
+def wall_warning(report: dict) -> str | None:
+    """One sentence if walls are too thin to print at the size that was asked for, else None."""
+    facts = report.get("print", {})
+    wall, least = facts.get("thinnest_wall_mm"), facts.get("min_wall_mm")
+    if wall is None or least is None or wall >= least:
+        return None
+    edge = max(facts["size_mm"])
+    return (f"walls as thin as {wall:.2f} mm, {100 * facts['thinner_share']:.1f} % of the surface under --min_wall_mm "
+            f"{least:g}: print it larger (--longest_edge_mm {np.ceil(edge * least / max(wall, 1e-6)):.0f}), or thicken it")
+
+
+def report_line(report: dict) -> str:
+    """The report in one line."""
+    mesh, agreement = report["mesh"], report["agreement"]
+    size, unit = (report["print"]["size_mm"], " mm") if "print" in report else (mesh["size"], "")
+    wall = report["print"]["thinnest_wall_mm"] if "print" in report else mesh["thinnest_wall"]
+    digits = 1 if unit else 2
+    return (f"{report['id']}: {'closed' if mesh['closed'] else 'open'}, {counted(mesh['parts'], 'part')}, "
+            f"{counted(mesh['handles'], 'handle')}, {' x '.join(f'{edge:.{digits}f}' for edge in size)}{unit}, "
+            f"thinnest wall {'none' if wall is None else f'{wall:.{digits + 1}f}{unit}'}; outlines agree to "
+            f"{agreement['outline_mean_px']:.2f} px (95 %: {agreement['outline_95_px']:.2f}), colors to "
+            f"{agreement['psnr_db']:.1f} dB; {100 * mesh['uv_use']:.0f} % of the texture in {mesh['charts']} charts")
+
+
+def report_table(reports: list) -> str:
+    """One line per result, worst first: those whose outlines agree least with the pictures."""
+    lines = [("object", "outline px", "95 %", "color dB", "closed", "parts", "handles", "thinnest wall", "texture used")]
+    for report in worst_first(reports):
+        mesh, agreement, wall = report["mesh"], report["agreement"], report["mesh"]["thinnest_wall"]
+        lines.append((report["id"], f"{agreement['outline_mean_px']:.2f}", f"{agreement['outline_95_px']:.2f}",
+                      f"{agreement['psnr_db']:.1f}", "yes" if mesh["closed"] else "NO", str(mesh["parts"]),
+                      str(mesh["handles"]), "none" if wall is None else f"{wall:.3f}", f"{100 * mesh['uv_use']:.0f} %"))
+    return format_table(lines)
+
+
+def worst_first(reports: list) -> list:
+    """Reports sorted: open meshes, then the largest distance between outlines, then the lowest PSNR."""
+    return sorted(reports, key=lambda report: (report["mesh"]["closed"], -report["agreement"]["outline_mean_px"],
+                                               report["agreement"]["psnr_db"], report["id"]))
+
+
+def facts(report: dict) -> list:
+    """Pairs of str that a page shows: name and value."""
+    mesh, agreement, wall = report["mesh"], report["agreement"], report["mesh"]["thinnest_wall"]
+    cameras = report["cameras"]
+    pairs = [("outlines agree to", f"{agreement['outline_mean_px']:.2f} px (95 %: {agreement['outline_95_px']:.2f})"),
+             ("colors agree to", f"{agreement['psnr_db']:.1f} dB"),
+             ("surface", f"{'closed' if mesh['closed'] else 'open'}, {counted(mesh['parts'], 'part')}, "
+                         f"{counted(mesh['handles'], 'handle')}"),
+             ("vertices, faces", f"{mesh['vertices']}, {mesh['faces']}"),
+             ("size", " x ".join(f"{edge:.3f}" for edge in mesh["size"])),
+             ("area, volume", f"{mesh['area']:.3f}, {mesh['volume']:.3f}"),
+             ("thinnest wall", "none" if wall is None else f"{wall:.3f}")]
+    if "print" in report:
+        size = " x ".join(f"{edge:.1f}" for edge in report["print"]["size_mm"])
+        wall = report["print"]["thinnest_wall_mm"]
+        pairs += [("in millimeters", size), ("thinnest wall then", "none" if wall is None else f"{wall:.2f} mm")]
+    pairs.append(("texture", f"{mesh['texture_px'][0]} px, {100 * mesh['uv_use']:.0f} % used, {mesh['charts']} charts"))
+    if cameras["kind"] == "found":
+        away = cameras["object_lengths"]
+        pairs.append(("cameras", f"{f'{away:.1f} lengths away' if away else 'far away'}, tilts up to "
+                                 f"{max(cameras['tilts_deg'].values()):.1f} degrees"))
+    return pairs
+
+
+def view_words(report: dict, view: str) -> str:
+    """What the report says of one view, a few words: distance of its outlines and color difference."""
+    found = report["agreement"]["views"].get(view)
+    return f"{found['outline_mean_px']:.2f} px, {found['psnr_db']:.1f} dB" if found else "missing"
+
+
+def write_report(path: str | Path, report: dict) -> None:
+    """Write a report as JSON."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _cameras(mesh, calibration):
+    """How the cameras were found."""
+    if calibration is None:
+        return {"kind": "named"}
+    return {"kind": calibration.kind, "object_lengths": float(calibration.lengths),
+            "tilts_deg": {view: float(angle) for view, angle in calibration.tilts_deg.items()},
+            "silhouettes_px": float(calibration.error_after),
+            "views": {view: camera_as_dict(camera) for view, camera in mesh.cameras.items()}}
+
+
+def counted(number: int, word: str) -> str:
+    """`2 parts`, `1 part`."""
+    return f"{number} {word}" + ("" if number == 1 else "s")
+
+
+def _rounded(value):
+    """Floats to six decimals, all the way down; None for what is not finite, which JSON has no word for."""
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_rounded(item) for item in value]
+    if isinstance(value, float):
+        return round(value, 6) if np.isfinite(value) else None
+    return value

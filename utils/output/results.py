@@ -1,0 +1,84 @@
+"""All that is written for one object: the mesh in the formats that were asked for, and what shows and describes it."""
+from dataclasses import dataclass
+from pathlib import Path
+
+from config import VIEW_NAMES
+from utils.mesh.placement import PRINT_EDGE_MM, PRINTED
+from utils.mesh.textured_mesh import TexturedMesh
+from utils.output.agreement import view_agreement
+from utils.output.preview import write_preview
+from utils.output.provenance import file_hash, named_hash, versions
+from utils.output.report import SUFFIX, object_report, write_report
+from utils.output.turntable import write_turntable
+from utils.output.viewer import write_viewer
+from utils.rendering.rasterizer import render_views
+from utils.views.calibration import CalibrationReport
+from utils.views.mask_sheet import write_mask_sheet
+from utils.views.six_views import SixViews
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """What to write: formats (suffixes without their dot) and, as for `TexturedMesh.write`, how the mesh stands.
+
+    min_wall_mm: walls that are thinner at the printed size are warned about.
+    viewer: also a page to look at it; turntable: also an animated picture.
+    """
+
+    formats: tuple = ("obj",)
+    up: str = "y"
+    ground: bool = False
+    longest_edge_mm: float | None = None
+    texture_format: str = "png"
+    min_wall_mm: float | None = None
+    viewer: bool = True
+    turntable: bool = False
+
+    def print_edge_mm(self) -> float | None:
+        """Longest edge in millimeters, where the mesh is given one."""
+        printed = any(f".{name}" in PRINTED for name in self.formats)
+        return PRINT_EDGE_MM if self.longest_edge_mm is None and printed else self.longest_edge_mm
+
+
+def write_result(folder: str | Path, name: str, mesh: TexturedMesh, views: SixViews, options: OutputOptions,
+                 calibration: CalibrationReport | None = None, masks: dict | None = None,
+                 made_with: dict | None = None) -> dict:
+    """Write one object's results as `<folder>/<name>.<format>`, `<name>_preview.png` and so on, the report last.
+
+    Args:
+        mesh: utils.mesh.textured_mesh.TexturedMesh.
+        views: utils.views.six_views.SixViews that it was made from, at the size of the preview.
+        calibration: utils.views.calibration.CalibrationReport or None.
+        masks: {view name: path} of mask files, or None.
+        made_with: options, device and checkpoints, as plain values for the report.
+    Returns:
+        the report, see `utils.output.report.object_report`.
+    Raises:
+        UserError: a file cannot be written.
+    """
+    folder, solid, size = Path(folder), mesh.as_mesh(), views.images.shape[1]
+    files = []
+    for suffix in options.formats:
+        path = mesh.write(folder / f"{name}.{suffix}", up=options.up, ground=options.ground,
+                          longest_edge_mm=options.longest_edge_mm, texture_format=options.texture_format)
+        files += [path, path.with_suffix(".mtl"), path.with_suffix(f".{options.texture_format}")] if suffix == "obj" else [path]
+    drawn = render_views(solid, size)
+    write_preview(folder / f"{name}_preview.png", views.images, solid, drawn)
+    tiles = write_mask_sheet(folder / f"{name}_masks.png",
+                             [image if present else None for image, present in zip(views.images, views.present)],
+                             list(views.masks), list(views.confidence))
+
+    inputs = {view: path for view, path, present in zip(VIEW_NAMES, views.paths, views.present) if present}
+    seen = render_views(solid, size, cameras=mesh.cameras) if mesh.cameras else drawn
+    agreement = view_agreement({view: seen[view] for view in inputs}, views.images, views.masks)
+    made = {"inputs": {view: named_hash(path) for view, path in inputs.items()},
+            "masks": {view: named_hash(path) for view, path in (masks or {}).items()},
+            **(made_with or {}), "seed": None, "versions": versions(),  # nothing is drawn at random
+            "files": {path.name: file_hash(path) for path in files}}
+    report = object_report(name, mesh, agreement, size, calibration, options.print_edge_mm(), options.min_wall_mm, made)
+    if options.viewer:
+        write_viewer(folder / f"{name}_viewer.html", mesh, tiles, report)
+    if options.turntable:
+        write_turntable(folder / f"{name}_turntable.webp", solid)
+    write_report(folder / f"{name}{SUFFIX}", report)
+    return report
