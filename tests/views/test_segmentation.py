@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from config import UserError
 from utils.views import segmentation
-from utils.views.masks import BorderMask
+from utils.views.masks import BorderMask, open_holes
 from utils.views.segmentation import (
     Silhouette,
     check_each_other,
@@ -82,6 +82,26 @@ def test_coverage_of_a_straight_edge_is_how_much_of_a_pixel_lies_behind_it():
     _, alpha = coverage(rgb, level > segmentation.OBJECT_FROM, level)
     assert (alpha[:, :20] == 0).all() and (alpha[:, 21:] == 255).all()
     assert np.abs(alpha[:, 20] / 255 - 0.75).max() < 0.01  # the edge is at 20.25: three quarters of pixel 20 lie beyond
+
+
+@pytest.mark.parametrize("color", [(96, 95, 94), (60, 90, 130)])  # of the table's chromaticity, and of another
+def test_what_shows_through_a_ring_in_its_shadow_is_open_though_the_network_fills_it(monkeypatch, color):
+    distance = np.hypot(*(np.mgrid[:SIZE, :SIZE] + 0.5 - SIZE / 2))
+    ring = (distance <= 50) & (distance > 30)
+    rgb = photograph(ring, color, (205, 203, 200), shadow=0.35)
+    monkeypatch.setattr(segmentation, "saliency", lambda rgb: ndimage.gaussian_filter(DISC.astype(np.float32), 2))
+    found, _ = segment(rgb)
+    mask = open_holes(found, BorderMask(found.mask[:, ::-1], found.holes[:, ::-1], 1.0, found.color), 1, 0.04)
+    assert iou(found.mask, DISC) > 0.95 and iou(mask, ring) > 0.95
+
+
+def test_a_plate_that_shades_off_into_its_rim_has_no_hole(monkeypatch):
+    distance = np.hypot(*(np.mgrid[:SIZE, :SIZE] + 0.5 - SIZE / 2))
+    shade = np.interp(distance, [0, 20, 50], [1.0, 1.0, 0.6])
+    rgb = np.where(DISC, shade * 205, 205.0)[..., None].repeat(3, 2)
+    rgb = (rgb + np.random.default_rng(0).normal(0, 2, rgb.shape)).clip(0, 255).astype(np.uint8)
+    monkeypatch.setattr(segmentation, "saliency", lambda rgb: ndimage.gaussian_filter(DISC.astype(np.float32), 2))
+    assert not segment(rgb)[0].holes.any()
 
 
 def test_only_an_even_border_is_a_plain_render():

@@ -25,6 +25,8 @@ SHADE = (0.4, 1.06)  # brightness of shadow and light as a fraction of the backg
 SAME_CHROMATICITY = 8  # of 255: distance of a color from the background's, darkened or lightened, within its noise
 HOLE_DOUBT = 0.75  # saliency below which the network does not deny that one sees through
 HOLE_EVEN = 16  # of 255: how far most of a hole, apart from shadow, may be from the background beside the object
+HOLE_SHADOW = 0.5  # of the contrast to what is around a hole: so far shadow may take what shows through it from there
+HOLE_CUTS = (20, 36, 60)  # of 255: differences from the background beside the object up to which holes are looked for
 HOLE_CONTRAST = 60  # of 255: how far nearly all of what is around a hole must be from it
 AWAY = 0.04  # of the longer edge: what is farther from the object shows background alone, apart from shadow
 UNLIKE_BACKGROUND = 48  # of 255: difference from a smooth background that neither noise nor texture makes
@@ -174,7 +176,10 @@ def segment(rgb: np.ndarray) -> tuple[BorderMask, np.ndarray]:
     level = np.where(mask | (level <= OBJECT_FROM), level, 0)
     background = local_color(rgb, ~ndimage.binary_dilation(mask, iterations=max(2, max(mask.shape) // 160)))
     filled = ndimage.binary_fill_holes(mask)
-    holes = _seen_through(rgb, mask, background, seen)
+    holes, box = np.zeros(mask.shape, np.int32), _box(mask)
+    if box:
+        around = tuple(slice(max(0, side.start - 8), side.stop + 8) for side in box)
+        holes[around] = _seen_through(rgb[around], mask[around], background[around], seen[around])
     openings, _ = ndimage.label(filled & ~mask)
     holes = np.where(openings > 0, openings + holes.max(), holes).astype(np.int32)
     return BorderMask(filled, holes, 1.0, background), level
@@ -244,30 +249,48 @@ def _seen_through(rgb, mask, background, seen):
     """Regions inside the object that look like background, numbered (H, W) int32, 0 elsewhere.
 
     The network closes small holes. Where it is in doubt, the background's chromaticity suffices; where it is not, the
-    region must be as even and bright as the background and stand out from all that is around it: the inside of a white
-    plate on a white table shades off into its rim, and is no hole.
+    region must be about as bright as the background up to its border and stand out from all that is around it: the
+    inside of a white plate on a white table shades off into its rim, and is no hole. A gray object differs from a table
+    in shadow by brightness alone, so regions are looked for among pixels that differ more and more, and are taken once
+    they stand out.
     """
     from scipy import ndimage
 
-    like = ndimage.binary_opening(mask & like_background(rgb, background), np.ones((3, 3)))
-    labels, count = ndimage.label(like)
-    sizes = np.bincount(labels.ravel(), minlength=count + 1)
-    sizes[np.unique(labels[ndimage.binary_dilation(~ndimage.binary_fill_holes(mask), np.ones((3, 3)))])] = 0
-    large = (sizes >= max(16, SMALLEST_HOLE * mask.sum()))
-    large[0] = False
-    places = ndimage.find_objects(labels)
-    for number in np.flatnonzero(large):
-        rows, columns = places[number - 1]
-        around = (slice(max(0, rows.start - 6), rows.stop + 6), slice(max(0, columns.start - 6), columns.stop + 6))
-        region, pixels = labels[around] == number, rgb[around].astype(np.float32)
-        if np.median(seen[around][region]) < HOLE_DOUBT:
-            continue
-        core = ndimage.binary_erosion(region, np.ones((3, 3)))
-        rim = ndimage.binary_dilation(region, np.ones((3, 3)), 4) & ~ndimage.binary_dilation(region, np.ones((3, 3)), 2)
-        off = np.abs(pixels - background[around]).max(-1)
-        large[number] = (core.any() and np.median(off[core]) <= HOLE_EVEN
-                         and np.percentile(off[rim], 15) >= HOLE_CONTRAST)
-    return np.where(large[labels], labels, 0).astype(np.int32)
+    outside = ndimage.binary_dilation(~ndimage.binary_fill_holes(mask), np.ones((3, 3)))
+    off = np.abs(rgb - background).max(-1)
+    alike, neutral = (mask & like_background(rgb, background, shade) for shade in (SHADE, (0, np.inf)))
+    found, smallest = np.zeros(mask.shape, np.int32), max(16, SMALLEST_HOLE * mask.sum())
+    for candidates in (*(neutral & (off <= most) for most in HOLE_CUTS), alike):
+        for around, region in _enclosed_parts(candidates, outside | (found > 0), smallest):
+            core = ndimage.binary_erosion(region, np.ones((3, 3)))
+            border = core & ~ndimage.binary_erosion(core, np.ones((3, 3)), 4)
+            rim = ndimage.binary_dilation(region, np.ones((3, 3)), 4) & ~ndimage.binary_dilation(region, np.ones((3, 3)), 2)
+            contrast = np.percentile(off[around][rim], 15)
+            darkest = max(np.median(off[around][core]), np.median(off[around][border]))
+            stands_out = contrast >= HOLE_CONTRAST and darkest <= max(HOLE_EVEN, HOLE_SHADOW * contrast)
+            if stands_out or (candidates is alike and np.median(seen[around][region]) < HOLE_DOUBT):
+                found[around][region] = found.max() + 1
+    return found
+
+
+def _enclosed_parts(area, barred, smallest):
+    """List of (window, part) of an area's parts of `smallest` pixels at least that meet no `barred` one.
+
+    A window is a pair of slices with 6 pixels around the part, the part (h, w) bool in it.
+    """
+    import cv2
+
+    opened = cv2.morphologyEx(area.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=4)
+    chosen = stats[:, cv2.CC_STAT_AREA] >= smallest
+    chosen[labels[barred]] = False
+    chosen[0] = False
+    parts = []
+    for number in np.flatnonzero(chosen):
+        left, top, width, height = stats[number, :4]
+        around = slice(max(0, top - 6), top + height + 6), slice(max(0, left - 6), left + width + 6)
+        parts.append((around, labels[around] == number))
+    return parts
 
 
 def local_color(rgb: np.ndarray, where: np.ndarray) -> np.ndarray:
@@ -297,7 +320,7 @@ def local_color(rgb: np.ndarray, where: np.ndarray) -> np.ndarray:
     return cv2.resize(total, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
-def like_background(rgb: np.ndarray, background: np.ndarray) -> np.ndarray:
+def like_background(rgb: np.ndarray, background: np.ndarray, shade: tuple[float, float] = SHADE) -> np.ndarray:
     """Which pixels have the background's chromaticity and its brightness, or that of a shadow on it.
 
     Horprasert, Harwood and Davis, 1999: brightness distortion is the share a of the background's color that comes
@@ -306,6 +329,7 @@ def like_background(rgb: np.ndarray, background: np.ndarray) -> np.ndarray:
     Args:
         rgb: (H, W, 3) uint8.
         background: (H, W, 3) float32 or (3,), its color at every pixel.
+        shade: range of brightness as a share of the background's.
     Returns:
         (H, W) bool.
     """
@@ -313,7 +337,7 @@ def like_background(rgb: np.ndarray, background: np.ndarray) -> np.ndarray:
     background = np.broadcast_to(np.asarray(background, np.float32), pixels.shape)
     share = (pixels * background).sum(-1) / np.maximum((background * background).sum(-1), 1)
     left = np.abs(pixels - share[..., None] * background).max(-1)
-    return (share > SHADE[0]) & (share < SHADE[1]) & (left <= SAME_CHROMATICITY)
+    return (share > shade[0]) & (share < shade[1]) & (left <= SAME_CHROMATICITY)
 
 
 def restore_overlooked(rgb: np.ndarray, view: BorderMask, level: np.ndarray, other: BorderMask, other_sees: np.ndarray,
