@@ -58,10 +58,11 @@ def parse_options(argv: list[str]) -> Namespace:
     parser.add_argument("--output", default="output", help="folder for the results (default output)")
     parser.add_argument("--geometry", choices=["field", "points"], help="decoder; field: from the six named views; "
                         "points: from images alone, in any order (default: what you trained, else field)")
-    parser.add_argument("--geometry_checkpoint", help="default: your own in checkpoints/, else the shipped one")
+    parser.add_argument("--geometry_checkpoint", metavar="MODEL", help="a .pth, a folder written by models.share, or "
+                        "hf://<owner>/<name> (default: your own in checkpoints/, else the shipped one)")
     parser.add_argument("--grid", type=int, help=f"field: cells along the longest edge (default {GRID})")
     parser.add_argument("--faces", type=int, help=f"field: most faces of the mesh (default {FACES})")
-    parser.add_argument("--texture_checkpoint", help="points: default your own, else the shipped one")
+    parser.add_argument("--texture_checkpoint", metavar="MODEL", help="points: the same for colors")
     outline = parser.add_mutually_exclusive_group()
     outline.add_argument("--mask_dir", metavar="DIR", help="your own masks, white or opaque on the object: "
                          "<id>_<view>.png, <id>/<view>.png, or <view>.png if there is one object")
@@ -181,8 +182,9 @@ class Reconstructor:
         mesh.write("shoe.glb")
 
     Args:
-        geometry_checkpoint: path of a field or point decoder; None: your own field, else the shipped one.
-        texture_checkpoint: path, for a point decoder alone (a field takes its colors from the images); None: your own,
+        geometry_checkpoint: .pth, folder or hf://<owner>/<name> of a field or point decoder; None: your own field, else
+            the shipped one.
+        texture_checkpoint: the same, for a point decoder alone (a field takes its colors from the images); None: your own,
             else the shipped one.
         device: auto (cuda, then mps, then cpu), cuda, cuda:N, mps or cpu.
         grid: cells along the object's longest edge at which a field is evaluated.
@@ -202,11 +204,12 @@ class Reconstructor:
                  allow_missing: bool = False) -> None:
         from utils.device import resolve_device
         from utils.io.checkpoint import load_checkpoint
+        from utils.io.model_folder import local_model
 
         unknown = sorted(set(without) - set(STEPS))
         if unknown:
             raise UserError(f"--without {unknown[0]}: no such step; choose from {', '.join(STEPS)}")
-        self.geometry_checkpoint = Path(geometry_checkpoint or choose_geometry())
+        self.geometry_checkpoint = local_model(geometry_checkpoint or choose_geometry())
         self.device, self.texture_size = resolve_device(device), texture_size
         self.grid, self.faces, self.without = grid, faces, frozenset(without)
         self.background, self.allow_missing = background, allow_missing
@@ -217,7 +220,7 @@ class Reconstructor:
                                 "--texture_checkpoint out, or choose --geometry points")
             self._load_field()
         else:
-            self._load_points(texture_checkpoint or default_checkpoint("texture"), cache_dir)
+            self._load_points(local_model(texture_checkpoint or default_checkpoint("texture")), cache_dir)
 
     def reconstruct(self, views: dict, masks: dict | None = None, name: str = "object") -> TexturedMesh:
         """Reconstruct one object.
@@ -512,8 +515,9 @@ def main(argv: list[str]) -> None:
     from utils.device import lighter_inference, out_of_memory_advice
     from utils.io.checkpoint import load_checkpoint
     from utils.io.files import check_writable
+    from utils.io.model_folder import local_model
 
-    geometry = options.geometry_checkpoint or choose_geometry(options.geometry or "field")
+    geometry = local_model(options.geometry_checkpoint or choose_geometry(options.geometry or "field"))
     if options.geometry and load_checkpoint(geometry, ("geometry", "field"))["kind"] != KINDS[options.geometry]:
         raise UserError(f"--geometry {options.geometry}: {geometry} holds the other decoder; leave one of the two out")
     reconstructor = Reconstructor(geometry, options.texture_checkpoint, options.device, grid=options.grid,
