@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "utils.evaluation": {"utils.photograph_dataset", "utils.multiview", "utils.views", "utils.rendering", "utils.mesh",
                          "utils.io"},
     "utils.prepare_dataset": {"utils.rendering", "utils.mesh", "utils.io"},
+    "utils.compare_runs": {"utils.training", "utils.io"},
     "utils.rename_to_IDs": {"utils.prepare_dataset", "utils.views", "utils.mesh", "utils.io"},
     "utils.photograph_dataset": {"utils.prepare_dataset", "utils.training_data", "utils.rendering", "utils.mesh",
                                  "utils.io"},
