@@ -40,6 +40,7 @@ GRID, FACES = 128, 20000  # of a field's mesh, unless asked otherwise
 TEXTURE_SIZE = 1024  # texels per edge, unless asked otherwise
 # Steps of the field's method, which may be left out to measure what they are worth
 STEPS = ("cameras", "network", "silhouettes", "handles", "photo_consistency")
+STAGES = ("reading images", "finding cameras", "carving the shape", "moving the surface", "painting")  # in this order
 SMOOTHING = 0.7  # grid steps; standard deviation of the Gaussian over a field
 HANDLE_TOLERANCE = 0.02  # normalized units; handles of a field that are gone this far below its surface are closed
 KINDS = {"points": "geometry", "field": "field"}  # of the checkpoints of the two decoders
@@ -244,9 +245,13 @@ class Reconstructor:
         calibrated = self._is_field and "cameras" not in self.without  # the point decoder knows no cameras
         return ViewReader(files, name, masks, self.background, calibrated, self.allow_missing)
 
-    def reconstruct_from(self, reader: ViewReader) -> TexturedMesh:
-        """`reconstruct` for images that a ViewReader reads; `sizes` are those it will be asked for."""
-        mesh = self._run(reader)
+    def reconstruct_from(self, reader: ViewReader, stage: Callable[[str], None] = lambda name: None) -> TexturedMesh:
+        """`reconstruct` for images that a ViewReader reads; `sizes` are those it will be asked for.
+
+        `stage` is called with each of STAGES as it begins (a point decoder has the first one only).
+        """
+        stage(STAGES[0])
+        mesh = self._run(reader, stage)
         mesh.notes = list(reader.notes)
         views = reader.at(PREVIEW_SIZE)
         names = [name for name, present in zip(VIEW_NAMES, views.present) if present]
@@ -258,8 +263,8 @@ class Reconstructor:
 
         model = load_field_model(self.geometry_checkpoint)[0].to(self.device)
         self.sizes: tuple = FIELD_SIZES
-        self._run = lambda reader: reconstruct_field(model, reader, self.grid, self.faces, self.texture_size,
-                                                     self.without)
+        self._run = lambda reader, stage: reconstruct_field(model, reader, self.grid, self.faces, self.texture_size,
+                                                            self.without, stage)
 
     def _load_points(self, texture_checkpoint, cache_dir):
         from models.geometry_model import load_geometry_model
@@ -274,8 +279,8 @@ class Reconstructor:
         self.sizes = (first["image_size"], second["image_size"])
         atlas = template_atlas(geometry.decoder.num_points, self.texture_size, cache_dir)
         shape_size, color_size = self.sizes
-        self._run = lambda reader: reconstruct_points(geometry, texture, reader.at(shape_size), reader.at(color_size),
-                                                      atlas, self.texture_size)
+        self._run = lambda reader, stage: reconstruct_points(geometry, texture, reader.at(shape_size),
+                                                             reader.at(color_size), atlas, self.texture_size)
 
 
 def default_checkpoint(kind: str) -> Path:
@@ -293,13 +298,15 @@ def choose_geometry(decoder: str = "field") -> Path:
 
 
 def reconstruct_field(model: FieldModel, reader: ViewReader, grid: int, num_faces: int, texture_size: int,
-                      without: frozenset = frozenset()) -> TexturedMesh:
+                      without: frozenset = frozenset(),
+                      stage: Callable[[str], None] = lambda name: None) -> TexturedMesh:
     """Six images to a textured mesh by a field.
 
     Args:
         model: FieldModel in eval mode.
         reader: of the object's images.
         grid, num_faces, texture_size, without: see `Reconstructor`.
+        stage: see `Reconstructor.reconstruct_from`.
     Returns:
         TexturedMesh.
     Raises:
@@ -329,6 +336,7 @@ def reconstruct_field(model: FieldModel, reader: ViewReader, grid: int, num_face
 
     # What the silhouettes say, by the cameras that they agree on best
     views, sharp = (reader.at(size) for size in FIELD_SIZES)
+    stage(STAGES[1])
     there, cameras = views.present, reader.cameras
     images, masks, sharp_images, sharp_masks = views.images[there], views.masks[there], sharp.images[there], sharp.masks[there]
     sure = None if views.edge_confidence is None else views.edge_confidence[there]
@@ -341,6 +349,7 @@ def reconstruct_field(model: FieldModel, reader: ViewReader, grid: int, num_face
         raise UserError(f"{views.id}: the six silhouettes have no body in common; is each image under its right name?")
 
     # What the network carves from it, held to the silhouettes
+    stage(STAGES[2])
     field = hull if "network" in without else field_on_grid(model, maps, axes, hull, seen.cameras, seen.measured)
     field = np.minimum(close_pits(masked_gaussian(field, hull, SMOOTHING), hull), hull)
     if "silhouettes" not in without:
@@ -350,6 +359,7 @@ def reconstruct_field(model: FieldModel, reader: ViewReader, grid: int, num_face
     vertices, faces = mesh_from_grid(remove_small_components(cut_off(field, axes)), axes, num_faces)
 
     # The surface goes where the images, as if all had been exposed alike, agree about its color
+    stage(STAGES[3])
     vertices = taubin_smooth(vertices, faces, max_displacement(vertices, distances, cameras))
     images, gains = balance_exposures(images, masks, cameras, vertices, faces)
     if "photo_consistency" not in without:
@@ -359,6 +369,7 @@ def reconstruct_field(model: FieldModel, reader: ViewReader, grid: int, num_face
     sharp_images = sharp_images if (gains == 1).all() else apply_gains(sharp_images, sharp_masks, gains)
 
     # Every texel takes its color from the images that see it
+    stage(STAGES[4])
     atlas = make_atlas(vertices, faces, texture_size)
     corners, weights = faces[atlas.texel_faces], atlas.texel_weights[..., None]
     points, normals = ((values[corners] * weights).sum(1) for values in (vertices, vertex_normals(vertices, faces)))

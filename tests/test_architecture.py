@@ -32,7 +32,7 @@ MAY_IMPORT = {
 ALL_UTILS = {name for name in MAY_IMPORT if name.startswith("utils.")}
 # Scripts may use everything below them, but not each other; training meets inference in the checkpoint alone.
 SCRIPTS = {"train_geometry": set(), "train_field": set(), "train_texture": set(), "inference": set(),
-           "evaluate": {"inference"}}
+           "evaluate": {"inference"}, "app": {"inference"}}
 MAY_IMPORT |= {name: ALL_UTILS | {"models", "load_data"} | others for name, others in SCRIPTS.items()}
 MAY_IMPORT["benchmarks"] = set(MAY_IMPORT)
 # Files without a test file of their own: {module: the test file that imports it, or what uses it}.
