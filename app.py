@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from config import EXAMPLES_DIR, VIEW_NAMES, OptionParser, UserError, run_script
-from inference import FACES, GRID, LARGEST_IMAGE, STAGES, Reconstructor
+from inference import FACES, GRID, LARGEST_IMAGE, RANGES, STAGES, Reconstructor
 
 if TYPE_CHECKING:  # as in inference.py: heavy imports where they are used
     import numpy as np
@@ -279,6 +279,9 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--grid", type=int, default=GRID, help=f"cells along the longest edge (default {GRID})")
     parser.add_argument("--faces", type=int, default=FACES, help=f"most faces of the mesh (default {FACES})")
     options = parser.parse_args(argv)
+    for name, low, high, _ in RANGES:
+        if not low <= getattr(options, name) <= high:
+            raise UserError(f"--{name} {getattr(options, name)}: choose {low} to {high}")
     os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_DISABLE_TELEMETRY="1")  # before gradio is imported
     try:
         import gradio as gr

@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # `--help` and a mistyped option answer at once, so what is h
 ROOT = Path(__file__).parent
 PREVIEW_SIZE = 256  # pixels per image of the preview; what the field reads too, so images are read once
 GRID, FACES = 128, 20000  # of a field's mesh, unless asked otherwise
+RANGES = (("grid", 16, 512, GRID), ("faces", 100, 10**7, FACES))  # option, smallest, largest, usual value
 TEXTURE_SIZE = 1024  # texels per edge, unless asked otherwise
 # Steps of the field's method, which may be left out to measure what they are worth
 STEPS = ("cameras", "network", "silhouettes", "handles", "photo_consistency")
@@ -81,7 +82,7 @@ def parse_options(argv: list[str]) -> Namespace:
     options = parser.parse_args(argv)
     if not 64 <= options.texture_size <= 8192:
         raise UserError(f"--texture_size {options.texture_size}: choose 64 to 8192")
-    for name, low, high, usual in (("grid", 16, 512, GRID), ("faces", 100, 10**7, FACES)):
+    for name, low, high, usual in RANGES:
         value = getattr(options, name)
         if value is not None and options.geometry == "points":
             raise UserError(f"--{name}: is for the field; leave it out with --geometry points")

@@ -125,6 +125,11 @@ def test_without_gradio_one_line_says_what_to_install(run_script_main, monkeypat
     assert code == 2 and err == "error: the page needs gradio: pip install -r requirements-app.txt\n"
 
 
+def test_an_option_out_of_range_is_refused_before_anything_is_loaded(run_script_main):
+    code, _, err = run_script_main(app, "--grid", 4)
+    assert code == 2 and err == "error: --grid 4: choose 16 to 512\n"
+
+
 # ---- In a browser
 
 

@@ -4,6 +4,7 @@ import json
 import math
 import sys
 import time
+import types
 
 import pytest
 import torch
@@ -339,6 +340,18 @@ def test_curves_show_up_without_a_validation_too_and_only_the_first_process_draw
     assert (tmp_path / "a" / "geometry" / "curves.png").is_file()
     RunLog(tmp_path / "b", "geometry", {}, active=False).write(1, loss=0.4, validation=0.1)
     assert not (tmp_path / "b").exists()
+
+
+def test_a_sheet_is_given_to_tensorboard_where_there_is_one(tmp_path):
+    given = []
+    log = RunLog(tmp_path, "geometry", {})
+    Image.new("RGB", (30, 20), (255, 0, 0)).save(tmp_path / "validation_objects.png")
+    log.board = None
+    log.show(tmp_path / "validation_objects.png", 3)
+    log.board = types.SimpleNamespace(add_image=lambda *args, **options: given.append((args, options)))
+    log.show(tmp_path / "validation_objects.png", 3)
+    ((name, image, epoch), options), = given
+    assert (name, image.shape, epoch, options) == ("validation_objects", (20, 30, 3), 3, {"dataformats": "HWC"})
 
 
 # ---- What a terminal shows
