@@ -1,8 +1,10 @@
 """The sheet of validation objects: what is drawn is what was predicted, and drawing keeps to its share of the time."""
 import types
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import trimesh
 from PIL import Image
 
 import train_field
@@ -10,6 +12,7 @@ import train_geometry
 import train_texture
 import utils.training_data.field_samples
 import utils.training_data.occupancy
+from config import VIEW_NAMES
 from load_data import find_objects
 from tests.test_train_geometry import assert_same_checkpoints
 from utils.evaluation import validation_sheet
@@ -17,6 +20,8 @@ from utils.evaluation.contact_sheet import LABEL, TILE
 from utils.evaluation.validation_sheet import GRID, ValidationSheet, mesh_of_field
 from utils.mesh.mesh import plain_mesh
 from utils.mesh.sphere_template import sphere_template
+from utils.rendering.cameras import VIEW_CAMERAS
+from utils.rendering.rasterizer import rasterize
 from utils.views.six_views import read_framed_views
 
 
@@ -87,16 +92,24 @@ def test_drawing_takes_its_share_of_the_time_but_for_the_first_and_the_last_shee
         assert not idle.due(last=True)
 
 
-def test_a_fields_answer_is_drawn_within_the_hull_and_painted_by_the_images(objects):
+def test_a_fields_answer_is_held_to_the_silhouettes_and_painted_by_the_images(objects):
     views, _ = read_framed_views(objects[0].images, 256, objects[0].id)
     whole = mesh_of_field(views, lambda maps, axes, hull: np.full_like(hull, 9))  # which would fill space
-    reach = np.abs(whole.vertices).max()
-    assert 0.95 < reach < 1 + 3 / GRID
-    half = mesh_of_field(views, lambda maps, axes, hull: np.broadcast_to(-axes[2], hull.shape))  # matter behind z = 0
-    assert half.vertices[:, 2].max() < 0.05 and half.vertices[:, 2].min() < -0.9
+    assert 0.95 < np.abs(whole.vertices).max() < 1 + 3 / GRID, "nothing lies outside the visual hull"
+    volumes = [as_trimesh(mesh).volume for mesh in (whole, mesh_of_field(views, lambda maps, axes, hull: hull - 0.05))]
+    assert volumes[1] < 0.93 * volumes[0], "what the field says is drawn, not the hull"
+    empty = mesh_of_field(views, lambda maps, axes, hull: np.full_like(hull, -1))  # against what the silhouettes show
+    drawn = rasterize(empty.vertices, empty.faces, VIEW_CAMERAS["left"], 256).face_index >= 0
+    known = views.masks[VIEW_NAMES.index("left")] > 0.5
+    assert (drawn & known).sum() > 0.85 * (drawn | known).sum()
     inside = views.images[0][views.masks[0] > 0.9]
     assert np.abs(whole.corner_colors.mean((0, 1)) - inside.mean(0)).max() < 0.35
-    assert mesh_of_field(views, lambda maps, axes, hull: np.full_like(hull, -1)) is None
+    nothing = replace(views, masks=views.masks * 0)
+    assert mesh_of_field(nothing, None) is None
+
+
+def as_trimesh(mesh):
+    return trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
 
 
 # ---- In the loops
