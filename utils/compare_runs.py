@@ -23,7 +23,8 @@ def logs_of(run: str) -> dict[str, Path]:
     if path.is_file():
         return {path.stem: path}
     beside = path.with_name(f"{path.name}.jsonl")  # logs/geometry, where its curves are, means logs/geometry.jsonl
-    found = {log.stem: log for log in sorted(path.glob("*.jsonl"))} or ({path.name: beside} if beside.is_file() else {})
+    found = {log.stem: log for log in sorted(path.glob("*.jsonl")) if not log.stem.endswith("_previous")}
+    found = found or ({path.name: beside} if beside.is_file() else {})
     if not found:
         raise UserError(f"{run}: holds no log of a training run (such as geometry_field.jsonl)")
     return found
