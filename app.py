@@ -256,16 +256,18 @@ def page(reconstructor: Reconstructor, results: Path):
                     offers = [gr.DownloadButton(words, size="md", interactive=False, elem_id=f"download-{words[:3].lower()}")
                               for words in ("OBJ (zip)", "GLB", "STL")]
 
-        # A file is kept before it is looked at, so that a hurried click on the last button finds it
+        # A file is kept before it is looked at, so that a hurried click on the last button finds it. This is a page and no
+        # programming interface: inference.Reconstructor is that.
+        page_only = {"api_visibility": "private"}
+        silent = {**page_only, "show_progress": "hidden"}
         for view, place, caption, file in zip(VIEW_NAMES, places, captions, files):
-            place.upload(lambda path: path, place, file, show_progress="hidden").then(
-                partial(look, view), file, [place, caption, file], show_progress_on=place)
-            place.clear(lambda: ("", None), None, [caption, file], show_progress="hidden")
-        for event in (several.upload(keep, several, [*files, status], show_progress="hidden"),
-                      example.click(lambda: keep(sorted(map(str, EXAMPLE.iterdir()))), None, [*files, status],
-                                    show_progress="hidden")):
-            event.then(look_at_all, files, [*places, *captions, *files], show_progress="hidden")
-        start.click(run, files, [model, *offers, status, *captions], concurrency_limit=1, show_progress_on=model)
+            place.upload(lambda path: path, place, file, **silent).then(
+                partial(look, view), file, [place, caption, file], show_progress_on=place, **page_only)
+            place.clear(lambda: ("", None), None, [caption, file], **silent)
+        for event in (several.upload(keep, several, [*files, status], **silent),
+                      example.click(lambda: keep(sorted(map(str, EXAMPLE.iterdir()))), None, [*files, status], **silent)):
+            event.then(look_at_all, files, [*places, *captions, *files], **silent)
+        start.click(run, files, [model, *offers, status, *captions], concurrency_limit=1, show_progress_on=model, **page_only)
     return blocks
 
 

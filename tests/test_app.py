@@ -156,6 +156,14 @@ def address():
         server.wait(20)
 
 
+def test_the_page_offers_no_programming_interface_and_leaves_no_file_behind(tmp_path):
+    pytest.importorskip("gradio", reason="the page needs gradio: pip install -r requirements-app.txt")
+    blocks = app.page(None, tmp_path)
+    assert {function.api_visibility for function in blocks.fns.values()} == {"private"}
+    assert blocks.analytics_enabled is False
+    assert not (ROOT / "app.pyi").exists(), "gradio writes a stub beside a file that derives components"
+
+
 @pytest.fixture
 def browser():
     playwright = pytest.importorskip("playwright.sync_api", reason="to drive a browser: pip install playwright")

@@ -125,12 +125,20 @@ def test_a_run_renews_sheet_and_curves_and_trains_the_same_bits_as_without(scrip
         monkeypatch.setattr(utils.training_data.field_samples, name, 1000)
     monkeypatch.setattr(utils.training_data.occupancy, "DIRECTIONS", 12)
     monkeypatch.setattr(train_geometry, "MEAN_SHAPE_STEPS", 1)
+    draw, modes = ValidationSheet.draw, []
+
+    def watched(sheet, predict, title):
+        draw(sheet, predict, title)
+        modes.append(predict.args[0].training)  # of the model that is drawn
+
+    monkeypatch.setattr(ValidationSheet, "draw", watched)
     changes = {"num_epochs_stage1": 2, "num_epochs_stage2": 2, "freeze_image_encoder": frozen, "field_grid": 8,
                "field_widths": (8, 16), "field_points": 64, "field_variants": 0, "validation_fraction": 0.4,
                **({"geometry_checkpoint": str(tiny_geometry), "lambda_perceptual": 0.0} if stage == "texture" else {})}
     for name, count in (("with", 2), ("without", 0)):
         script.train(tiny_config(**changes, sheet_objects=count, checkpoint_dir=str(tmp_path / name),
                                  log_dir=str(tmp_path / name)))
+    assert modes and all(modes), "it goes on in training mode"
     assert_same_checkpoints(tmp_path / "with", tmp_path / "without", stage)
     sheet = Image.open(tmp_path / "with" / stage / "validation_objects.png")
     assert sheet.size == (columns * TILE, LABEL + 2 * (LABEL + TILE))
