@@ -36,6 +36,7 @@ def test_the_outline_is_drawn_where_the_picture_changes_from_object_to_backgroun
     assert shown.shape == (480, 640, 3), "not padded to a square"
     rows, columns = np.nonzero((shown == LINE).all(-1))
     assert [rows.min(), rows.max(), columns.min(), columns.max()] == pytest.approx([160, 320, 240, 400], abs=3)
+    assert [rows.min() + rows.max(), columns.min() + columns.max()] == pytest.approx([479, 639], abs=1), "on the edge itself"
     assert tuple(shown[240, 320]) == (20, 60, 140) and shown[20, 20, 0] < 200, "the rest is dimmed"
     assert caption.startswith("Object found")
 
@@ -71,10 +72,11 @@ def test_messages_lose_the_options_of_the_command_line():
 def test_what_was_noticed_stands_beside_the_picture_it_speaks_of():
     beside, others = app.beside_pictures([
         "cameras: perspective from about 2.5 object lengths", "the silhouette of top is doubtful; top looks turned",
-        "left and right look exchanged", "images were cut to the object"])
+        "left and right look exchanged", "images were cut to the object", "front, left and right are dark"])
     assert beside["top"] == ["The silhouette of top is doubtful.", "Top looks turned."]
     assert beside["left"] == beside["right"] == ["Left and right look exchanged."] and beside["front"] == []
-    assert others == ["Images were cut to the object.", "Cameras: perspective from about 2.5 object lengths."]
+    assert others == ["Images were cut to the object.",
+                      "Front, left and right are dark.", "Cameras: perspective from about 2.5 object lengths."]
 
 
 def test_several_files_find_their_places_by_name_and_strays_are_named():
