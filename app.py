@@ -22,6 +22,7 @@ from config import EXAMPLES_DIR, VIEW_NAMES, OptionParser, UserError, run_script
 from inference import FACES, GRID, LARGEST_IMAGE, RANGES, STAGES, Reconstructor
 
 if TYPE_CHECKING:  # as in inference.py: heavy imports where they are used
+    import gradio as gr
     import numpy as np
 
 ROOT = Path(__file__).parent
@@ -174,7 +175,7 @@ def sentence(text: str, pictures: Sequence[Path | str] = ()) -> str:
 # ---- The page ---------------------------------------------------------------------------------------------------
 
 
-def page(reconstructor: Reconstructor, results: Path):
+def page(reconstructor: Reconstructor, results: Path) -> gr.Blocks:
     """The page as gradio Blocks; `results` is a folder for the files that it offers."""
     import gradio as gr
 

@@ -42,7 +42,7 @@ class ValidationSheet:
         active: False in all processes but the first.
     """
 
-    def __init__(self, folder: Path | str, objects: Sequence[Any], count: int, painted: bool, active: bool = True):
+    def __init__(self, folder: Path | str, objects: Sequence[Any], count: int, painted: bool, active: bool = True) -> None:
         count = min(count, len(objects)) if active else 0
         self.path, self.painted = Path(folder) / "validation_objects.png", painted
         self.numbers = [number * len(objects) // count for number in range(count)]
