@@ -51,7 +51,7 @@ class Config:
     cache_dir: str = option("data/cache", DATA, "what is made from meshes and images once; safe to delete")
     checkpoint_dir: str = option("checkpoints", TRAINING,
                                  "geometry_best.pth, geometry_last.pth and the same for texture")
-    log_dir: str = option("logs", TRAINING, "one JSON line per log_every steps and per epoch, TensorBoard events")
+    log_dir: str = option("logs", TRAINING, "JSON lines, curves, a sheet of validation objects, TensorBoard events")
 
     # Data
     image_size: int = option(224, CLASSIC + ("load_data",),
@@ -143,6 +143,7 @@ class Config:
     gradient_accumulation_steps: int = option(1, TRAINING, "batches added up before a step")
     log_every: int = option(50, TRAINING, "optimizer steps between lines of the log within an epoch; 0: none")
     validate_every: int = option(5, TRAINING, "epochs between validations (the last epoch is always validated)")
+    sheet_objects: int = option(4, TRAINING, "validation objects drawn beside the truth as training goes; 0: none")
 
     # Names of the fields the user set by hand: these never fall back to shipped data or weights.
     explicit: frozenset = field(default_factory=frozenset, repr=False, compare=False)
@@ -234,6 +235,7 @@ LIMITS = {
     "average_weights": (0.0, 0.99999),
     "gradient_accumulation_steps": (1, None),
     "validate_every": (1, None),
+    "sheet_objects": (0, 100),
 }
 
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # `--help` and a mistyped option answer at once, so what is h
 ROOT = Path(__file__).parent
 PREVIEW_SIZE = 256  # pixels per image of the preview; what the field reads too, so images are read once
 GRID, FACES = 128, 20000  # of a field's mesh, unless asked otherwise
+RANGES = (("grid", 16, 512, GRID), ("faces", 100, 10**7, FACES))  # option, smallest, largest, usual value
 TEXTURE_SIZE = 1024  # texels per edge, unless asked otherwise
 FORMATS = ("obj", "glb", "ply", "stl", "3mf")
 # What the report tells of the command line: all that changes the mesh files, but for paths
@@ -42,6 +43,7 @@ RESULT_OPTIONS = ("grid", "faces", "texture_size", "background", "allow_missing"
 MIN_WALL_MM = 0.8  # two lines of a usual 0.4 mm nozzle
 # Steps of the field's method, which may be left out to measure what they are worth
 STEPS = ("cameras", "network", "silhouettes", "handles", "photo_consistency")
+STAGES = ("reading images", "finding cameras", "carving the shape", "moving the surface", "painting")  # in this order
 SMOOTHING = 0.7  # grid steps; standard deviation of the Gaussian over a field
 HANDLE_TOLERANCE = 0.02  # normalized units; handles of a field that are gone this far below its surface are closed
 KINDS = {"points": "geometry", "field": "field"}  # of the checkpoints of the two decoders
@@ -60,10 +62,11 @@ def parse_options(argv: list[str]) -> Namespace:
     parser.add_argument("--output", default="output", help="folder for the results (default output)")
     parser.add_argument("--geometry", choices=["field", "points"], help="decoder; field: from the six named views; "
                         "points: from images alone, in any order (default: what you trained, else field)")
-    parser.add_argument("--geometry_checkpoint", help="default: your own in checkpoints/, else the shipped one")
+    parser.add_argument("--geometry_checkpoint", metavar="MODEL", help="a .pth, a folder written by models.share, or "
+                        "hf://<owner>/<name> (default: your own in checkpoints/, else the shipped one)")
     parser.add_argument("--grid", type=int, help=f"field: cells along the longest edge (default {GRID})")
     parser.add_argument("--faces", type=int, help=f"field: most faces of the mesh (default {FACES})")
-    parser.add_argument("--texture_checkpoint", help="points: default your own, else the shipped one")
+    parser.add_argument("--texture_checkpoint", metavar="MODEL", help="points: the same for colors")
     outline = parser.add_mutually_exclusive_group()
     outline.add_argument("--mask_dir", metavar="DIR", help="your own masks, white or opaque on the object: "
                          "<id>_<view>.png, <id>/<view>.png, or <view>.png if there is one object")
@@ -93,7 +96,7 @@ def parse_options(argv: list[str]) -> Namespace:
     options = parser.parse_args(argv)
     if not 64 <= options.texture_size <= 8192:
         raise UserError(f"--texture_size {options.texture_size}: choose 64 to 8192")
-    for name, low, high, usual in (("grid", 16, 512, GRID), ("faces", 100, 10**7, FACES)):
+    for name, low, high, usual in RANGES:
         value = getattr(options, name)
         if value is not None and options.geometry == "points":
             raise UserError(f"--{name}: is for the field; leave it out with --geometry points")
@@ -219,8 +222,9 @@ class Reconstructor:
         mesh.write("shoe.glb")
 
     Args:
-        geometry_checkpoint: path of a field or point decoder; None: your own field, else the shipped one.
-        texture_checkpoint: path, for a point decoder alone (a field takes its colors from the images); None: your own,
+        geometry_checkpoint: .pth, folder or hf://<owner>/<name> of a field or point decoder; None: your own field, else
+            the shipped one.
+        texture_checkpoint: the same, for a point decoder alone (a field takes its colors from the images); None: your own,
             else the shipped one.
         device: auto (cuda, then mps, then cpu), cuda, cuda:N, mps or cpu.
         grid: cells along the object's longest edge at which a field is evaluated.
@@ -240,11 +244,12 @@ class Reconstructor:
                  allow_missing: bool = False) -> None:
         from utils.device import resolve_device
         from utils.io.checkpoint import load_checkpoint
+        from utils.io.model_folder import local_model
 
         unknown = sorted(set(without) - set(STEPS))
         if unknown:
             raise UserError(f"--without {unknown[0]}: no such step; choose from {', '.join(STEPS)}")
-        self.geometry_checkpoint = Path(geometry_checkpoint or choose_geometry())
+        self.geometry_checkpoint = local_model(geometry_checkpoint or choose_geometry())
         self.device, self.texture_size = resolve_device(device), texture_size
         self.grid, self.faces, self.without = grid, faces, frozenset(without)
         self.background, self.allow_missing = background, allow_missing
@@ -256,7 +261,7 @@ class Reconstructor:
             self.checkpoints = [self.geometry_checkpoint]
             self._load_field()
         else:
-            self.checkpoints = [self.geometry_checkpoint, Path(texture_checkpoint or default_checkpoint("texture"))]
+            self.checkpoints = [self.geometry_checkpoint, local_model(texture_checkpoint or default_checkpoint("texture"))]
             self._load_points(self.checkpoints[1], cache_dir)
 
     def reconstruct(self, views: dict, masks: dict | None = None, name: str = "object") -> TexturedMesh:
@@ -281,9 +286,13 @@ class Reconstructor:
         calibrated = self._is_field and "cameras" not in self.without  # the point decoder knows no cameras
         return ViewReader(files, name, masks, self.background, calibrated, self.allow_missing)
 
-    def reconstruct_from(self, reader: ViewReader) -> TexturedMesh:
-        """`reconstruct` for images that a ViewReader reads; `sizes` are those it will be asked for."""
-        mesh = self._run(reader)
+    def reconstruct_from(self, reader: ViewReader, stage: Callable[[str], None] = lambda name: None) -> TexturedMesh:
+        """`reconstruct` for images that a ViewReader reads; `sizes` are those it will be asked for.
+
+        `stage` is called with each of STAGES as it begins (a point decoder has the first one only).
+        """
+        stage(STAGES[0])
+        mesh = self._run(reader, stage)
         mesh.notes = list(reader.notes)
         views = reader.at(PREVIEW_SIZE)
         names = [name for name, present in zip(VIEW_NAMES, views.present) if present]
@@ -295,8 +304,8 @@ class Reconstructor:
 
         model = load_field_model(self.geometry_checkpoint)[0].to(self.device)
         self.sizes: tuple = FIELD_SIZES
-        self._run = lambda reader: reconstruct_field(model, reader, self.grid, self.faces, self.texture_size,
-                                                     self.without)
+        self._run = lambda reader, stage: reconstruct_field(model, reader, self.grid, self.faces, self.texture_size,
+                                                            self.without, stage)
 
     def _load_points(self, texture_checkpoint, cache_dir):
         from models.geometry_model import load_geometry_model
@@ -311,8 +320,8 @@ class Reconstructor:
         self.sizes = (first["image_size"], second["image_size"])
         atlas = template_atlas(geometry.decoder.num_points, self.texture_size, cache_dir)
         shape_size, color_size = self.sizes
-        self._run = lambda reader: reconstruct_points(geometry, texture, reader.at(shape_size), reader.at(color_size),
-                                                      atlas, self.texture_size)
+        self._run = lambda reader, stage: reconstruct_points(geometry, texture, reader.at(shape_size),
+                                                             reader.at(color_size), atlas, self.texture_size)
 
 
 def default_checkpoint(kind: str) -> Path:
@@ -330,13 +339,15 @@ def choose_geometry(decoder: str = "field") -> Path:
 
 
 def reconstruct_field(model: FieldModel, reader: ViewReader, grid: int, num_faces: int, texture_size: int,
-                      without: frozenset = frozenset()) -> TexturedMesh:
+                      without: frozenset = frozenset(),
+                      stage: Callable[[str], None] = lambda name: None) -> TexturedMesh:
     """Six images to a textured mesh by a field.
 
     Args:
         model: FieldModel in eval mode.
         reader: of the object's images.
         grid, num_faces, texture_size, without: see `Reconstructor`.
+        stage: see `Reconstructor.reconstruct_from`.
     Returns:
         TexturedMesh.
     Raises:
@@ -366,6 +377,7 @@ def reconstruct_field(model: FieldModel, reader: ViewReader, grid: int, num_face
 
     # What the silhouettes say, by the cameras that they agree on best
     views, sharp = (reader.at(size) for size in FIELD_SIZES)
+    stage(STAGES[1])
     there, cameras = views.present, reader.cameras
     images, masks, sharp_images, sharp_masks = views.images[there], views.masks[there], sharp.images[there], sharp.masks[there]
     sure = None if views.edge_confidence is None else views.edge_confidence[there]
@@ -378,6 +390,7 @@ def reconstruct_field(model: FieldModel, reader: ViewReader, grid: int, num_face
         raise UserError(f"{views.id}: the six silhouettes have no body in common; is each image under its right name?")
 
     # What the network carves from it, held to the silhouettes
+    stage(STAGES[2])
     field = hull if "network" in without else field_on_grid(model, maps, axes, hull, seen.cameras, seen.measured)
     field = np.minimum(close_pits(masked_gaussian(field, hull, SMOOTHING), hull), hull)
     if "silhouettes" not in without:
@@ -387,6 +400,7 @@ def reconstruct_field(model: FieldModel, reader: ViewReader, grid: int, num_face
     vertices, faces = mesh_from_grid(remove_small_components(cut_off(field, axes)), axes, num_faces)
 
     # The surface goes where the images, as if all had been exposed alike, agree about its color
+    stage(STAGES[3])
     vertices = taubin_smooth(vertices, faces, max_displacement(vertices, distances, cameras))
     images, gains = balance_exposures(images, masks, cameras, vertices, faces)
     if "photo_consistency" not in without:
@@ -396,6 +410,7 @@ def reconstruct_field(model: FieldModel, reader: ViewReader, grid: int, num_face
     sharp_images = sharp_images if (gains == 1).all() else apply_gains(sharp_images, sharp_masks, gains)
 
     # Every texel takes its color from the images that see it
+    stage(STAGES[4])
     atlas = make_atlas(vertices, faces, texture_size)
     corners, weights = faces[atlas.texel_faces], atlas.texel_weights[..., None]
     points, normals = ((values[corners] * weights).sum(1) for values in (vertices, vertex_normals(vertices, faces)))
@@ -523,12 +538,13 @@ def main(argv: list[str]) -> None:
     from utils.device import lighter_inference, out_of_memory_advice
     from utils.io.checkpoint import load_checkpoint
     from utils.io.files import check_writable
+    from utils.io.model_folder import local_model
     from utils.output.gallery import write_gallery
     from utils.output.provenance import named_hash
     from utils.output.report import report_line, report_table, wall_warning
     from utils.output.results import OutputOptions, write_result
 
-    geometry = options.geometry_checkpoint or choose_geometry(options.geometry or "field")
+    geometry = local_model(options.geometry_checkpoint or choose_geometry(options.geometry or "field"))
     if options.geometry and load_checkpoint(geometry, ("geometry", "field"))["kind"] != KINDS[options.geometry]:
         raise UserError(f"--geometry {options.geometry}: {geometry} holds the other decoder; leave one of the two out")
     reconstructor = Reconstructor(geometry, options.texture_checkpoint, options.device, grid=options.grid,

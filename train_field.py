@@ -10,6 +10,7 @@ Writes checkpoints/geometry_field_best.pth (best on objects held out of training
 logs/geometry_field.jsonl one JSON line per epoch and per --log_every steps.
 """
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,10 +19,12 @@ from torch import Tensor, nn
 
 from config import Config, UserError, config_as_dict, parse_config, run_script
 from load_data import FieldDataset, FieldObject, prepare_field_objects
-from models.field_model import FieldModel, current_checkpoint, field_loss, with_stand_ins
+from models.field_model import FieldModel, current_checkpoint, field_loss, field_on_grid, with_stand_ins
 from models.view_cameras import augment_space, random_colors, stack_cameras, transform_box, transform_points
 from utils.device import lighter_training, out_of_memory_advice
+from utils.evaluation.validation_sheet import ValidationSheet, mesh_of_field
 from utils.io.checkpoint import load_checkpoint
+from utils.mesh.mesh import Mesh
 from utils.multiview.view_maps import MAP_SIZE
 from utils.training.best_checkpoint import BestCheckpoint
 from utils.training.loop import (
@@ -29,6 +32,7 @@ from utils.training.loop import (
     begin_with,
     check_finite,
     closing_line,
+    duration,
     learning_rate_at,
     make_optimizer,
     prepare_run,
@@ -37,6 +41,7 @@ from utils.training.loop import (
     sample_generator,
     save_model,
     set_learning_rate,
+    show_losses,
     silence_other_ranks,
     subsample_points,
     validation_mean,
@@ -44,6 +49,7 @@ from utils.training.loop import (
 from utils.training.run_log import RunLog, StepMeter
 from utils.training_data.loader import make_loader
 from utils.training_data.splits import choose_split
+from utils.views.six_views import SixViews
 
 # What a validation score measures: scores of other metrics are not compared with it
 METRIC = "occupancy, thin walls counted"
@@ -87,6 +93,8 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
     best = BestCheckpoint(best_path, validation_ids, old_best, METRIC)
     log = RunLog(cfg.log_dir, "geometry_field", config_as_dict(cfg), first_epoch if cfg.resume else None,
                  accelerator.is_main_process)
+    sheet = ValidationSheet(log.folder, [item.files for item in task.validation_objects], cfg.sheet_objects,
+                            painted=True, active=accelerator.is_main_process)
     model, optimizer, loader = accelerator.prepare(task.model, optimizer, task.loader)
     plain_model = judged = accelerator.unwrap_model(model)
     total_steps = cfg.num_epochs_stage1 * -(-len(loader) // cfg.gradient_accumulation_steps)
@@ -109,7 +117,8 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
     for epoch in range(first_epoch, cfg.num_epochs_stage1):
         started, meter = time.perf_counter(), StepMeter()
         loader.set_epoch(epoch)
-        for batch in meter.timed(progress(loader, epoch, cfg.num_epochs_stage1, log.active)):
+        bar = progress(loader, epoch, cfg.num_epochs_stage1, log.active)
+        for batch in meter.timed(bar):
             with accelerator.accumulate(model):
                 rate = learning_rate_at(step, total_steps, cfg.learning_rate_field, cfg.warmup_fraction)
                 set_learning_rate(optimizer, rate)
@@ -125,6 +134,7 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
                 if average and accelerator.sync_gradients:
                     average.update(plain_model)
             meter.step_done(**measured)
+            show_losses(bar, {"loss": total, **parts}, cfg.num_epochs_stage1 - epoch)
             if accelerator.sync_gradients and cfg.log_every and step % cfg.log_every == 0:
                 log.write_step(epoch + 1, step, learning_rate=rate, **meter.recent_means(accelerator))
 
@@ -138,10 +148,14 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
             if best.improves(score):
                 save_model(accelerator, best_path, model=judged, epoch=done, score=score, **facts)
                 improved, line = True, f"{line} (best)"
+            if sheet.due(last=done == cfg.num_epochs_stage1):
+                sheet.draw(partial(task.predicted_mesh, judged), f"epoch {done}, validation {score:.5f}")
+                log.show(sheet.path, done)
         save_model(accelerator, last_path, model=plain_model, epoch=done, score=score, start_score=start_score,
                    optimizer=optimizer.state_dict(), step=step, average=average and average.state(), **facts)
         log.write(done, **record)
-        print(line)
+        left = cfg.num_epochs_stage1 - done
+        print(f"{line}, {duration(left * record['seconds'])} to go" if left else line)
     if not validation_ids and first_epoch < cfg.num_epochs_stage1:
         save_model(accelerator, best_path, model=judged, epoch=cfg.num_epochs_stage1, score=None, **facts)
         print("no objects were held out, so best is the last epoch's")
@@ -164,7 +178,7 @@ class FieldTask:
 
     def __init__(self, cfg: Config, device: torch.device, train_objects: list[FieldObject],
                  validation_objects: list[FieldObject]) -> None:
-        self.cfg, self.device = cfg, device
+        self.cfg, self.device, self.validation_objects = cfg, device, validation_objects
         self.model = FieldModel(grid_size=cfg.field_grid, volume_widths=tuple(cfg.field_widths),
                                 use_color=cfg.field_color)
         dataset = FieldDataset(train_objects, cfg.field_generated, cfg.seed, cfg.cache_dir)
@@ -195,6 +209,13 @@ class FieldTask:
         maps, box = batch["maps"].to(self.device).float(), batch["box"].to(self.device)
         output, hull = model(points, maps, self._cameras(batch), box)
         return field_loss(output, distances, hull, bands)
+
+    def predicted_mesh(self, model: FieldModel, number: int, views: SixViews) -> Mesh | None:
+        """What the model makes of a validation object by itself, painted with the images."""
+        model.eval()
+        mesh = mesh_of_field(views, partial(field_on_grid, model))
+        model.train()
+        return mesh
 
     def _cameras(self, batch):
         parts = (batch[name] for name in ("bases", "inverse_distances", "scales", "shifts", "measured", "present"))

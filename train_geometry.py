@@ -10,6 +10,7 @@ logs/geometry.jsonl one JSON line per epoch and per --log_every steps. train_fie
 """
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -24,7 +25,9 @@ from models.encoder import cached_features, encode_dataset, load_encoder
 from models.geometry_model import GeometryModel
 from models.losses import geometry_loss
 from utils.device import lighter_training, out_of_memory_advice
+from utils.evaluation.validation_sheet import ValidationSheet
 from utils.io.checkpoint import load_checkpoint
+from utils.mesh.mesh import Mesh, plain_mesh
 from utils.training.best_checkpoint import BestCheckpoint
 from utils.training.loop import (
     STATISTICS_OBJECTS,
@@ -32,6 +35,7 @@ from utils.training.loop import (
     begin_with,
     check_finite,
     closing_line,
+    duration,
     learning_rate_at,
     make_optimizer,
     prepare_run,
@@ -40,6 +44,7 @@ from utils.training.loop import (
     sample_generator,
     save_model,
     set_learning_rate,
+    show_losses,
     shuffled_views,
     silence_other_ranks,
     subsample_points,
@@ -49,6 +54,7 @@ from utils.training.loop import (
 from utils.training.run_log import RunLog, StepMeter
 from utils.training_data.loader import make_loader
 from utils.training_data.splits import choose_split
+from utils.views.six_views import SixViews
 
 METRIC = "chamfer"  # what a validation score measures: scores of other metrics are not compared with it
 MEAN_SHAPE_STEPS = 150  # of MEAN_SHAPE_OBJECTS objects each: half a minute on a CPU
@@ -94,6 +100,8 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
     best = BestCheckpoint(best_path, validation_ids, old_best, METRIC)
     log = RunLog(cfg.log_dir, "geometry", config_as_dict(cfg), first_epoch if cfg.resume else None,
                  accelerator.is_main_process)
+    sheet = ValidationSheet(log.folder, [item.files for item in task.validation_objects], cfg.sheet_objects,
+                            painted=False, active=accelerator.is_main_process)
     model, optimizer, loader = accelerator.prepare(task.model, optimizer, task.loader)
     plain_model = judged = accelerator.unwrap_model(model)
     total_steps = cfg.num_epochs_stage1 * -(-len(loader) // cfg.gradient_accumulation_steps)
@@ -121,7 +129,8 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
     for epoch in range(first_epoch, cfg.num_epochs_stage1):
         started, meter = time.perf_counter(), StepMeter()
         loader.set_epoch(epoch)
-        for batch in meter.timed(progress(loader, epoch, cfg.num_epochs_stage1, log.active)):
+        bar = progress(loader, epoch, cfg.num_epochs_stage1, log.active)
+        for batch in meter.timed(bar):
             with accelerator.accumulate(model):
                 rate = learning_rate_at(step, total_steps, cfg.learning_rate_stage1, cfg.warmup_fraction)
                 set_learning_rate(optimizer, rate)
@@ -137,6 +146,7 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
                 if average and accelerator.sync_gradients:
                     average.update(plain_model)
             meter.step_done(**measured)
+            show_losses(bar, {"loss": total, **parts}, cfg.num_epochs_stage1 - epoch)
             if accelerator.sync_gradients and cfg.log_every and step % cfg.log_every == 0:
                 log.write_step(epoch + 1, step, learning_rate=rate, **meter.recent_means(accelerator))
 
@@ -150,10 +160,14 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
             if best.improves(score):
                 save_model(accelerator, best_path, model=judged, epoch=done, score=score, **facts)
                 improved, line = True, f"{line} (best)"
+            if sheet.due(last=done == cfg.num_epochs_stage1):
+                sheet.draw(partial(task.predicted_mesh, judged), f"epoch {done}, validation {score:.5f}")
+                log.show(sheet.path, done)
         save_model(accelerator, last_path, model=plain_model, epoch=done, score=score, start_score=start_score,
                    optimizer=optimizer.state_dict(), step=step, average=average and average.state(), **facts)
         log.write(done, **record)
-        print(line)
+        left = cfg.num_epochs_stage1 - done
+        print(f"{line}, {duration(left * record['seconds'])} to go" if left else line)
     if not validation_ids and first_epoch < cfg.num_epochs_stage1:
         save_model(accelerator, best_path, model=judged, epoch=cfg.num_epochs_stage1, score=None, **facts)
         print("no objects were held out, so best is the last epoch's")
@@ -190,6 +204,7 @@ class PointsTask:
         self.loop_set = SixViewDataset(train_objects, cfg.augment_turns, with_images=not self.frozen)
         self.loader = make_loader(self.loop_set, cfg.batch_size_stage1, shuffle=True, seed=cfg.seed,
                                   num_workers=cfg.num_workers, augmentations=cfg.augmentations, fresh=not self.frozen)
+        self.validation_objects = validation_objects
         own_share = validation_objects[accelerator.process_index::accelerator.num_processes]
         self.validation_loader = make_loader(SixViewDataset(own_share, with_images=not self.frozen),
                                              cfg.batch_size_stage1, shuffle=False, seed=cfg.seed,
@@ -251,6 +266,16 @@ class PointsTask:
         """Chamfer distance of one batch, at the same points every time: scalar."""
         only_chamfer = dict.fromkeys(self.weights, 0.0) | {"chamfer": 1.0}
         return self.losses(model, batch, "validation", only_chamfer)[1]["chamfer"]
+
+    @torch.no_grad()
+    def predicted_mesh(self, model: GeometryModel, number: int, views: SixViews) -> Mesh:
+        """The mesh of a validation object, gray."""
+        item = self.validation_set[number]
+        model.eval()
+        pooled = self.pooled[item["id"], 0][None].to(self.device) if self.frozen else None
+        vertices = model(None if self.frozen else item["images"][None].to(self.device), pooled=pooled)[0]
+        model.train()
+        return plain_mesh(vertices.cpu().numpy(), model.faces.cpu().numpy())
 
     def _loss(self, model, vertices, points, generators, weights):
         points, = subsample_points([points], self.cfg.num_loss_samples, generators)

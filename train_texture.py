@@ -9,6 +9,7 @@ one. Writes checkpoints/texture_best.pth, texture_last.pth, and logs/texture.jso
 """
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -23,7 +24,9 @@ from models.geometry_model import GeometryModel, load_geometry_model
 from models.losses import color_loss, draw_colors, feature_distance, gather_points, sample_faces, smoothness_loss
 from models.texture_model import TextureModel
 from utils.device import lighter_training, out_of_memory_advice
+from utils.evaluation.validation_sheet import ValidationSheet
 from utils.io.checkpoint import load_checkpoint
+from utils.mesh.mesh import Mesh, colored_mesh
 from utils.mesh.nearest import nearest_index
 from utils.rendering.pixel_map import pixel_corners
 from utils.training.best_checkpoint import BestCheckpoint
@@ -31,6 +34,7 @@ from utils.training.loop import (
     STATISTICS_OBJECTS,
     check_finite,
     closing_line,
+    duration,
     learning_rate_at,
     make_optimizer,
     prepare_run,
@@ -39,6 +43,7 @@ from utils.training.loop import (
     sample_generator,
     save_model,
     set_learning_rate,
+    show_losses,
     shuffled_views,
     silence_other_ranks,
     uniform_noise,
@@ -47,6 +52,7 @@ from utils.training.loop import (
 from utils.training.run_log import RunLog, StepMeter
 from utils.training_data.loader import make_loader
 from utils.training_data.splits import choose_split
+from utils.views.six_views import SixViews
 
 METRIC = "l1l2"  # what a validation score measures: scores of other metrics are not compared with it
 
@@ -87,6 +93,8 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
     best = BestCheckpoint(best_path, validation_ids, old_best, METRIC)
     log = RunLog(cfg.log_dir, "texture", config_as_dict(cfg), first_epoch if cfg.resume else None,
                  accelerator.is_main_process)
+    sheet = ValidationSheet(log.folder, [item.files for item in task.validation_objects], cfg.sheet_objects,
+                            painted=True, active=accelerator.is_main_process)
     model, optimizer, loader = accelerator.prepare(task.model, optimizer, task.loader)
     plain_model = accelerator.unwrap_model(model)
     total_steps = cfg.num_epochs_stage2 * -(-len(loader) // cfg.gradient_accumulation_steps)
@@ -104,7 +112,8 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
     for epoch in range(first_epoch, cfg.num_epochs_stage2):
         started, meter = time.perf_counter(), StepMeter()
         loader.set_epoch(epoch)
-        for batch in meter.timed(progress(loader, epoch, cfg.num_epochs_stage2, log.active)):
+        bar = progress(loader, epoch, cfg.num_epochs_stage2, log.active)
+        for batch in meter.timed(bar):
             with accelerator.accumulate(model):
                 rate = learning_rate_at(step, total_steps, cfg.learning_rate_stage2, cfg.warmup_fraction)
                 set_learning_rate(optimizer, rate)
@@ -118,6 +127,7 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
                 optimizer.step()
                 optimizer.zero_grad()
             meter.step_done(**measured)
+            show_losses(bar, {"loss": total, **parts}, cfg.num_epochs_stage2 - epoch)
             if accelerator.sync_gradients and cfg.log_every and step % cfg.log_every == 0:
                 log.write_step(epoch + 1, step, learning_rate=rate, **meter.recent_means(accelerator))
 
@@ -131,10 +141,14 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
             if best.improves(score):
                 save_model(accelerator, best_path, epoch=done, score=score, **facts)
                 improved, line = True, f"{line} (best)"
+            if sheet.due(last=done == cfg.num_epochs_stage2):
+                sheet.draw(partial(task.predicted_mesh, plain_model), f"epoch {done}, validation {score:.5f}")
+                log.show(sheet.path, done)
         save_model(accelerator, last_path, epoch=done, score=score, start_score=start_score,
                    optimizer=optimizer.state_dict(), step=step, **facts)
         log.write(done, **record)
-        print(line)
+        left = cfg.num_epochs_stage2 - done
+        print(f"{line}, {duration(left * record['seconds'])} to go" if left else line)
     if not validation_ids and first_epoch < cfg.num_epochs_stage2:
         save_model(accelerator, best_path, epoch=cfg.num_epochs_stage2, score=None, **facts)
         print("no objects were held out, so best is the last epoch's")
@@ -176,6 +190,7 @@ class TextureTask:
         loop_set = SixViewDataset(train_objects, cfg.augment_turns, not self.frozen or cfg.lambda_perceptual > 0)
         self.loader = make_loader(loop_set, cfg.batch_size_stage2, shuffle=True, seed=cfg.seed,
                                   num_workers=cfg.num_workers, augmentations=cfg.augmentations, fresh=not self.frozen)
+        self.validation_objects = validation_objects
         own_share = validation_objects[accelerator.process_index::accelerator.num_processes]
         self.validation_loader = make_loader(SixViewDataset(own_share, with_images=not self.frozen),
                                              cfg.batch_size_stage2, shuffle=False, seed=cfg.seed,
@@ -224,6 +239,18 @@ class TextureTask:
     def validation_score(self, model: nn.Module, batch: dict) -> Tensor:
         """Color loss of one batch, at the same points every time: scalar."""
         return self.losses(model, batch, "validation", perceptual=False)[1]["l1l2"]
+
+    @torch.no_grad()
+    def predicted_mesh(self, model: TextureModel, number: int, views: SixViews) -> Mesh:
+        """The mesh that the geometry model predicts for a validation object, in the colors of its vertices."""
+        item = self.validation_set[number]
+        key, images = (item["id"], 0), item["images"].to(self.device)
+        vertices = self._shape_of(key, images).to(self.device)
+        pooled = self.pooled[key][None].to(self.device) if self.frozen else None
+        model.eval()
+        colors = model(None if self.frozen else images[None], vertices[None], pooled=pooled)[0]
+        model.train()
+        return colored_mesh(vertices.cpu().numpy(), self.template["faces"].cpu().numpy(), colors.cpu().numpy())
 
     @torch.no_grad()
     def _targets(self, batch, keys, images, generators):

@@ -93,7 +93,7 @@ def measure(sources, folder):
     cfg = FastTrainingConfig(
         obj_dir=str(folder / "data" / "OBJs"), images_dir=str(folder / "data" / "input_images"), device="cpu",
         cache_dir=str(folder / "cache"), checkpoint_dir=str(folder / "checkpoints"), log_dir=str(folder / "logs"),
-        freeze_image_encoder=True, num_epochs_stage1=2, validate_every=2)
+        freeze_image_encoder=True, num_epochs_stage1=2, validate_every=2, sheet_objects=0)
 
     def epoch():
         train_geometry.train(cfg)

@@ -19,10 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from config import UserError
+from models.loading import load_trained
 from models.view_cameras import Cameras, camera_tensors, project, view_cameras
 from utils.device import full_precision
-from utils.io.checkpoint import load_checkpoint, load_weights
 from utils.rendering.cameras import VIEW_EXTENT, Camera
 
 NUM_GEOMETRIC_FEATURES = 13  # numbers per view of a point that are no color: see `FieldModel.per_view_features`
@@ -299,24 +298,18 @@ def with_stand_ins(weights: dict) -> dict:
     return widened
 
 
-def load_field_model(path: str | Path) -> tuple[FieldModel, dict]:
+def load_field_model(path: str | Path, model_class: type[FieldModel] = FieldModel) -> tuple[FieldModel, dict]:
     """A trained FieldModel for use as it is.
 
     Args:
-        path: .pth file written by `python train_geometry.py --geometry_decoder field`.
+        path: .pth file written by train_field.py, or a folder written by models/share.py.
+        model_class: FieldModel, or a class derived from it.
     Returns:
         model: FieldModel on the CPU, in eval mode and without gradients; checkpoint: dict (see utils.io.checkpoint).
     Raises:
         UserError: the file is missing, damaged, of another kind or does not fit its sizes.
     """
-    checkpoint = load_checkpoint(path, "field")
-    try:
-        args, weights = current_checkpoint(checkpoint["model_args"], checkpoint["weights"])
-        model = FieldModel(**args)
-    except (TypeError, ValueError, KeyError) as error:
-        raise UserError(f"{path}: its sizes fit no field model ({error})") from None
-    load_weights(model, weights, path)
-    return model.eval().requires_grad_(False), checkpoint
+    return load_trained(path, "field", lambda args: model_class(**args), current_checkpoint)
 
 
 @torch.inference_mode()

@@ -94,15 +94,16 @@ class TextureModel(nn.Module):
         return {**self.sizes, "encoder": self.encoder.description()}
 
 
-def load_texture_model(path: str | Path) -> tuple[TextureModel, dict]:
+def load_texture_model(path: str | Path, model_class: type[TextureModel] = TextureModel) -> tuple[TextureModel, dict]:
     """A trained TextureModel for use as it is.
 
     Args:
-        path: .pth file written by train_texture.py.
+        path: .pth file written by train_texture.py, or a folder written by models/share.py.
+        model_class: TextureModel, or a class derived from it.
     Returns:
         model: TextureModel on the CPU, in eval mode and without gradients; checkpoint: dict (see utils.io.checkpoint).
     Raises:
         UserError: the file is missing, damaged, of another kind or does not fit its sizes.
     """
-    return load_trained(path, "texture", lambda args: TextureModel(
+    return load_trained(path, "texture", lambda args: model_class(
         build_encoder(args.pop("encoder"), frozen=True), **args))

@@ -16,6 +16,7 @@ TINY = {
     "image_size": 56, "num_points": 64, "num_loss_samples": 128, "num_surface_samples": 512, "aggregate_dim": 32,
     "decoder_hidden": (32, 32), "texture_hidden": 16, "texture_layers": 2, "texture_frequencies": 2,
     "learning_rate_stage1": 1e-3, "learning_rate_stage2": 1e-3, "validate_every": 1,
+    "sheet_objects": 0,  # drawing takes longer than such a run; tests of the sheet ask for it
 }
 
 

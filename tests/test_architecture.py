@@ -23,6 +23,7 @@ MAY_IMPORT = {
                          "utils.io"},
     "utils.output": {"utils.evaluation", "utils.views", "utils.rendering", "utils.mesh", "utils.io"},
     "utils.prepare_dataset": {"utils.rendering", "utils.mesh", "utils.io"},
+    "utils.compare_runs": {"utils.training", "utils.io"},
     "utils.rename_to_IDs": {"utils.prepare_dataset", "utils.views", "utils.mesh", "utils.io"},
     "utils.photograph_dataset": {"utils.prepare_dataset", "utils.training_data", "utils.rendering", "utils.mesh",
                                  "utils.io"},
@@ -32,7 +33,7 @@ MAY_IMPORT = {
 ALL_UTILS = {name for name in MAY_IMPORT if name.startswith("utils.")}
 # Scripts may use everything below them, but not each other; training meets inference in the checkpoint alone.
 SCRIPTS = {"train_geometry": set(), "train_field": set(), "train_texture": set(), "inference": set(),
-           "evaluate": {"inference"}}
+           "evaluate": {"inference"}, "app": {"inference"}}
 MAY_IMPORT |= {name: ALL_UTILS | {"models", "load_data"} | others for name, others in SCRIPTS.items()}
 MAY_IMPORT["benchmarks"] = set(MAY_IMPORT)
 # Files without a test file of their own: {module: the test file that imports it, or what uses it}.

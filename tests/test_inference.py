@@ -402,6 +402,13 @@ def test_paths_images_and_arrays_give_what_the_command_writes(views, tmp_path):
         inference.Reconstructor(without={"paint"})
 
 
+def test_each_stage_is_announced_once_and_in_its_order():
+    model, stages = inference.Reconstructor(grid=16, faces=500, texture_size=64, device="cpu"), []
+    files = {view: EXAMPLE / f"{view}.png" for view in VIEW_NAMES}
+    model.reconstruct_from(model.reader(files, "shoe"), stages.append)
+    assert tuple(stages) == inference.STAGES
+
+
 def test_what_was_noticed_about_the_views_stands_in_the_notes():
     views = ball_views(128, waves)
     padded = {name: np.pad(view, ((40, 0), (40, 0), (0, 0))) for name, view in views.items()}

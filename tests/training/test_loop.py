@@ -1,29 +1,38 @@
 """What both loops share: rates by hand, randomness per object, the log, the keeper of the best."""
+import io
 import json
 import math
 import sys
 import time
+import types
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
+from tqdm import tqdm
 
 from config import UserError
+from utils.training import loop, run_log
 from utils.training.best_checkpoint import BestCheckpoint
 from utils.training.loop import (
     WeightAverage,
     check_finite,
+    duration,
     learning_rate_at,
     make_optimizer,
+    progress,
     sample_generator,
     seed_everything,
     set_learning_rate,
+    show_losses,
     shuffled_views,
     silence_other_ranks,
     subsample_points,
     uniform_noise,
     validation_mean,
 )
+from utils.training.plot_log import SIZE
 from utils.training.run_log import RunLog, StepMeter, read_epochs
 
 # ---- Learning rate
@@ -299,3 +308,89 @@ def test_an_older_best_that_cannot_be_compared_is_moved_aside_once(old, tmp_path
     path.write_text("new")
     assert keeper.improves(0.8)
     assert path.read_text() == "new" and (tmp_path / "best_previous.pth").read_text() == "old"
+
+
+def test_curves_are_drawn_at_a_validation_and_otherwise_every_ten_seconds(tmp_path, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(run_log.time, "monotonic", lambda: now[0])
+    log, path = RunLog(tmp_path, "geometry", {}), tmp_path / "geometry" / "curves.png"
+    log.write(0, validation=0.5)
+    first = path.read_bytes()
+    log.write(1, loss=0.4, chamfer=0.3)
+    assert path.read_bytes() == first
+    now[0] += 11
+    log.write(2, loss=0.3, chamfer=0.2)
+    second = path.read_bytes()
+    assert second != first and Image.open(path).size == (SIZE[0], 2 * SIZE[1]), "the loss's parts have a panel of their own"
+    log.write(3, loss=0.2, chamfer=0.1, validation=0.3)
+    assert path.read_bytes() != second
+    resumed = RunLog(tmp_path, "geometry", {}, resumed_epoch=2)
+    resumed.write(3, loss=0.2, chamfer=0.1, validation=0.3)
+    whole = RunLog(tmp_path / "other", "geometry", {})
+    for epoch, values in enumerate(({"validation": 0.5}, {"loss": 0.4, "chamfer": 0.3}, {"loss": 0.3, "chamfer": 0.2},
+                                    {"loss": 0.2, "chamfer": 0.1, "validation": 0.3})):
+        whole.write(epoch, **values)
+    now[0] += 11
+    whole._draw()
+    assert path.read_bytes() == (tmp_path / "other" / "geometry" / "curves.png").read_bytes(), "earlier epochs are there"
+
+
+def test_curves_show_up_without_a_validation_too_and_only_the_first_process_draws(tmp_path):
+    RunLog(tmp_path / "a", "geometry", {}).write(1, loss=0.4)
+    assert (tmp_path / "a" / "geometry" / "curves.png").is_file()
+    RunLog(tmp_path / "b", "geometry", {}, active=False).write(1, loss=0.4, validation=0.1)
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_sheet_is_given_to_tensorboard_where_there_is_one(tmp_path):
+    given = []
+    log = RunLog(tmp_path, "geometry", {})
+    Image.new("RGB", (30, 20), (255, 0, 0)).save(tmp_path / "validation_objects.png")
+    log.board = None
+    log.show(tmp_path / "validation_objects.png", 3)
+    log.board = types.SimpleNamespace(add_image=lambda *args, **options: given.append((args, options)))
+    log.show(tmp_path / "validation_objects.png", 3)
+    ((name, image, epoch), options), = given
+    assert (name, image.shape, epoch, options) == ("validation_objects", (20, 30, 3), 3, {"dataformats": "HWC"})
+
+
+# ---- What a terminal shows
+
+
+class Terminal(io.StringIO):
+    """A file that says it is a terminal."""
+
+    def isatty(self):
+        return True
+
+
+def test_a_bar_shows_the_losses_and_the_time_of_all_epochs_to_come(monkeypatch):
+    screen, now = Terminal(), [0.0]
+    monkeypatch.setattr(loop.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(loop, "tqdm", lambda *args, **options: tqdm(*args, **options, file=screen, ncols=120))
+    bar = progress([1] * 10, 2, 5, True)
+    bar._time = lambda: now[0]
+    bar.start_t = bar.last_print_t = 0.0
+    for number, _ in enumerate(bar):
+        now[0] += 2.0
+        if number == 4:
+            bar.refresh()
+        show_losses(bar, {"loss": torch.tensor(0.25), "chamfer": torch.tensor(0.125)}, epochs_left=3)
+    shown = screen.getvalue()
+    assert "epoch 3/5" in shown and "loss 0.25, chamfer 0.125" in shown
+    assert bar.postfix.endswith("42 s to go"), "two of 30 batches are left, at 2 s each, but for the one under way"
+
+
+def test_without_a_terminal_there_is_no_bar_and_no_loss_is_read():
+    class Unread:
+        def __float__(self):
+            raise AssertionError("reading waits for the device")
+
+    for bar in (progress([1, 2], 0, 1, False), progress([1, 2], 0, 1, True)):  # stderr of a test is no terminal
+        for _ in bar:
+            show_losses(bar, {"loss": Unread()}, 1)
+
+
+@pytest.mark.parametrize("seconds, text", [(0.4, "0 s"), (99, "99 s"), (120, "2 min"), (5400, "90 min"), (12600, "3.5 h")])
+def test_a_duration_is_in_words(seconds, text):
+    assert duration(seconds) == text

@@ -6,7 +6,7 @@ import pytest
 
 from config import UserError
 from utils.training import plot_log
-from utils.training.plot_log import LINES, MARGINS, SIZE, draw_curve, read_log, ticks_between
+from utils.training.plot_log import LINES, MARGINS, PALETTE, SIZE, draw_curve, draw_run, read_log, ticks_between
 
 
 def write_log(path, records):
@@ -57,3 +57,14 @@ def test_the_command_writes_a_image_and_a_missing_log_leaves_none(tmp_path, run_
     assert code == 0 and "a.png" in out and Image.open(tmp_path / "a.png").size == SIZE
     code, _, err = run_script_main(plot_log, tmp_path / "gone.jsonl", tmp_path / "b.png")
     assert code == 2 and "gone.jsonl" in err and not (tmp_path / "b.png").exists()
+
+
+def test_parts_of_the_loss_have_a_panel_of_their_own_and_what_is_no_part_is_left_out():
+    rest = {"step": 7, "learning_rate": 1e-3, "gradient_norm": 2.0, "seconds": 9.0, "data_seconds": 1.0, "step_seconds": 8.0}
+    lines = [{"epoch": epoch, "loss": 0.3, **rest} for epoch in (1, 2)]
+    assert draw_run(lines, "a").size == SIZE, "no parts, no second panel"
+    image = draw_run([line | {"chamfer": 0.1} for line in lines], "a")
+    assert image.size == (SIZE[0], 2 * SIZE[1])
+    second = np.asarray(image)[SIZE[1]:]
+    assert [(second == color).all(-1).any() for color in PALETTE[:5]] == [True] + 4 * [False]
+    assert draw_run([{"epoch": 0}], "a") is None

@@ -35,7 +35,7 @@ def sheet_row(label: str, inputs: np.ndarray, *columns: np.ndarray | None) -> np
     tiles = [np.round(image * 255).astype(np.uint8) for image in inputs]
     for images in columns:
         tiles += [None if images is None else over_white(images[camera]) for camera in SHOWN_CAMERAS]
-    return _row(label, tiles, TILE)
+    return tiles_row(label, tiles, TILE)
 
 
 def gray_renders(mesh: Mesh, scale: float) -> np.ndarray:
@@ -65,11 +65,11 @@ def gray_row(label: str, *columns: np.ndarray | None) -> np.ndarray:
     Returns:
         (LABEL + GRAY_TILE, 6 * GRAY_TILE, 3) uint8.
     """
-    return _row(label, [None if images is None else over_white(image)
+    return tiles_row(label, [None if images is None else over_white(image)
                         for images in columns for image in (images if images is not None else [None] * 2)], GRAY_TILE)
 
 
-def _row(label, tiles, size):
+def tiles_row(label: str, tiles: list, size: int) -> np.ndarray:
     """Images side by side below a line of text; None gives a blank."""
     from PIL import Image, ImageDraw
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from config import VIEW_NAMES, OptionParser, UserError, run_script
 from utils.io.files import atomic_write
+from utils.io.model_folder import is_model_folder, read_model_folder
 
 FORMAT = 1
 COMMANDS = {"geometry": "python train_geometry.py", "texture": "python train_texture.py",
@@ -53,7 +54,7 @@ def load_checkpoint(path: str | Path, kind: str | tuple[str, ...]) -> dict:
     """Read a checkpoint to the CPU and check that it is what the caller needs.
 
     Args:
-        path: .pth file.
+        path: .pth file, or a folder that models/share.py wrote.
         kind: "geometry", "field" or "texture", or a tuple of those that will do.
     Returns:
         dict with at least FIELDS.
@@ -62,6 +63,8 @@ def load_checkpoint(path: str | Path, kind: str | tuple[str, ...]) -> dict:
     """
     path, kinds = Path(path), (kind,) if isinstance(kind, str) else kind
     command = COMMANDS[kinds[-1]]
+    if is_model_folder(path):
+        return _checked(read_model_folder(path), path, kinds)
     if not path.is_file():
         what = "is a folder, not a checkpoint" if path.is_dir() else "no such checkpoint"
         raise UserError(f"{path}: {what}; make one with: {command}")
@@ -70,11 +73,16 @@ def load_checkpoint(path: str | Path, kind: str | tuple[str, ...]) -> dict:
     except Exception as error:  # torch raises half a dozen types for a damaged file
         raise UserError(f"{path}: is damaged or no checkpoint ({type(error).__name__}); make one with: "
                         f"{command}") from None
+    return _checked(data, path, kinds)
+
+
+def _checked(data, path, kinds):
+    """A file's content, if it is a checkpoint that will do."""
     if not isinstance(data, dict) or data.get("format") != FORMAT or any(name not in data for name in FIELDS):
-        raise UserError(f"{path}: is no checkpoint of this version; make one with: {command}")
+        raise UserError(f"{path}: is no checkpoint of this version; make one with: {COMMANDS[kinds[-1]]}")
     if data["kind"] not in kinds:
         raise UserError(f"{path}: holds a {data['kind']} model where a {' or '.join(kinds)} model is needed")
-    if tuple(data["view_names"]) != VIEW_NAMES:
+    if data["view_names"] != list(VIEW_NAMES):
         raise UserError(f"{path}: was trained on the views {data['view_names']}, not {list(VIEW_NAMES)}")
     return data
 
@@ -126,6 +134,17 @@ def _keeps_encoder(model: nn.Module) -> bool:
     return not hasattr(model, "encoder") or model.encoder.stored
 
 
+def without_training_state(data: dict, half: bool = False) -> dict:
+    """A checkpoint's content for sharing: what inference needs and which objects were trained on, without the places
+    on the machine that trained; with `half` the weights as float16."""
+    lean = {name: data[name] for name in (*FIELDS, "training_ids", "metric_name") if name in data}
+    lean["config"] = {name: value for name, value in lean["config"].items() if name not in PATHS}
+    if half:
+        lean["weights"] = {name: value.half() if value.is_floating_point() else value
+                           for name, value in lean["weights"].items()}
+    return lean
+
+
 def main(argv: Sequence[str]) -> None:
     """Write a copy of a checkpoint for sharing."""
     parser = OptionParser(description="Copy a checkpoint without its training state, for sharing.")
@@ -134,11 +153,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--half", action="store_true", help="store the weights as float16")
     options = parser.parse_args(argv)
     data = load_checkpoint(options.source, tuple(COMMANDS))
-    lean = {name: data[name] for name in FIELDS + ("training_ids",) if name in data}
-    lean["config"] = {name: value for name, value in lean["config"].items() if name not in PATHS}
-    if options.half:
-        lean["weights"] = {name: value.half() if value.is_floating_point() else value
-                           for name, value in lean["weights"].items()}
+    lean = without_training_state(data, options.half)
     with atomic_write(options.target) as temporary:
         torch.save(lean, temporary)
     print(f"{options.target}: {Path(options.target).stat().st_size / 1e6:.1f} MB")

@@ -23,10 +23,16 @@ def file_hash(path: str | Path) -> str:
 
 
 def named_hash(path: str | Path) -> dict:
-    """A file's name, below the project's folder where it lies there, and its hash. No other path is told."""
+    """A file's name, below the project's folder where it lies there, and its hash. No other path is told.
+
+    Of a shared model's folder the files' names and hashes are hashed together.
+    """
     path = Path(path).absolute()
     name = path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name
-    return {"file": name, "sha256": file_hash(path)}
+    if not path.is_dir():
+        return {"file": name, "sha256": file_hash(path)}
+    lines = [f"{file_hash(file)}  {file.name}\n" for file in sorted(path.iterdir()) if file.is_file()]
+    return {"file": name, "sha256": hashlib.sha256("".join(lines).encode()).hexdigest()}
 
 
 @lru_cache(maxsize=1)

@@ -4,6 +4,7 @@ import hashlib
 import math
 import os
 import random
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -212,9 +213,32 @@ def begin_with(path: Path | str, kind: str, model: nn.Module,
     print(f"begins with the weights of {path}")
 
 
-def progress(loader: Iterable, epoch: int, epochs: int, active: bool) -> Iterable:
+def progress(loader: Iterable, epoch: int, epochs: int, active: bool) -> tqdm:
     """The batches of an epoch (counted from 0), with a bar if `active` and on a terminal, without one in a file."""
-    return tqdm(loader, desc=f"epoch {epoch + 1}/{epochs}", leave=False, disable=None if active else True)
+    return tqdm(loader, desc=f"epoch {epoch + 1}/{epochs}", leave=False, disable=None if active else True, mininterval=0.5)
+
+
+def show_losses(bar: tqdm, losses: dict[str, Tensor], epochs_left: int) -> None:
+    """Write a step's losses and the time that the run will still take behind the bar of `progress`.
+
+    They are read from the device only as often as the bar is drawn, and not at all where there is no bar.
+
+    Args:
+        bar: from `progress`; losses: scalars by name; epochs_left: the one under way included.
+    """
+    if bar.disable or time.monotonic() - getattr(bar, "shown_at", 0.0) < bar.mininterval:
+        return
+    bar.shown_at = time.monotonic()
+    words = [f"{name} {float(value):.4g}" for name, value in losses.items()]
+    rate = bar.format_dict["rate"] or (bar.n / bar.format_dict["elapsed"] if bar.n else 0)
+    if rate and bar.total:
+        words.append(f"{duration((epochs_left * bar.total - bar.n) / rate)} to go")
+    bar.set_postfix_str(", ".join(words), refresh=False)
+
+
+def duration(seconds: float) -> str:
+    """A length of time in words that can be taken in at a glance: `40 s`, `12 min`, `3.5 h`."""
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def save_model(accelerator: Accelerator, path: Path, kind: str, model: nn.Module, cfg: Config, **facts: Any) -> None:

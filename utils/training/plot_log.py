@@ -14,35 +14,60 @@ from utils.io.files import atomic_write
 SIZE = (720, 420)  # pixels
 MARGINS = (70, 24, 20, 44)  # left, top, right, bottom of the plot, pixels
 LINES = (("loss", (70, 110, 190)), ("validation", (200, 70, 50)))  # fields of the log, and their colors
+PALETTE = ((70, 110, 190), (200, 70, 50), (60, 150, 80), (150, 90, 180), (220, 140, 30), (90, 90, 90))
+# Numbers of an epoch that are no part of its loss
+NO_PARTS = ("epoch", "step", "learning_rate", "loss", "validation", "gradient_norm", "seconds", "data_seconds", "step_seconds")
+Color = tuple[int, int, int]
+Curve = list[tuple[int, float]]  # (epoch, value)
 
 
-def read_log(path: Path | str) -> dict[str, list[tuple[int, float]]]:
-    """The curves in a log of `utils.training.run_log.RunLog`.
+def read_epoch_lines(path: Path | str) -> list[dict]:
+    """The lines of whole epochs in a log of `utils.training.run_log.RunLog`.
 
     Args:
         path: .jsonl file, one dict a line, with `epoch` those of whole epochs.
     Returns:
-        dict: each field of LINES to a list of (epoch, value); values that are not above 0 are left out, for the axis is
-        logarithmic.
+        list of dict, each with the number `epoch`.
     Raises:
-        UserError: the file is missing, is no such log, or holds none of the fields.
+        UserError: the file is missing or is no such log.
     """
     try:
         records = [json.loads(line) for line in Path(path).read_text().splitlines()]
-        curves = {name: [(record["epoch"], record[name]) for record in records
-                         if "during_epoch" not in record and record.get(name, 0) > 0]
-                  for name, _ in LINES}
+        epochs = [record for record in records if "during_epoch" not in record]
+        if any(not isinstance(record["epoch"], int) for record in epochs):
+            raise ValueError("an epoch is no whole number")
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"{path}: is no log of a training run; expected one like logs/geometry.jsonl") from None
+    return epochs
+
+
+def curve(records: list[dict], name: str) -> Curve:
+    """(epoch, value) of one field, values that are not above 0 left out: the axis is logarithmic."""
+    return [(record["epoch"], record[name]) for record in records
+            if isinstance(record.get(name), (int, float)) and 0 < record[name] < math.inf]
+
+
+def read_log(path: Path | str) -> dict[str, Curve]:
+    """The curves in a log of `utils.training.run_log.RunLog`.
+
+    Args:
+        path: see `read_epoch_lines`.
+    Returns:
+        dict: each field of LINES to its `curve`.
+    Raises:
+        UserError: the file is missing, is no such log, or holds none of the fields.
+    """
+    records = read_epoch_lines(path)
+    curves = {name: curve(records, name) for name, _ in LINES}
     if not any(curves.values()):
         raise UserError(f"{path}: holds no epoch yet")
     return curves
 
 
-def draw_curve(curves: dict[str, list[tuple[int, float]]], title: str) -> Image.Image:
-    """Draw curves over a logarithmic axis.
+def draw_curve(curves: dict[str, Curve], title: str) -> Image.Image:
+    """Draw loss and validation score over a logarithmic axis.
 
     Args:
         curves: as from `read_log`.
@@ -50,7 +75,19 @@ def draw_curve(curves: dict[str, list[tuple[int, float]]], title: str) -> Image.
     Returns:
         PIL.Image, RGB.
     """
-    points = [point for curve in curves.values() for point in curve]
+    return draw_lines([(name, color, curves[name]) for name, color in LINES], title)
+
+
+def draw_lines(lines: list[tuple[str, Color, Curve]], title: str) -> Image.Image:
+    """Draw any curves over a logarithmic axis.
+
+    Args:
+        lines: (name, color, curve), at least one of the curves with a point.
+        title: str.
+    Returns:
+        PIL.Image, RGB.
+    """
+    points = [point for _, _, line in lines for point in line]
     last = max(max(epoch for epoch, _ in points), 1)
     ticks = ticks_between(min(value for _, value in points), max(value for _, value in points))
     low, high = math.log(ticks[0]), math.log(ticks[-1])
@@ -70,14 +107,39 @@ def draw_curve(curves: dict[str, list[tuple[int, float]]], title: str) -> Image.
         draw.text((place(epoch, ticks[0])[0], bottom + 8), str(epoch), fill=(60, 60, 60), anchor="ma")
     draw.text(((left + right) / 2, SIZE[1] - 6), "epoch", fill=(60, 60, 60), anchor="md")
     draw.text((left, 6), title, fill="black")
-    for row, (name, color) in enumerate(LINES):
-        line = [place(*point) for point in curves[name]]
-        if len(line) > 1:
-            draw.line(line, fill=color, width=2)
-        for x, y in line:
+    for row, (name, color, line) in enumerate(lines):
+        placed = [place(*point) for point in line]
+        if len(placed) > 1:
+            draw.line(placed, fill=color, width=2)
+        for x, y in placed:
             draw.ellipse((x - 2, y - 2, x + 2, y + 2), fill=color)
         draw.text((right - 4, top + 6 + 14 * row), name, fill=color, anchor="ra")
     return image
+
+
+def draw_run(records: list[dict], title: str) -> Image.Image | None:
+    """A run's loss and validation score, and below them the parts of its loss, where it has any.
+
+    Args:
+        records: as from `read_epoch_lines`.
+        title: str.
+    Returns:
+        PIL.Image, RGB; None if nothing can be drawn yet.
+    """
+    parts = [name for name in dict.fromkeys(name for record in records for name in record) if name not in NO_PARTS]
+    groups = [[(name, color, curve(records, name)) for name, color in LINES],
+              [(name, PALETTE[number % len(PALETTE)], curve(records, name)) for number, name in enumerate(parts)]]
+    drawn = [draw_lines(group, text) for group, text in zip(groups, (title, "parts of the loss"))
+             if any(line for _, _, line in group)]
+    return stacked(drawn) if drawn else None
+
+
+def stacked(images: list[Image.Image]) -> Image.Image:
+    """Images of SIZE one below the other."""
+    sheet = Image.new("RGB", (SIZE[0], SIZE[1] * len(images)))
+    for number, image in enumerate(images):
+        sheet.paste(image, (0, number * SIZE[1]))
+    return sheet
 
 
 def ticks_between(low: float, high: float) -> list[float]:

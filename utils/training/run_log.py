@@ -1,18 +1,25 @@
-"""The record of a training run: JSON lines for epochs and for steps within them, TensorBoard where it is installed."""
+"""The record of a training run: JSON lines for epochs and for steps within them, their curves as an image, TensorBoard
+where it is installed."""
 import json
 import math
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import Accelerator
+from PIL import Image
 
 from utils.io.files import atomic_write
+from utils.training.plot_log import draw_run
+
+DRAW_EVERY_S = 10  # seconds between two drawings of the curves, unless there is a new validation score to be seen
 
 
 class RunLog:
-    """JSON lines in `<log_dir>/<stage>.jsonl`, the config beside it, TensorBoard if it is installed.
+    """JSON lines in `<log_dir>/<stage>.jsonl`, the config beside it; curves in `<log_dir>/<stage>/curves.png`, and there
+    too TensorBoard's events if it is installed.
 
     An epoch's line has the key `epoch`; the line of a step within it has `during_epoch` and `step`.
 
@@ -28,12 +35,14 @@ class RunLog:
     def __init__(self, log_dir: Path | str, stage: str, config: dict, resumed_epoch: int | None = None,
                  active: bool = True) -> None:
         self.path, self.board = Path(log_dir) / f"{stage}.jsonl", None
-        self.active = active
+        self.folder = Path(log_dir) / stage  # of what is to be looked at
+        self.active, self.drawn_at, self.epochs = active, 0.0, []
         if not active:
             return
         lines = []
         if resumed_epoch is not None and self.path.is_file():
             lines = [line for line in self.path.read_text().splitlines() if _epoch_of(line) <= resumed_epoch]
+        self.epochs = [values for values in map(json.loads, lines) if "epoch" in values]
         with atomic_write(self.path) as temporary:
             temporary.write_text("".join(line + "\n" for line in lines))
         with atomic_write(self.path.with_name(f"{stage}_config.json")) as temporary:
@@ -43,15 +52,30 @@ class RunLog:
         except ImportError:
             print(f"log: {self.path} (no TensorBoard events: pip install tensorboard)")
             return
-        self.board = SummaryWriter(str(Path(log_dir) / stage), purge_step=resumed_epoch)
+        self.board = SummaryWriter(str(self.folder), purge_step=resumed_epoch)
 
     def write(self, epoch: int, **values: float) -> None:
         """Record one epoch: numbers by name."""
         self._write({"epoch": epoch, **values}, "", epoch)
+        self.epochs.append({"epoch": epoch, **values})
+        if self.active and ("validation" in values or time.monotonic() - self.drawn_at > DRAW_EVERY_S):
+            self._draw()
+            self.drawn_at = time.monotonic()
 
     def write_step(self, epoch: int, step: int, **values: float) -> None:
         """Record one step: numbers by name, and the epoch (counted from 1) that it belongs to."""
         self._write({"during_epoch": epoch, "step": step, **values}, "steps/", step)
+
+    def show(self, path: Path, epoch: int) -> None:
+        """Give an image to TensorBoard as well, if it is installed."""
+        if self.active and self.board:
+            self.board.add_image(path.stem, np.asarray(Image.open(path).convert("RGB")), epoch, dataformats="HWC")
+
+    def _draw(self):
+        image = draw_run(self.epochs, self.path.stem)
+        if image:
+            with atomic_write(self.folder / "curves.png") as temporary:
+                image.save(temporary, "PNG")
 
     def _write(self, values, group, position):
         if not self.active:

@@ -38,19 +38,12 @@ def write_mask_sheet(path: Path, images: list, masks: list, confidences: list) -
 def _tile(view, image, mask, confidence):
     """(TILE_EDGE + CAPTION, TILE_EDGE, 3) uint8: one view."""
     from PIL import Image, ImageDraw
-    from scipy import ndimage
 
     tile = Image.new("RGB", (TILE_EDGE, TILE_EDGE + CAPTION), (255, 255, 255))
     draw, words, color = ImageDraw.Draw(tile), f"{view}: missing", (120, 120, 120)
     if image is not None:
-        scale = TILE_EDGE / max(mask.shape)
-        size = tuple(max(1, round(edge * scale)) for edge in mask.shape[::-1])
-        small = np.asarray(Image.fromarray(_as_bytes(image)).resize(size, Image.Resampling.BICUBIC))
-        inside = np.asarray(Image.fromarray(_as_bytes(mask)).resize(size, Image.Resampling.BILINEAR)) >= 128
-        shown = np.where(inside[..., None], small, DIMMED * small + (1 - DIMMED) * 128).astype(np.uint8)
-        padded = np.pad(inside, 1)  # an object at the image's border has an edge there too
-        edge = (ndimage.binary_dilation(padded) ^ ndimage.binary_erosion(padded))[1:-1, 1:-1]
-        shown[edge] = LINE
+        shown = outlined(image, mask, TILE_EDGE)
+        size = shown.shape[1::-1]
         tile.paste(Image.fromarray(shown), ((TILE_EDGE - size[0]) // 2, (TILE_EDGE - size[1]) // 2))
         trust, color = (("not trusted", UNTRUSTED) if confidence < RELIABLE / 2 else ("doubtful", DOUBTFUL)
                         if confidence < RELIABLE else ("", (0, 0, 0)))
@@ -59,6 +52,30 @@ def _tile(view, image, mask, confidence):
             draw.rectangle([0, 0, TILE_EDGE - 1, TILE_EDGE - 1], outline=color, width=6)
     draw.text((6, TILE_EDGE + 4), words, fill=color)
     return np.asarray(tile)
+
+
+def outlined(image: np.ndarray, mask: np.ndarray, edge: int, thick: int = 1) -> np.ndarray:
+    """An image with its silhouette's edge drawn on it and the rest dimmed.
+
+    Args:
+        image: (H, W, 3), mask: (H, W), uint8 or float in [0, 1].
+        edge: pixels of the longer edge of what is returned.
+        thick: pixels of the line to either side of the silhouette's edge.
+    Returns:
+        (h, w, 3) uint8.
+    """
+    from PIL import Image
+    from scipy import ndimage
+
+    scale = edge / max(mask.shape)
+    size = tuple(max(1, round(length * scale)) for length in mask.shape[::-1])
+    small = np.asarray(Image.fromarray(_as_bytes(image)).resize(size, Image.Resampling.BICUBIC))
+    inside = np.asarray(Image.fromarray(_as_bytes(mask)).resize(size, Image.Resampling.BILINEAR)) >= 128
+    shown = np.where(inside[..., None], small, DIMMED * small + (1 - DIMMED) * 128).astype(np.uint8)
+    padded = np.pad(inside, thick)  # an object at the image's border has an edge there too
+    line = (ndimage.binary_dilation(padded, iterations=thick) ^ ndimage.binary_erosion(padded, iterations=thick))
+    shown[line[thick:-thick, thick:-thick]] = LINE
+    return shown
 
 
 def _as_bytes(array):
