@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from config import Config, UserError, config_as_dict, parse_config, run_script
 from load_data import FieldDataset, FieldObject, prepare_field_objects
-from models.field_model import FieldModel, current_checkpoint, field_loss, field_on_grid, with_stand_ins
+from models.field_model import FieldModel, field_loss, field_on_grid, up_to_date
 from models.view_cameras import augment_space, random_colors, stack_cameras, transform_box, transform_points
 from utils.device import lighter_training, out_of_memory_advice
 from utils.evaluation.validation_sheet import ValidationSheet, mesh_of_field
@@ -228,14 +228,6 @@ class FieldTask:
         arrays = [batch["points"].cpu(), *(batch[name].cpu().float().unsqueeze(-1) for name in ("distances", "bands"))]
         points, distances, bands = subsample_points(arrays, self.cfg.field_points, generators)
         return points.to(self.device), distances.squeeze(-1).to(self.device), bands.squeeze(-1).to(self.device)
-
-
-def up_to_date(model_args: dict, weights: dict) -> tuple[dict, dict]:
-    """A checkpoint's model arguments and weights as today's field reads them, with inputs of weight 0 for what is new."""
-    model_args, weights = current_checkpoint(model_args, weights)
-    if not model_args["stand_ins"]:
-        model_args, weights = model_args | {"stand_ins": True}, with_stand_ins(weights)
-    return model_args, weights
 
 
 def main(argv: list[str]) -> None:

@@ -298,6 +298,14 @@ def with_stand_ins(weights: dict) -> dict:
     return widened
 
 
+def up_to_date(model_args: dict, weights: dict) -> tuple[dict, dict]:
+    """A checkpoint's model arguments and weights as today's field reads them, with inputs of weight 0 for what is new."""
+    model_args, weights = current_checkpoint(model_args, weights)
+    if not model_args["stand_ins"]:
+        model_args, weights = model_args | {"stand_ins": True}, with_stand_ins(weights)
+    return model_args, weights
+
+
 def load_field_model(path: str | Path, model_class: type[FieldModel] = FieldModel) -> tuple[FieldModel, dict]:
     """A trained FieldModel for use as it is.
 
