@@ -21,6 +21,7 @@ from utils.io.file_index import read_index, write_index
 from utils.io.files import content_hash
 from utils.io.object_files import ObjectFiles
 from utils.training_data.augment import AUGMENT_VERSION, augmented
+from utils.training_data.loader import leave_signals_to_main
 from utils.training_data.object_cache import (
     CachedObject,
     FieldObject,
@@ -223,7 +224,8 @@ def _prepare(cfg: Config, quiet: bool, cache: Callable, num_workers: int = 0):
         return tqdm(steps, desc=what, total=len(objects), unit="object", leave=False, disable=True if quiet else None)
 
     if num_workers:  # the others leave in the cache what this process then finds there
-        making = DataLoader(MakingItems(objects, cache, index), batch_size=None, num_workers=num_workers)
+        making = DataLoader(MakingItems(objects, cache, index), batch_size=None, num_workers=num_workers,
+                            worker_init_fn=leave_signals_to_main)
         for _ in bar(making, "making items"):
             pass
     for files in bar(objects, "reading objects"):
