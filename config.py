@@ -441,7 +441,7 @@ def run_script(main: Callable[[list[str]], Any]) -> None:
     try:
         main(sys.argv[1:])
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {what_was_said(error)}", file=sys.stderr)
         sys.exit(2)
     except Stopped as stop:
         print(f"stopped: {stop}", file=sys.stderr)
@@ -449,6 +449,12 @@ def run_script(main: Callable[[list[str]], Any]) -> None:
     except KeyboardInterrupt as stop:
         print("stopped: what was finished is kept, nothing is half written", file=sys.stderr)
         sys.exit(128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT))
+
+
+def what_was_said(error: UserError) -> str:
+    """The message of an error; one that a DataLoader's process raised comes with its traceback, at whose end it stands."""
+    text = str(error).strip()
+    return text.splitlines()[-1].partition(": ")[2] if "Original Traceback" in text else text
 
 
 def terminate(number: int, frame: Any) -> None:

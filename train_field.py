@@ -16,11 +16,12 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from config import Config, UserError, config_as_dict, parse_config, run_script
+from config import PRETRAINED_DIR, Config, UserError, config_as_dict, parse_config, run_script
 from load_data import FieldDataset, FieldObject, prepare_field_objects
-from models.field_model import FieldModel, current_checkpoint, field_loss, with_stand_ins
+from models.field_model import FieldModel, current_checkpoint, field_loss, load_field_model, with_stand_ins
 from models.view_cameras import augment_space, random_colors, stack_cameras, transform_box, transform_points
 from utils.device import lighter_training, out_of_memory_advice
+from utils.io.files import content_hash
 from utils.multiview.view_maps import MAP_SIZE
 from utils.training.best_checkpoint import BestCheckpoint, read_best
 from utils.training.interruption import asked_to_stop, note_signals, signals_restored, stopped
@@ -50,6 +51,7 @@ from utils.training_data.splits import choose_split, resumed_split
 
 # What a validation score measures: scores of other metrics are not compared with it
 METRIC = "occupancy, thin walls counted"
+SHIPPED = Path(__file__).parent / PRETRAINED_DIR / "geometry_field_best.pth"
 
 
 def train(cfg: Config) -> dict:
@@ -107,7 +109,8 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
         average.load(saved.get("average") or {})
         judged = average.model
     facts = {"kind": "field", "cfg": cfg, "image_size": 2 * MAP_SIZE, "metric_name": METRIC,
-             "validation_ids": validation_ids, "training_ids": train_ids}
+             "validation_ids": validation_ids, "training_ids": train_ids,
+             "shipped_field": saved.get("shipped_field") or judge_shipped(task, accelerator)}
 
     # Loop
     improved = False
@@ -179,7 +182,31 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
     accelerator.end_training()
     print(closing_line(cfg.num_epochs_stage1, first_epoch, "num_epochs_stage1", improved or not validation_ids, best,
                        last_path))
+    print(shipped_line(best, facts["shipped_field"]))
     return {"start": start_score, "best": best.score if validation_ids else None, "last": score}
+
+
+def judge_shipped(task: "FieldTask", accelerator: Accelerator) -> dict | None:
+    """The score of the shipped field on this run's held-out objects, by which inference chooses between the two.
+
+    Returns:
+        dict of the file's content (hash) and its score; None if there is no such file, or nothing is held out.
+    """
+    if not SHIPPED.is_file():
+        return None
+    model = load_field_model(SHIPPED)[0].to(task.device)
+    score = validation_mean(model, task.validation_loader, task.validation_score, accelerator)
+    return None if score is None else {"content": content_hash([SHIPPED]), "score": score}
+
+
+def shipped_line(best: BestCheckpoint, shipped: dict | None) -> str:
+    """What a finished run says of the field that inference will use."""
+    if shipped is None:
+        return f"not compared with the shipped field: inference uses this one with --geometry_checkpoint {best.path}"
+    if best.score < shipped["score"]:
+        return f"the shipped field has {shipped['score']:.5f} on the same objects: inference will use yours"
+    return (f"the shipped field has {shipped['score']:.5f} on the same objects: inference goes on using that one, or yours "
+            f"with --geometry_checkpoint {best.path}")
 
 
 class FieldTask:

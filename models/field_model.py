@@ -19,10 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from config import UserError
+from models.loading import load_trained
 from models.view_cameras import Cameras, camera_tensors, project, view_cameras
 from utils.device import full_precision
-from utils.io.checkpoint import load_checkpoint, load_weights
 from utils.rendering.cameras import VIEW_EXTENT, Camera
 
 NUM_GEOMETRIC_FEATURES = 13  # numbers per view of a point that are no color: see `FieldModel.per_view_features`
@@ -108,6 +107,8 @@ class FieldModel(nn.Module):
     def __init__(self, *, grid_size: int = 24, volume_widths: Sequence[int] = (32, 64, 128, 192), view_width: int = 64,
                  head_width: int = 128, use_color: bool = True, stand_ins: bool = True) -> None:
         super().__init__()
+        if grid_size % 2 ** (len(volume_widths) - 1):
+            raise ValueError(f"grid_size {grid_size} cannot be halved {len(volume_widths) - 1} times")
         self.sizes = {"grid_size": grid_size, "volume_widths": list(volume_widths), "view_width": view_width,
                       "head_width": head_width, "use_color": use_color, "stand_ins": stand_ins}
         self.grid_size, self.use_color, self.stand_ins = grid_size, use_color, stand_ins
@@ -309,14 +310,7 @@ def load_field_model(path: str | Path) -> tuple[FieldModel, dict]:
     Raises:
         UserError: the file is missing, damaged, of another kind or does not fit its sizes.
     """
-    checkpoint = load_checkpoint(path, "field")
-    try:
-        args, weights = current_checkpoint(checkpoint["model_args"], checkpoint["weights"])
-        model = FieldModel(**args)
-    except (TypeError, ValueError, KeyError) as error:
-        raise UserError(f"{path}: its sizes fit no field model ({error})") from None
-    load_weights(model, weights, path)
-    return model.eval().requires_grad_(False), checkpoint
+    return load_trained(path, "field", lambda args: FieldModel(**args), current_checkpoint)
 
 
 @torch.inference_mode()

@@ -9,13 +9,15 @@ from config import LIMITS, UserError
 from utils.io.checkpoint import check_weights, load_checkpoint, load_weights
 
 
-def load_trained(path: str | Path, kind: str, build: Callable[[dict], nn.Module]) -> tuple[nn.Module, dict]:
+def load_trained(path: str | Path, kind: str, build: Callable[[dict], nn.Module],
+                 up_to_date: Callable = lambda model_args, weights: (model_args, weights)) -> tuple[nn.Module, dict]:
     """A trained model for use as it is.
 
     Args:
         path: .pth file written by a training script.
         kind: "geometry", "texture" or "field".
         build: makes the model from a copy of the file's `model_args`.
+        up_to_date: function of the file's model arguments and weights that gives them as today's model reads them.
     Returns:
         model: on the CPU, in eval mode and without gradients; checkpoint: dict (see utils.io.checkpoint).
     Raises:
@@ -23,8 +25,8 @@ def load_trained(path: str | Path, kind: str, build: Callable[[dict], nn.Module]
             by name alone is not found.
     """
     checkpoint = load_checkpoint(path, kind)
-    args, weights = checkpoint["model_args"], checkpoint["weights"]
     try:
+        args, weights = up_to_date(checkpoint["model_args"], checkpoint["weights"])
         _check_limits(args)
         if args.get("encoder", {"stored": True})["stored"]:
             # First without memory: a damaged or hostile file may state sizes that no machine could allocate.

@@ -219,7 +219,8 @@ def test_the_mean_of_the_weights_is_what_is_judged_and_kept_as_best(field_config
     best, last = (weights_of(tmp_path / "checkpoints" / f"geometry_field_{name}.pth") for name in ("best", "last"))
     assert all(torch.allclose(best[name], mean[name], atol=1e-6) for name in mean)
     assert all(torch.equal(last[name], seen[-1][name]) for name in mean), "the last ones serve resuming"
-    plain = train_field.train(field_config(num_epochs_stage1=1, learning_rate_field=1e-3, checkpoint_dir=str(tmp_path / "plain")))
+    plain = train_field.train(field_config(num_epochs_stage1=1, learning_rate_field=1e-3,
+                                           checkpoint_dir=str(tmp_path / "plain")))
     assert scores["last"] != plain["last"] and scores["start"] == plain["start"]
 
 

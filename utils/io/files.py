@@ -34,9 +34,9 @@ class CannotWrite(UserError):
         error: what the system said.
     """
 
-    def __init__(self, path: str | Path, error: OSError):
-        super().__init__(f"cannot write {path}: {error.strerror or error}")
-        self.no_room = error.errno in NO_ROOM
+    def __init__(self, path: str | Path, error: OSError | None = None):
+        super().__init__(f"cannot write {path}: {error.strerror or error}" if error else path)
+        self.no_room = error is not None and error.errno in NO_ROOM
 
 
 @contextlib.contextmanager

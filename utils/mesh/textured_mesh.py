@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from config import UserError
+from utils.io.files import replaced_together
 from utils.mesh.mesh import Mesh, textured_mesh
 from utils.mesh.mesh_io import write_glb, write_obj
 
@@ -48,5 +49,6 @@ class TexturedMesh:
         path = Path(path)
         if path.suffix.lower() not in WRITERS:
             raise UserError(f"{path}: cannot write this format; choose {' or '.join(WRITERS)}")
-        WRITERS[path.suffix.lower()](path, self.vertices, self.faces, self.uvs, self.face_uvs, self.texture)
+        with replaced_together(path.parent) as new:
+            WRITERS[path.suffix.lower()](new / path.name, self.vertices, self.faces, self.uvs, self.face_uvs, self.texture)
         return path
