@@ -85,8 +85,8 @@ def load_checkpoint(path: str | Path, kind: str | tuple[str, ...]) -> dict:
 
 def _is_sound(data: dict) -> bool:
     """Whether a checkpoint holds what its readers rely on, as the types that they expect."""
-    types: dict[str, Any] = {"kind": str, "model_args": dict, "weights": dict, "view_names": list, "image_size": int, "config": dict,
-             "epoch": int, "score": (int, float, type(None)), "validation_ids": list}
+    types: dict[str, Any] = {"kind": str, "model_args": dict, "weights": dict, "view_names": list, "image_size": int,
+                             "config": dict, "epoch": int, "score": (int, float, type(None)), "validation_ids": list}
     return (all(name in data and isinstance(data[name], kind) for name, kind in types.items())
             and LIMITS["image_size"][0] <= data["image_size"] <= LIMITS["image_size"][1])
 
