@@ -106,7 +106,8 @@ def replaced_together(folder: str | Path) -> Iterator[Path]:
         raise CannotWrite(folder, error) from None
     try:
         yield temporary
-        files = sorted(temporary.iterdir())
+        # In the order in which they were written: what names other files comes after them
+        files = sorted(temporary.iterdir(), key=lambda path: (path.stat().st_mtime_ns, path.name))
         for path in files:
             if (folder / path.name).is_dir():
                 raise CannotWrite(folder / path.name, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
