@@ -8,6 +8,7 @@ once is kept by utils/training_data/object_cache.py.
 reads every object once and reports what is missing or broken, as training would.
 """
 import contextlib
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -61,9 +62,9 @@ def find_view_sets(folder: Path | str, allow_missing: bool = False) -> tuple[dic
     subfolders = sorted(path for path in folder.iterdir() if _is_visible_folder(path)) if folder.is_dir() else []
     for place in [folder] + subfolders:
         groups, unknown = match_images(place)
-        strays += [(object_id or place.resolve().name, hint) for object_id, hint in unknown]
+        strays += [(object_id or Path(os.path.abspath(place)).name, hint) for object_id, hint in unknown]
         for object_id, views in groups.items():
-            name = object_id or place.resolve().name
+            name = object_id or Path(os.path.abspath(place)).name
             if name in found:
                 problems.append(Problem(name, "two sets of images", f"in {place} too; left out"))
             else:

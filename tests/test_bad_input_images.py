@@ -17,6 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 
 import inference
 from config import VIEW_NAMES, run_script
+from load_data import find_view_sets
 from models.field_model import FieldModel
 from utils.io.checkpoint import save_checkpoint, stored_weights
 from utils.mesh.textured_mesh import TexturedMesh
@@ -218,6 +219,12 @@ def test_a_view_that_is_missing_or_there_twice_is_named_with_its_object(batch, c
         pytest.skip("this file system takes the two names for one")
     assert [line for line in batch.lines if line.startswith(f"left out: {case}: ")] == [f"left out: {case}: {what}"]
     assert not (batch.output / case).exists()
+
+
+def test_linked_folders_are_objects_of_their_own(batch, tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).symlink_to(batch.folder / "good")
+    assert set(find_view_sets(tmp_path)[0]) == {"one", "two"}
 
 
 def test_nothing_but_finished_results_is_in_the_output_folder(batch):

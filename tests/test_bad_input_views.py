@@ -7,22 +7,22 @@ from config import VIEW_NAMES, UserError
 from tests.test_bad_input_images import view_image
 from utils.views.six_views import UNLIKE, read_framed_views
 
-SIZE = 96
+SIZE = 88
 
 
 @pytest.fixture
 def views(tmp_path):
     """{view: path} of an object without symmetry: a step, whose silhouettes all differ."""
-    cells = np.zeros((12, 12, 12), bool)  # x, y, z
-    cells[1:11, 3:5, 4:8] = True
-    cells[1:4, 5:10, 4:8] = True
-    cells[1:4, 8:10, 4:9] = True
-    cells[8:10, 3:5, 8:9] = True
+    cells = np.zeros((22, 22, 22), bool)  # x, y, z; framed as the project frames, so that nothing has to be cut
+    cells[1:21, 4:8, 6:14] = True
+    cells[1:7, 8:18, 6:14] = True
+    cells[1:7, 14:18, 14:16] = True
+    cells[15:19, 4:8, 14:16] = True
     files = {}
     for view, (axis, turn) in {"front": (2, lambda mask: mask.T[::-1]), "back": (2, lambda mask: mask.T[::-1, ::-1]),
                                "left": (0, lambda mask: mask[::-1, ::-1]), "right": (0, lambda mask: mask[::-1]),
                                "top": (1, lambda mask: mask.T), "bottom": (1, lambda mask: mask.T[::-1])}.items():
-        alpha = np.kron(turn(cells.any(axis)), np.ones((8, 8)))  # seen from +z: x to the right, y up, and so on
+        alpha = np.kron(turn(cells.any(axis)), np.ones((4, 4)))  # seen from +z: x to the right, y up, and so on
         rgba = np.dstack([np.full((*alpha.shape, 3), 40 + 30 * VIEW_NAMES.index(view)), 255 * alpha]).astype(np.uint8)
         files[view] = tmp_path / f"{view}.png"
         Image.fromarray(rgba).save(files[view])
@@ -64,7 +64,7 @@ def test_views_that_no_single_mistake_explains_are_said_not_to_fit(view, how, vi
 
 
 def test_a_view_of_another_object_is_said_not_to_fit(views, tmp_path):
-    view_image("front").resize((96, 96)).save(views["front"])
+    view_image("front").resize((88, 88)).save(views["front"])
     assert UNLIKE in note_on(views)
 
 
@@ -104,11 +104,11 @@ def test_inverted_masks_are_turned_and_it_is_said(views, masks):
 def test_masks_that_say_nothing_are_refused_by_name(damage, said, views, masks):
     if damage == "all white":
         for path in masks.values():
-            Image.new("L", (96, 96), 255).save(path)
+            Image.new("L", (88, 88), 255).save(path)
     elif damage == "no image":
         masks["left"].write_text("mask")
     else:
-        size = {"empty": (96, 96), "of another shape": (96, 40), "one pixel": (1, 1)}[damage]
+        size = {"empty": (88, 88), "of another shape": (88, 40), "one pixel": (1, 1)}[damage]
         Image.new("L", size, 0 if damage == "empty" else 255).save(masks["left"])
     with pytest.raises(UserError, match=said) as refused:
         read_framed_views(views, SIZE, "step", masks)

@@ -236,7 +236,8 @@ def run(rounds, seed, most):
                 check_whole(folder, unbroken[stage], final=False)
             check_whole(folder, unbroken[stage], final=True)
             ended += 1
-            print(f"{sum(kills.values())} kills: {stage} came to its end after {in_a_row}, equal to the unbroken run", flush=True)
+            print(f"{sum(kills.values())} kills: {stage} came to its end after {in_a_row}, equal to the unbroken run",
+                  flush=True)
     return kills, ended
 
 

@@ -2,9 +2,6 @@
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -17,6 +14,7 @@ import utils.training_data.field_samples
 import utils.training_data.occupancy
 from config import Stopped, Terminated
 from tests.conftest import as_options
+from tests.io.test_run_lock import HOLD, in_another_process
 from tests.test_train_field import TINY_FIELD
 from tests.test_train_geometry import assert_same_checkpoints, read_log, without_times
 from utils.training.interruption import note_signals, signals_restored
@@ -58,7 +56,8 @@ def signal_at(step, number, monkeypatch, module):
 
 @pytest.mark.parametrize("script, number, changes", [
     ("geometry", signal.SIGINT, {"gradient_accumulation_steps": 2}), ("geometry", signal.SIGTERM, {"average_weights": 0.9}),
-    ("field", signal.SIGTERM, {}), ("texture", signal.SIGINT, {})])
+    pytest.param("field", signal.SIGTERM, {}, marks=pytest.mark.slow),
+    pytest.param("texture", signal.SIGINT, {}, marks=pytest.mark.slow)])
 def test_a_signal_lets_the_step_finish_and_a_resumed_run_equals_an_unbroken_one(script, number, changes, config_of, tmp_path,
                                                                                 monkeypatch):
     module = MODULES[script]
@@ -118,7 +117,8 @@ def split_of(path):
     return saved["training_ids"], saved["validation_ids"]
 
 
-@pytest.mark.parametrize("script", ["geometry", "field", "texture"])
+@pytest.mark.parametrize("script", ["geometry", *(pytest.param(script, marks=pytest.mark.slow)
+                                                  for script in ("field", "texture"))])
 def test_a_resumed_run_keeps_its_split_whatever_objects_come_and_whatever_the_options_say(script, config_of, shoes, tmp_path,
                                                                                           capsys):
     data = shutil.copytree(shoes, tmp_path / "data", ignore=shutil.ignore_patterns("cache"))
@@ -151,7 +151,8 @@ def test_objects_that_went_are_said_and_another_seed_alone_changes_no_split(conf
     assert split_of(tmp_path / "run" / "geometry_last.pth") == (train_ids[1:], held_out)
 
 
-@pytest.mark.parametrize("script, rate", [("geometry", "learning_rate_stage1"), ("field", "learning_rate_field"),
+@pytest.mark.parametrize("script, rate", [("geometry", "learning_rate_stage1"),
+                                          pytest.param("field", "learning_rate_field", marks=pytest.mark.slow),
                                           ("texture", "learning_rate_stage2")])
 def test_best_is_never_worse_than_no_training_at_all(script, rate, config_of, tmp_path):
     scores = MODULES[script].train(config_of(script, **{rate: 0.5}))
@@ -171,20 +172,6 @@ def test_a_new_run_keeps_what_resume_would_have_gone_on_from_and_its_log(config_
 
 
 # ---- Two runs, and what killed ones leave
-
-
-def in_another_process(code, *arguments):
-    return subprocess.Popen([sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)], cwd=ROOT,
-                            stdout=subprocess.PIPE, text=True)
-
-
-HOLD = """
-import sys, time
-from utils.io.run_lock import run_lock
-with run_lock(sys.argv[1], sys.argv[2], "wait"):
-    print("held", flush=True)
-    time.sleep(60)
-"""
 
 
 @pytest.mark.skipif(os.name != "posix", reason="locks are POSIX's")
