@@ -3,8 +3,12 @@
 A disk that is full is played by a largest file size of the process; a folder that may not be written to by one below
 /proc, which refuses even root.
 """
+import os
 import shutil
+import signal
 import sys
+import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,12 +19,13 @@ import inference
 import train_field
 import train_geometry
 import utils.training_data.field_samples
-from config import VIEW_NAMES
+from config import VIEW_NAMES, UserError
 from tests.conftest import as_options
 from tests.io.test_files import largest_file  # noqa: F401 (a fixture)
 from tests.test_bad_input_images import tetrahedron, tiny_field, view_image
 from utils import prepare_dataset, rename_to_IDs
 from utils.io.checkpoint import load_checkpoint
+from utils.training_data.loader import make_loader
 
 FORBIDDEN = "/proc/mito3d"
 LONGEST_NAME = 255  # bytes
@@ -120,6 +125,29 @@ def test_an_output_folder_that_cannot_be_made_is_said_before_any_work(options, s
     assert code == 2 and err.startswith(f"error: {said}") and err.count("\n") == 1 and "reconstructed" not in out
 
 
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_inference_keeps_what_was_finished_and_nothing_half_written(number, code, three, tmp_path, monkeypatch,
+                                                                                   run_script_main):
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def interrupted(model, reader, *rest):
+        if reader.object_id == "c":
+            os.kill(os.getpid(), number)
+            time.sleep(5)
+        return tetrahedron()
+
+    monkeypatch.setattr(inference, "reconstruct_field", interrupted)
+    try:
+        found, _, err = run_script_main(inference, *three)
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+    assert found == code and err == "stopped: what was finished is kept, nothing is half written\n"
+    assert {path.name for path in (tmp_path / "out").iterdir()} <= {"a", "b"} and (tmp_path / "out" / "a" / "a.obj").is_file()
+    assert all(len(list(folder.iterdir())) == 5 for folder in (tmp_path / "out").iterdir())
+
+
 # ---- Training
 
 
@@ -146,6 +174,26 @@ def test_a_disk_that_fills_up_while_training_keeps_the_last_whole_checkpoint(tin
     assert code == 2 and err.count("\n") == 1 and "cannot write" in err and "File too large" in err
     assert content_below(folder) == before
     assert load_checkpoint(folder / "geometry_last.pth", "geometry")["epoch"] == 1
+
+
+class BreaksOff:
+    """Items of which the second cannot be made, as when a file goes while it is trained on."""
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        if index:
+            raise UserError("shoe.obj: has gone")
+        return index
+
+
+def test_what_a_loaders_process_cannot_read_is_one_line_too(run_script_main):
+    def main(argv):
+        for _ in make_loader(BreaksOff(), 1, False, 0, num_workers=1):
+            pass
+    code, _, err = run_script_main(SimpleNamespace(main=main, __name__="loading"))
+    assert code == 2 and err == "error: shoe.obj: has gone\n"
 
 
 def test_a_log_that_cannot_grow_is_one_line(tiny_config, tmp_path, monkeypatch, run_script_main):
