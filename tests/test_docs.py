@@ -12,7 +12,7 @@ from config import Config, option_fields
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), ROOT / "checkpoints" / "pretrained" / "README.md"])
 SCRIPTS = ("inference.py", "evaluate.py", "load_data.py", "utils/prepare_dataset.py", "utils/rename_to_IDs.py",
-           "utils/io/checkpoint.py", "utils/training_data/synthetic_shoes.py")
+           "utils/io/checkpoint.py", "utils/training_data/synthetic_shoes.py", "tests/stress/kill.py")
 
 
 def test_the_first_screen_has_the_two_setup_lines_and_the_page_is_short():
