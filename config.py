@@ -31,7 +31,7 @@ class UserError(Exception):
 class Stopped(Exception):
     """A signal ended the run after what it had done was saved: shown as one line, exit code 128 + its number."""
 
-    def __init__(self, message: str, number: int):
+    def __init__(self, message: str, number: int) -> None:
         super().__init__(message)
         self.number = number
 

@@ -34,7 +34,7 @@ class CannotWrite(UserError):
         error: what the system said.
     """
 
-    def __init__(self, path: str | Path, error: OSError | None = None):
+    def __init__(self, path: str | Path, error: OSError | None = None) -> None:
         super().__init__(f"cannot write {path}: {error.strerror or error}" if error else path)
         self.no_room = error is not None and error.errno in NO_ROOM
 

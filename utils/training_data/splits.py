@@ -1,6 +1,7 @@
 """Which objects are trained on, which are validated on, and which are left alone."""
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 
 from config import Config, UserError
 from utils.io.split_file import SPLITS, read_split
