@@ -25,6 +25,7 @@ from tests.io.test_files import largest_file  # noqa: F401 (a fixture)
 from tests.test_bad_input_images import tetrahedron, tiny_field, view_image
 from utils import prepare_dataset, rename_to_IDs
 from utils.io.checkpoint import load_checkpoint
+from utils.io.files import atomic_write
 from utils.training_data.loader import make_loader
 
 FORBIDDEN = "/proc/mito3d"
@@ -35,6 +36,11 @@ OBJ = "".join(f"v {x} {y} {z}\n" for x in (0, 1) for y in (0, 1) for z in (0, 1)
 needs_proc = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is Linux's")
 
 
+def small_preview(path, images, mesh):
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(b"preview")
+
+
 @pytest.fixture
 def three(tmp_path, monkeypatch):
     """Options of an inference over the objects a, b and c that takes no time; results of the kind asked for."""
@@ -43,7 +49,7 @@ def three(tmp_path, monkeypatch):
         for view in VIEW_NAMES:
             view_image(view).save(tmp_path / "views" / name / f"{view}.png")
     monkeypatch.setattr(inference, "reconstruct_field", tetrahedron)
-    monkeypatch.setattr(inference, "write_preview", lambda path, images, mesh: path.write_bytes(b"preview"))
+    monkeypatch.setattr(inference, "write_preview", small_preview)
     monkeypatch.setattr(inference.Reconstructor, "reader", lambda self, files, name, masks=None: inference.ViewReader(
         files, name, masks, "border", False))
     return [tmp_path / "views", "--output", tmp_path / "out", "--geometry_checkpoint", tiny_field(tmp_path / "f.pth"),
