@@ -7,6 +7,7 @@ Only the standard library is imported here, so `--help` and a mistyped option an
 import argparse
 import dataclasses
 import math
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,18 @@ PRETRAINED_DIR = "checkpoints/pretrained"  # shipped weights
 
 class UserError(Exception):
     """Something the user can mend: shown as one line, exit code 2, no traceback."""
+
+
+class Stopped(Exception):
+    """A signal ended the run after what it had done was saved: shown as one line, exit code 128 + its number."""
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.number = number
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: ends the run as Ctrl-C does, so that what is half written is removed."""
 
 
 # The scripts that read a Config, in groups: what an option names is what it changes (see `refuse_unused`).
@@ -419,12 +432,33 @@ class OptionParser(argparse.ArgumentParser):
 
 
 def run_script(main: Callable[[list[str]], Any]) -> None:
-    """Run `main(argv)` for a script: a UserError becomes one line on stderr and exit code 2."""
+    """Run `main(argv)` for a script: what a user can mend, and what a signal ended, is one line on stderr.
+
+    Exit codes: 0 all done; 1 a bug of ours, with its traceback; 2 a UserError; 130 Ctrl-C; 143 SIGTERM.
+    """
+    try:
+        signal.signal(signal.SIGTERM, terminate)
+    except ValueError:
+        pass  # not in the main thread: whoever runs us there takes care of signals
     try:
         main(sys.argv[1:])
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {what_was_said(error)}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        sys.exit(130)
+    except Stopped as stop:
+        print(f"stopped: {stop}", file=sys.stderr)
+        sys.exit(128 + stop.number)
+    except KeyboardInterrupt as stop:
+        print("stopped: what was finished is kept, nothing is half written", file=sys.stderr)
+        sys.exit(128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT))
+
+
+def what_was_said(error: UserError) -> str:
+    """The message of an error; one that a DataLoader's process raised comes with its traceback, at whose end it stands."""
+    text = str(error).strip()
+    return text.splitlines()[-1].partition(": ")[2] if "Original Traceback" in text else text
+
+
+def terminate(number: int, frame: Any) -> None:
+    """Handler of SIGTERM."""
+    raise Terminated

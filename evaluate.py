@@ -170,10 +170,11 @@ def reconstructor(paths: list, options: Namespace, without: Iterable[str] = ()) 
 
 def checkpoint_paths(name: str, texture_checkpoint: str | None = None) -> list[Path]:
     """The checkpoint files that a name in --methods stands for: geometry, and texture unless that is a field."""
-    from inference import choose_geometry, default_checkpoint
+    from inference import default_checkpoint
     from utils.io.checkpoint import load_checkpoint
 
-    geometry = Path(choose_geometry("field" if name == "model" else name) if name in LEARNED else name)
+    own = default_checkpoint("geometry" if name == "points" else "geometry_field")
+    geometry = own if name in LEARNED else Path(name)
     if load_checkpoint(geometry, ("geometry", "field"))["kind"] == "field":
         return [geometry]
     beside = None if name in LEARNED else geometry.with_name("texture_best.pth")

@@ -60,10 +60,11 @@ def parse_options(argv: list[str]) -> Namespace:
                         help="folder of one object (front.png ...), of many (<id>_front.png ...), or of such folders; "
                              "default: the shipped examples")
     parser.add_argument("--output", default="output", help="folder for the results (default output)")
-    parser.add_argument("--geometry", choices=["field", "points"], help="decoder; field: from the six named views; "
-                        "points: from images alone, in any order (default: what you trained, else field)")
+    parser.add_argument("--geometry", choices=["field", "points"], help="decoder; field: from the six named views (default); "
+                        "points: from images alone, in any order")
     parser.add_argument("--geometry_checkpoint", metavar="MODEL", help="a .pth, a folder written by models.share, or "
-                        "hf://<owner>/<name> (default: your own in checkpoints/, else the shipped one)")
+                        "hf://<owner>/<name> (default: the shipped one, until your own field in checkpoints/ scores better on "
+                        "the objects that its training held out; points: your own, if there is one)")
     parser.add_argument("--grid", type=int, help=f"field: cells along the longest edge (default {GRID})")
     parser.add_argument("--faces", type=int, help=f"field: most faces of the mesh (default {FACES})")
     parser.add_argument("--texture_checkpoint", metavar="MODEL", help="points: the same for colors")
@@ -222,8 +223,7 @@ class Reconstructor:
         mesh.write("shoe.glb")
 
     Args:
-        geometry_checkpoint: .pth, folder or hf://<owner>/<name> of a field or point decoder; None: your own field, else
-            the shipped one.
+        geometry_checkpoint: .pth, folder or hf://<owner>/<name> of a field or point decoder; None: see `choose_geometry`.
         texture_checkpoint: the same, for a point decoder alone (a field takes its colors from the images); None: your own,
             else the shipped one.
         device: auto (cuda, then mps, then cpu), cuda, cuda:N, mps or cpu.
@@ -249,7 +249,7 @@ class Reconstructor:
         unknown = sorted(set(without) - set(STEPS))
         if unknown:
             raise UserError(f"--without {unknown[0]}: no such step; choose from {', '.join(STEPS)}")
-        self.geometry_checkpoint = local_model(geometry_checkpoint or choose_geometry())
+        self.geometry_checkpoint = local_model(geometry_checkpoint or choose_geometry()[0])
         self.device, self.texture_size = resolve_device(device), texture_size
         self.grid, self.faces, self.without = grid, faces, frozenset(without)
         self.background, self.allow_missing = background, allow_missing
@@ -330,12 +330,34 @@ def default_checkpoint(kind: str) -> Path:
     return own if own.is_file() else ROOT / PRETRAINED_DIR / f"{kind}_best.pth"
 
 
-def choose_geometry(decoder: str = "field") -> Path:
-    """The geometry checkpoint of a decoder ("field" or "points"): your own, else the shipped one.
+def choose_geometry(decoder: str = "field") -> tuple[Path, str]:
+    """The geometry checkpoint of a decoder ("field" or "points"), and why it is this one.
 
-    A point decoder that you trained never takes the field's place unasked: the field gives the better shapes.
+    A point decoder that you trained never takes the field's place unasked: the field gives the better shapes. Nor does
+    your own field take the shipped one's unless it scored better on the same objects, which neither was chosen for: a
+    test drive of minutes is no better than days of training.
     """
-    return default_checkpoint("geometry" if decoder == "points" else "geometry_field")
+    from utils.io.checkpoint import load_checkpoint
+    from utils.io.files import content_hash
+
+    if decoder == "points":
+        path = default_checkpoint("geometry")
+        return path, "shipped" if PRETRAINED_DIR in path.as_posix() else "your own"
+    own, shipped = Path("checkpoints") / "geometry_field_best.pth", ROOT / PRETRAINED_DIR / "geometry_field_best.pth"
+    if not own.is_file():
+        return shipped, "shipped"
+    if not shipped.is_file():
+        return own, "your own"
+    try:
+        saved = load_checkpoint(own, "field")
+    except UserError as error:
+        return shipped, f"shipped; {str(error).split('; make one')[0]}"
+    score, other = saved["score"], saved.get("shipped_field")
+    ask = f"--geometry_checkpoint {own} takes your own"
+    if score is None or other is None or other["content"] != content_hash([shipped]):
+        return shipped, f"shipped, for your own was not compared with it; {ask}"
+    words = f"{score:.5f} on held-out objects, the shipped one {other['score']:.5f}"
+    return (own, f"your own, {words}") if score < other["score"] else (shipped, f"shipped, for your own has {words}; {ask}")
 
 
 def reconstruct_field(model: FieldModel, reader: ViewReader, grid: int, num_faces: int, texture_size: int,
@@ -537,21 +559,23 @@ def main(argv: list[str]) -> None:
 
     from utils.device import lighter_inference, out_of_memory_advice
     from utils.io.checkpoint import load_checkpoint
-    from utils.io.files import check_writable
+    from utils.io.files import check_writable, clear_leftovers, replaced_together
     from utils.io.model_folder import local_model
     from utils.output.gallery import write_gallery
     from utils.output.provenance import named_hash
     from utils.output.report import report_line, report_table, wall_warning
     from utils.output.results import OutputOptions, write_result
 
-    geometry = local_model(options.geometry_checkpoint or choose_geometry(options.geometry or "field"))
+    geometry, why = ((options.geometry_checkpoint, "named") if options.geometry_checkpoint else
+                     choose_geometry(options.geometry or "field"))
+    geometry = local_model(geometry)
     if options.geometry and load_checkpoint(geometry, ("geometry", "field"))["kind"] != KINDS[options.geometry]:
         raise UserError(f"--geometry {options.geometry}: {geometry} holds the other decoder; leave one of the two out")
     reconstructor = Reconstructor(geometry, options.texture_checkpoint, options.device, grid=options.grid,
                                   faces=options.faces, texture_size=options.texture_size, cache_dir=options.cache_dir,
                                   background=options.background, allow_missing=options.allow_missing)
     check_writable(options.output)
-    print(f"model: {geometry}, device: {reconstructor.device}, ready in {time.perf_counter() - started:.1f} s")
+    print(f"model: {geometry} ({why}), device: {reconstructor.device}, ready in {time.perf_counter() - started:.1f} s")
     wanted = OutputOptions(options.format, options.up, options.ground, options.longest_edge_mm, options.texture_format,
                            options.min_wall_mm, options.viewer, options.turntable)
     made_with = {"checkpoints": [named_hash(path) for path in reconstructor.checkpoints],
@@ -577,8 +601,10 @@ def main(argv: list[str]) -> None:
 
     def write(name, reader, mesh):
         began, folder = time.perf_counter(), Path(options.output) / name
-        reports[name] = report = write_result(folder, name, mesh, reader.at(PREVIEW_SIZE), wanted, reader.report,
-                                              reader.masks, made_with)
+        clear_leftovers(folder)
+        with replaced_together(folder) as new:
+            reports[name] = report = write_result(new, name, mesh, reader.at(PREVIEW_SIZE), wanted, reader.report,
+                                                  reader.masks, made_with)
         print(f"{folder / name}.{options.format[0]}: {len(mesh.vertices)} vertices, {len(mesh.faces)} faces; "
               f"reconstructed in {seconds[name]:.2f} s, wrote in {time.perf_counter() - began:.2f} s")
         print(report_line(report))

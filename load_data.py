@@ -8,6 +8,7 @@ once is kept by utils/training_data/object_cache.py.
 reads every object once and reports what is missing or broken, as training would.
 """
 import contextlib
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from utils.io.file_index import read_index, write_index
 from utils.io.files import content_hash
 from utils.io.object_files import ObjectFiles
 from utils.training_data.augment import AUGMENT_VERSION, augmented
+from utils.training_data.loader import leave_signals_to_main
 from utils.training_data.object_cache import (
     CachedObject,
     FieldObject,
@@ -60,9 +62,9 @@ def find_view_sets(folder: Path | str, allow_missing: bool = False) -> tuple[dic
     subfolders = sorted(path for path in folder.iterdir() if _is_visible_folder(path)) if folder.is_dir() else []
     for place in [folder] + subfolders:
         groups, unknown = match_images(place)
-        strays += [(object_id or place.resolve().name, hint) for object_id, hint in unknown]
+        strays += [(object_id or Path(os.path.abspath(place)).name, hint) for object_id, hint in unknown]
         for object_id, views in groups.items():
-            name = object_id or place.resolve().name
+            name = object_id or Path(os.path.abspath(place)).name
             if name in found:
                 problems.append(Problem(name, "two sets of images", f"in {place} too; left out"))
             else:
@@ -223,7 +225,8 @@ def _prepare(cfg: Config, quiet: bool, cache: Callable, num_workers: int = 0):
         return tqdm(steps, desc=what, total=len(objects), unit="object", leave=False, disable=True if quiet else None)
 
     if num_workers:  # the others leave in the cache what this process then finds there
-        making = DataLoader(MakingItems(objects, cache, index), batch_size=None, num_workers=num_workers)
+        making = DataLoader(MakingItems(objects, cache, index), batch_size=None, num_workers=num_workers,
+                            worker_init_fn=leave_signals_to_main)
         for _ in bar(making, "making items"):
             pass
     for files in bar(objects, "reading objects"):

@@ -17,16 +17,17 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from config import Config, UserError, config_as_dict, parse_config, run_script
+from config import PRETRAINED_DIR, Config, UserError, config_as_dict, parse_config, run_script
 from load_data import FieldDataset, FieldObject, prepare_field_objects
-from models.field_model import FieldModel, field_loss, field_on_grid, up_to_date
+from models.field_model import FieldModel, field_loss, field_on_grid, load_field_model, up_to_date
 from models.view_cameras import augment_space, random_colors, stack_cameras, transform_box, transform_points
 from utils.device import lighter_training, out_of_memory_advice
 from utils.evaluation.validation_sheet import ValidationSheet, mesh_of_field
-from utils.io.checkpoint import load_checkpoint
+from utils.io.files import content_hash
 from utils.mesh.mesh import Mesh
 from utils.multiview.view_maps import MAP_SIZE
-from utils.training.best_checkpoint import BestCheckpoint
+from utils.training.best_checkpoint import BestCheckpoint, read_best
+from utils.training.interruption import asked_to_stop, note_signals, signals_restored, stopped
 from utils.training.loop import (
     WeightAverage,
     begin_with,
@@ -35,11 +36,14 @@ from utils.training.loop import (
     duration,
     learning_rate_at,
     make_optimizer,
+    move_aside,
+    one_run_at_a_time,
     prepare_run,
     progress,
     resume,
     sample_generator,
     save_model,
+    saved_run,
     set_learning_rate,
     show_losses,
     silence_other_ranks,
@@ -48,11 +52,12 @@ from utils.training.loop import (
 )
 from utils.training.run_log import RunLog, StepMeter
 from utils.training_data.loader import make_loader
-from utils.training_data.splits import choose_split
+from utils.training_data.splits import choose_split, resumed_split
 from utils.views.six_views import SixViews
 
 # What a validation score measures: scores of other metrics are not compared with it
 METRIC = "occupancy, thin walls counted"
+SHIPPED = Path(__file__).parent / PRETRAINED_DIR / "geometry_field_best.pth"
 
 
 def train(cfg: Config) -> dict:
@@ -66,16 +71,26 @@ def train(cfg: Config) -> dict:
         UserError: data, device or checkpoint are not as needed, or the loss is no longer finite.
     """
     accelerator = prepare_run(cfg)
-    with silence_other_ranks(accelerator):
+    with silence_other_ranks(accelerator), one_run_at_a_time(cfg, "geometry_field", accelerator), signals_restored():
         return train_on(accelerator, cfg)
 
 
 def train_on(accelerator: Accelerator, cfg: Config) -> dict:
     """`train` on a device that is ready."""
+    # What a stopped run left
+    last_path, best_path = (Path(cfg.checkpoint_dir) / f"geometry_field_{which}.pth" for which in ("last", "best"))
+    saved = saved_run(cfg, last_path, "field")
+    first_epoch, first_batch, step, start_score, score = (
+        saved.get(name, default) for name, default in
+        (("epoch", 0), ("batch", 0), ("step", 0), ("start_score", None), ("score", None)))
+
     # Data and model
     with accelerator.main_process_first():
         objects, cached = prepare_field_objects(cfg, quiet=not accelerator.is_main_process)
-    train_ids, validation_ids = choose_split(cfg, [item.id for item in objects])
+    ids = [item.id for item in objects]
+    train_ids, validation_ids = choose_split(cfg, ids)
+    if saved:
+        train_ids, validation_ids = resumed_split(saved, ids, (train_ids, validation_ids), last_path)
     generated = f" and {cfg.field_generated} generated ones" if cfg.field_generated else ""
     print(f"training on {len(train_ids)} objects{generated}, validating on {len(validation_ids)} not trained on")
     own_share = validation_ids[accelerator.process_index::accelerator.num_processes]
@@ -84,15 +99,14 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
     optimizer = make_optimizer(task.model, cfg.weight_decay)
 
     # Resume
-    last_path, best_path = (Path(cfg.checkpoint_dir) / f"geometry_field_{which}.pth" for which in ("last", "best"))
-    saved = resume(last_path, "field", task.model, optimizer, cfg.average_weights) if cfg.resume else {}
+    if saved:
+        resume(saved, last_path, task.model, optimizer, cfg.average_weights)
     if cfg.initial_weights:
         begin_with(cfg.initial_weights, "field", task.model, up_to_date)
-    first_epoch, step, start_score = saved.get("epoch", 0), saved.get("step", 0), saved.get("start_score")
-    old_best = load_checkpoint(best_path, "field") if best_path.is_file() else None
-    best = BestCheckpoint(best_path, validation_ids, old_best, METRIC)
-    log = RunLog(cfg.log_dir, "geometry_field", config_as_dict(cfg), first_epoch if cfg.resume else None,
-                 accelerator.is_main_process)
+    best = BestCheckpoint(best_path, validation_ids, read_best(best_path, "field"), METRIC,
+                          accelerator.is_main_process)
+    log = RunLog(cfg.log_dir, "geometry_field", config_as_dict(cfg), first_epoch if saved else None,
+                 accelerator.is_main_process, step)
     sheet = ValidationSheet(log.folder, [item.files for item in task.validation_objects], cfg.sheet_objects,
                             painted=True, active=accelerator.is_main_process)
     model, optimizer, loader = accelerator.prepare(task.model, optimizer, task.loader)
@@ -103,22 +117,36 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
         average.load(saved.get("average") or {})
         judged = average.model
     facts = {"kind": "field", "cfg": cfg, "image_size": 2 * MAP_SIZE, "metric_name": METRIC,
-             "validation_ids": validation_ids, "training_ids": train_ids}
+             "validation_ids": validation_ids, "training_ids": train_ids,
+             "shipped_field": saved.get("shipped_field") or judge_shipped(task, accelerator)}
 
     # Loop
-    score, improved = None, False
+    improved = False
     if start_score is None and validation_ids:
         start_score = score = validation_mean(plain_model, task.validation_loader, task.validation_score, accelerator)
         log.write(0, validation=start_score)
         print(f"epoch 0 ({cfg.initial_weights or 'untrained'}): validation {start_score:.5f}")
-        if cfg.initial_weights and best.improves(start_score):  # the weights it begins with compete for best
+        if best.improves(start_score):  # what it begins with competes for best: that is never worse than no training
             save_model(accelerator, best_path, model=plain_model, epoch=0, score=start_score, **facts)
+
+    def save_last(done, **within):
+        save_model(accelerator, last_path, model=plain_model, epoch=done, score=score, start_score=start_score,
+                   optimizer=optimizer.state_dict(), step=step, average=average and average.state(), **within, **facts)
+
+    if not saved:
+        move_aside(last_path, accelerator)
+        save_last(0)
+    signals = note_signals()  # from here on they end the run after a step, saved
     model.train()
     for epoch in range(first_epoch, cfg.num_epochs_stage1):
         started, meter = time.perf_counter(), StepMeter()
         loader.set_epoch(epoch)
-        bar = progress(loader, epoch, cfg.num_epochs_stage1, log.active)
-        for batch in meter.timed(bar):
+        batches, skipped = loader, first_batch if epoch == first_epoch else 0
+        if skipped:  # stopped within this epoch
+            batches = accelerator.skip_first_batches(loader, skipped)
+            meter.load(saved["meter"])
+        bar = progress(batches, epoch, cfg.num_epochs_stage1, log.active)
+        for number, batch in enumerate(meter.timed(bar), skipped + 1):
             with accelerator.accumulate(model):
                 rate = learning_rate_at(step, total_steps, cfg.learning_rate_field, cfg.warmup_fraction)
                 set_learning_rate(optimizer, rate)
@@ -137,6 +165,9 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
             show_losses(bar, {"loss": total, **parts}, cfg.num_epochs_stage1 - epoch)
             if accelerator.sync_gradients and cfg.log_every and step % cfg.log_every == 0:
                 log.write_step(epoch + 1, step, learning_rate=rate, **meter.recent_means(accelerator))
+            if accelerator.sync_gradients and number < len(loader) and asked_to_stop(signals, accelerator):
+                save_last(epoch, batch=number, meter=meter.state(accelerator))
+                raise stopped(signals, last_path, epoch, step)
 
         # Validate, save, record
         done, means = epoch + 1, meter.epoch_means(accelerator)
@@ -151,19 +182,45 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
             if sheet.due(last=done == cfg.num_epochs_stage1):
                 sheet.draw(partial(task.predicted_mesh, judged), f"epoch {done}, validation {score:.5f}")
                 log.show(sheet.path, done)
-        save_model(accelerator, last_path, model=plain_model, epoch=done, score=score, start_score=start_score,
-                   optimizer=optimizer.state_dict(), step=step, average=average and average.state(), **facts)
         log.write(done, **record)
+        save_last(done)  # after the log, whose lines beyond what is saved a resumed run drops
         left = cfg.num_epochs_stage1 - done
         print(f"{line}, {duration(left * record['seconds'])} to go" if left else line)
+        if left and asked_to_stop(signals, accelerator):
+            raise stopped(signals, last_path, done, step)
     if not validation_ids and first_epoch < cfg.num_epochs_stage1:
+        best.make_way()
         save_model(accelerator, best_path, model=judged, epoch=cfg.num_epochs_stage1, score=None, **facts)
         print("no objects were held out, so best is the last epoch's")
     accelerator.wait_for_everyone()
     accelerator.end_training()
     print(closing_line(cfg.num_epochs_stage1, first_epoch, "num_epochs_stage1", improved or not validation_ids, best,
                        last_path))
+    print(shipped_line(best, facts["shipped_field"]))
     return {"start": start_score, "best": best.score if validation_ids else None, "last": score}
+
+
+def judge_shipped(task: "FieldTask", accelerator: Accelerator) -> dict | None:
+    """The score of the shipped field on this run's held-out objects, by which inference chooses between the two.
+
+    Returns:
+        dict of the file's content (hash) and its score; None if there is no such file, or nothing is held out.
+    """
+    if not SHIPPED.is_file():
+        return None
+    model = load_field_model(SHIPPED)[0].to(task.device)
+    score = validation_mean(model, task.validation_loader, task.validation_score, accelerator)
+    return None if score is None else {"content": content_hash([SHIPPED]), "score": score}
+
+
+def shipped_line(best: BestCheckpoint, shipped: dict | None) -> str:
+    """What a finished run says of the field that inference will use."""
+    if shipped is None:
+        return f"not compared with the shipped field: inference uses this one with --geometry_checkpoint {best.path}"
+    if best.score < shipped["score"]:
+        return f"the shipped field has {shipped['score']:.5f} on the same objects: inference will use yours"
+    return (f"the shipped field has {shipped['score']:.5f} on the same objects: inference goes on using that one, or yours "
+            f"with --geometry_checkpoint {best.path}")
 
 
 class FieldTask:

@@ -25,11 +25,11 @@ from models.losses import color_loss, draw_colors, feature_distance, gather_poin
 from models.texture_model import TextureModel
 from utils.device import lighter_training, out_of_memory_advice
 from utils.evaluation.validation_sheet import ValidationSheet
-from utils.io.checkpoint import load_checkpoint
 from utils.mesh.mesh import Mesh, colored_mesh
 from utils.mesh.nearest import nearest_index
 from utils.rendering.pixel_map import pixel_corners
-from utils.training.best_checkpoint import BestCheckpoint
+from utils.training.best_checkpoint import BestCheckpoint, read_best
+from utils.training.interruption import asked_to_stop, note_signals, signals_restored, stopped
 from utils.training.loop import (
     STATISTICS_OBJECTS,
     check_finite,
@@ -37,11 +37,14 @@ from utils.training.loop import (
     duration,
     learning_rate_at,
     make_optimizer,
+    move_aside,
+    one_run_at_a_time,
     prepare_run,
     progress,
     resume,
     sample_generator,
     save_model,
+    saved_run,
     set_learning_rate,
     show_losses,
     shuffled_views,
@@ -51,7 +54,7 @@ from utils.training.loop import (
 )
 from utils.training.run_log import RunLog, StepMeter
 from utils.training_data.loader import make_loader
-from utils.training_data.splits import choose_split
+from utils.training_data.splits import choose_split, resumed_split
 from utils.views.six_views import SixViews
 
 METRIC = "l1l2"  # what a validation score measures: scores of other metrics are not compared with it
@@ -68,31 +71,40 @@ def train(cfg: Config) -> dict:
         UserError: data, geometry checkpoint, device are not as needed, or the loss is no longer finite.
     """
     accelerator = prepare_run(cfg)
-    with silence_other_ranks(accelerator):
+    with silence_other_ranks(accelerator), one_run_at_a_time(cfg, "texture", accelerator), signals_restored():
         return train_on(accelerator, cfg)
 
 
 def train_on(accelerator: Accelerator, cfg: Config) -> dict:
     """`train` on a device that is ready."""
+    # What a stopped run left
+    last_path, best_path = (Path(cfg.checkpoint_dir) / f"texture_{which}.pth" for which in ("last", "best"))
+    saved = saved_run(cfg, last_path, "texture")
+    first_epoch, first_batch, step, start_score, score = (
+        saved.get(name, default) for name, default in
+        (("epoch", 0), ("batch", 0), ("step", 0), ("start_score", None), ("score", None)))
+
     # Data and models
     geometry, image_size = load_frozen_geometry(cfg)
     cfg = replace(cfg, image_size=image_size)
     with accelerator.main_process_first():
         objects, cached = prepare_objects(cfg, quiet=not accelerator.is_main_process)
-    train_ids, validation_ids = choose_split(cfg, [item.id for item in objects])
+    ids = [item.id for item in objects]
+    train_ids, validation_ids = choose_split(cfg, ids)
+    if saved:
+        train_ids, validation_ids = resumed_split(saved, ids, (train_ids, validation_ids), last_path)
     print(f"training on {len(train_ids)} objects, validating on {len(validation_ids)} not trained on")
     task = TextureTask(cfg, accelerator, geometry, [cached[name] for name in train_ids],
                        [cached[name] for name in validation_ids])
     optimizer = make_optimizer(task.model, cfg.weight_decay, cfg.encoder_learning_rate_scale)
 
     # Resume
-    last_path, best_path = (Path(cfg.checkpoint_dir) / f"texture_{which}.pth" for which in ("last", "best"))
-    saved = resume(last_path, "texture", task.model, optimizer) if cfg.resume else {}
-    first_epoch, step, start_score = saved.get("epoch", 0), saved.get("step", 0), saved.get("start_score")
-    old_best = load_checkpoint(best_path, "texture") if best_path.is_file() else None
-    best = BestCheckpoint(best_path, validation_ids, old_best, METRIC)
-    log = RunLog(cfg.log_dir, "texture", config_as_dict(cfg), first_epoch if cfg.resume else None,
-                 accelerator.is_main_process)
+    if saved:
+        resume(saved, last_path, task.model, optimizer)
+    best = BestCheckpoint(best_path, validation_ids, read_best(best_path, "texture"), METRIC,
+                          accelerator.is_main_process)
+    log = RunLog(cfg.log_dir, "texture", config_as_dict(cfg), first_epoch if saved else None,
+                 accelerator.is_main_process, step)
     sheet = ValidationSheet(log.folder, [item.files for item in task.validation_objects], cfg.sheet_objects,
                             painted=True, active=accelerator.is_main_process)
     model, optimizer, loader = accelerator.prepare(task.model, optimizer, task.loader)
@@ -103,17 +115,32 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
 
     # Loop
     task.prepare(plain_model)
-    score, improved = None, False
+    improved = False
     if start_score is None and validation_ids:
         start_score = score = validation_mean(plain_model, task.validation_loader, task.validation_score, accelerator)
         log.write(0, validation=start_score)
         print(f"epoch 0 (untrained): validation {start_score:.5f}")
+        if best.improves(start_score):  # what it begins with competes for best: that is never worse than no training
+            save_model(accelerator, best_path, epoch=0, score=start_score, **facts)
+
+    def save_last(done, **within):
+        save_model(accelerator, last_path, epoch=done, score=score, start_score=start_score,
+                   optimizer=optimizer.state_dict(), step=step, **within, **facts)
+
+    if not saved:
+        move_aside(last_path, accelerator)
+        save_last(0)
+    signals = note_signals()  # from here on they end the run after a step, saved
     model.train()
     for epoch in range(first_epoch, cfg.num_epochs_stage2):
         started, meter = time.perf_counter(), StepMeter()
         loader.set_epoch(epoch)
-        bar = progress(loader, epoch, cfg.num_epochs_stage2, log.active)
-        for batch in meter.timed(bar):
+        batches, skipped = loader, first_batch if epoch == first_epoch else 0
+        if skipped:  # stopped within this epoch
+            batches = accelerator.skip_first_batches(loader, skipped)
+            meter.load(saved["meter"])
+        bar = progress(batches, epoch, cfg.num_epochs_stage2, log.active)
+        for number, batch in enumerate(meter.timed(bar), skipped + 1):
             with accelerator.accumulate(model):
                 rate = learning_rate_at(step, total_steps, cfg.learning_rate_stage2, cfg.warmup_fraction)
                 set_learning_rate(optimizer, rate)
@@ -130,6 +157,9 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
             show_losses(bar, {"loss": total, **parts}, cfg.num_epochs_stage2 - epoch)
             if accelerator.sync_gradients and cfg.log_every and step % cfg.log_every == 0:
                 log.write_step(epoch + 1, step, learning_rate=rate, **meter.recent_means(accelerator))
+            if accelerator.sync_gradients and number < len(loader) and asked_to_stop(signals, accelerator):
+                save_last(epoch, batch=number, meter=meter.state(accelerator))
+                raise stopped(signals, last_path, epoch, step)
 
         # Validate, save, record
         done, means = epoch + 1, meter.epoch_means(accelerator)
@@ -144,12 +174,14 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
             if sheet.due(last=done == cfg.num_epochs_stage2):
                 sheet.draw(partial(task.predicted_mesh, plain_model), f"epoch {done}, validation {score:.5f}")
                 log.show(sheet.path, done)
-        save_model(accelerator, last_path, epoch=done, score=score, start_score=start_score,
-                   optimizer=optimizer.state_dict(), step=step, **facts)
         log.write(done, **record)
+        save_last(done)  # after the log, whose lines beyond what is saved a resumed run drops
         left = cfg.num_epochs_stage2 - done
         print(f"{line}, {duration(left * record['seconds'])} to go" if left else line)
+        if left and asked_to_stop(signals, accelerator):
+            raise stopped(signals, last_path, done, step)
     if not validation_ids and first_epoch < cfg.num_epochs_stage2:
+        best.make_way()
         save_model(accelerator, best_path, epoch=cfg.num_epochs_stage2, score=None, **facts)
         print("no objects were held out, so best is the last epoch's")
     accelerator.wait_for_everyone()

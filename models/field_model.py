@@ -107,6 +107,8 @@ class FieldModel(nn.Module):
     def __init__(self, *, grid_size: int = 24, volume_widths: Sequence[int] = (32, 64, 128, 192), view_width: int = 64,
                  head_width: int = 128, use_color: bool = True, stand_ins: bool = True) -> None:
         super().__init__()
+        if grid_size % 2 ** (len(volume_widths) - 1):
+            raise ValueError(f"grid_size {grid_size} cannot be halved {len(volume_widths) - 1} times")
         self.sizes = {"grid_size": grid_size, "volume_widths": list(volume_widths), "view_width": view_width,
                       "head_width": head_width, "use_color": use_color, "stand_ins": stand_ins}
         self.grid_size, self.use_color, self.stand_ins = grid_size, use_color, stand_ins

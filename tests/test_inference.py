@@ -353,7 +353,7 @@ def test_while_one_item_is_used_the_next_one_only_is_under_way():
 
 def test_a_decoder_and_a_checkpoint_of_the_other_one_are_refused(views, tmp_path, run_script_main):
     code, _, err = run_script_main(inference, views, "--output", tmp_path / "out", "--geometry", "points",
-                                   "--geometry_checkpoint", inference.choose_geometry("field"))
+                                   "--geometry_checkpoint", inference.choose_geometry("field")[0])
     assert code == 2 and "--geometry points" in err and "geometry_field_best.pth" in err
     assert not (tmp_path / "out").exists()
 

@@ -46,6 +46,7 @@ def few_samples(monkeypatch):
     for name, count in (("SURFACE_SAMPLES", 5000), ("NEAR_POINTS", 1200), ("FREE_POINTS", 800)):
         monkeypatch.setattr(utils.training_data.field_samples, name, count)
     monkeypatch.setattr(utils.training_data.occupancy, "DIRECTIONS", 12)
+    monkeypatch.setattr(train_field, "SHIPPED", Path("there is none"))  # what it scores is asked elsewhere
 
 
 @pytest.fixture
@@ -211,7 +212,7 @@ def test_the_mean_of_the_weights_is_what_is_judged_and_kept_as_best(field_config
     update, seen = AveragedModel.update_parameters, []
     monkeypatch.setattr(AveragedModel, "update_parameters", lambda self, model: seen.append(
         {name: value.detach().clone() for name, value in model.named_parameters()}) or update(self, model))
-    scores = train_field.train(field_config(num_epochs_stage1=1, average_weights=0.6))
+    scores = train_field.train(field_config(num_epochs_stage1=1, average_weights=0.6, learning_rate_field=1e-3))
     assert len(seen) == 4
     mean = seen[0]
     for kept, weights in zip((2 / 11, 3 / 12, 4 / 13), seen[1:]):  # less than 0.6 of a mean of so few
@@ -219,7 +220,8 @@ def test_the_mean_of_the_weights_is_what_is_judged_and_kept_as_best(field_config
     best, last = (weights_of(tmp_path / "checkpoints" / f"geometry_field_{name}.pth") for name in ("best", "last"))
     assert all(torch.allclose(best[name], mean[name], atol=1e-6) for name in mean)
     assert all(torch.equal(last[name], seen[-1][name]) for name in mean), "the last ones serve resuming"
-    plain = train_field.train(field_config(num_epochs_stage1=1, checkpoint_dir=str(tmp_path / "plain")))
+    plain = train_field.train(field_config(num_epochs_stage1=1, learning_rate_field=1e-3,
+                                           checkpoint_dir=str(tmp_path / "plain")))
     assert scores["last"] != plain["last"] and scores["start"] == plain["start"]
 
 

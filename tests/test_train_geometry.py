@@ -299,7 +299,8 @@ def test_a_loss_that_is_not_finite_stops_naming_step_parts_and_objects(tiny_conf
         train_geometry.train(tiny_config(num_epochs_stage1=1, batch_size_stage1=2, validation_fraction=0.0))
     message = str(stopped.value)
     assert "loss is nan at step 2 on shoe_0000" in message and "chamfer 0." in message and "coverage" in message
-    assert not list((tmp_path / "checkpoints").iterdir())
+    left, = (tmp_path / "checkpoints").iterdir()
+    assert left.name == "geometry_last.pth" and torch.load(left, weights_only=True)["step"] == 0, "as it began"
 
 
 def test_a_named_empty_folder_is_an_error_with_code_2_and_no_fallback(tmp_path):

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from config import IMAGE_EXTENSIONS, VIEW_NAMES, OptionParser, UserError, run_script
-from utils.io.files import atomic_write, content_hash
+from utils.io.files import atomic_write, check_writable, clear_leftovers, content_hash, replaced_together
 from utils.mesh.mesh import normalize
 from utils.mesh.mesh_io import MESH_EXTENSIONS, mesh_dependencies, read_mesh, write_mesh
 from utils.rendering.rasterizer import render_views
@@ -122,17 +122,19 @@ def prepare_object(object_id: str, source: str | Path, output: str | Path, turn:
     if own and len(own) < 6:
         lacking = ", ".join(view for view in VIEW_NAMES if view not in own)
         raise UserError(f"{images_dir}: has no {lacking} image of {object_id}")
-    mesh_path, mesh_done, notes = _prepare_mesh(object_id, source, folder, turn)
-    there = listed(images).get(object_id, {})
-    made_from = content_hash(mesh_dependencies(mesh_path), image_size)
-    missing = [view for view in VIEW_NAMES if view not in there]
-    outdated = [view for view in there if _mark_of(there[view]) not in (None, made_from)]
-    if own:
-        for view in missing:
-            with atomic_write(images / f"{object_id}_{view}{own[view].suffix.lower()}") as temporary:
-                temporary.write_bytes(own[view].read_bytes())
-    elif missing or outdated:
-        _draw(mesh_path, images, object_id, missing + outdated, image_size, made_from)
+    clear_leftovers(folder)
+    with replaced_together(folder) as new_mesh, replaced_together(images) as new_images:
+        mesh_path, mesh_done, notes = _prepare_mesh(object_id, source, folder, turn, new_mesh)
+        there = listed(images).get(object_id, {})
+        made_from = content_hash(mesh_dependencies(mesh_path), image_size)
+        missing = [view for view in VIEW_NAMES if view not in there]
+        outdated = [view for view in there if _mark_of(there[view]) not in (None, made_from)]
+        if own:
+            for view in missing:
+                with atomic_write(new_images / f"{object_id}_{view}{own[view].suffix.lower()}") as temporary:
+                    temporary.write_bytes(own[view].read_bytes())
+        elif missing or outdated:
+            _draw(mesh_path, new_images, object_id, missing + outdated, image_size, made_from, source)
     done = [mesh_done or "mesh there already"]
     done += [f"{len(missing)} images {'copied' if own else 'drawn'}"] * bool(missing)
     done += [f"{len(outdated)} images drawn anew"] * bool(outdated and not own)
@@ -141,8 +143,11 @@ def prepare_object(object_id: str, source: str | Path, output: str | Path, turn:
     return ", ".join(done), notes
 
 
-def _prepare_mesh(object_id, source, folder, turn):
-    """The object's OBJ, what was done ("" if nothing) and notes; one without a mark of ours is never replaced."""
+def _prepare_mesh(object_id, source, folder, turn, new):
+    """The object's OBJ, what was done ("" if nothing) and notes; one without a mark of ours is never replaced.
+
+    What has to be made is made in the folder `new`, whose files go to `folder` once the images are drawn as well.
+    """
     made_from = content_hash(mesh_dependencies(source), turn.tolist())
     there = sorted(path for path in folder.glob("*") if path.suffix.lower() == ".obj")
     if there and _mark_of(there[0]) in (None, made_from):
@@ -150,7 +155,7 @@ def _prepare_mesh(object_id, source, folder, turn):
     mesh, notes = read_mesh(source)
     _refuse_flat(source, mesh)
     mesh.vertices = mesh.vertices @ turn.T
-    mesh_path = there[0] if there else folder / f"{object_id}.obj"
+    mesh_path = new / (there[0].name if there else f"{object_id}.obj")
     write_mesh(mesh_path, mesh, MARK + made_from)
     anew = " anew: it was made with other axes or from another mesh" if there else ""
     return mesh_path, f"mesh written ({len(mesh.faces)} faces){anew}", notes
@@ -182,12 +187,16 @@ def _mark_of(path):
     return words.removeprefix(MARK) if words.startswith(MARK) else None
 
 
-def _draw(mesh_path, folder, object_id, views, image_size, made_from):
+def _draw(mesh_path, folder, object_id, views, image_size, made_from, source):
     """Draw the named views of a written mesh; read back, so that images show what training will read."""
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
-    mesh, _ = read_mesh(mesh_path)
+    try:
+        mesh, _ = read_mesh(mesh_path)
+    except UserError as error:
+        reason = str(error).replace(f"{mesh_path}: ", "")
+        raise UserError(f"{source}: cannot be kept as an OBJ of single precision ({reason})") from None
     mesh.vertices = normalize(mesh.vertices, mesh.faces)
     mark = PngInfo()
     mark.add_text("Source", MARK + made_from)
@@ -212,6 +221,8 @@ def main(argv: list[str]) -> None:
     if options.images_dir and not Path(options.images_dir).is_dir():
         raise UserError(f"--images_dir {options.images_dir}: no such folder")
     turn = turn_matrix(options.up, options.front)
+    check_writable(options.output)
+    clear_leftovers(Path(options.output) / "input_images")
     meshes, collisions = find_meshes(options.meshes_dir, options.output)
 
     width = max(map(len, list(meshes) + list(collisions)))
@@ -223,6 +234,8 @@ def main(argv: list[str]) -> None:
             done, notes = prepare_object(name, source, options.output, turn, options.image_size, options.images_dir,
                                          listed)
         except (UserError, OSError) as error:  # OSError: a file that may not be read
+            if getattr(error, "no_room", False):
+                raise  # nor is there room for the next one
             failed.append((name, str(error)))
             continue
         print(f"{name:<{width}}  {done}", flush=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config import IMAGE_EXTENSIONS, VIEW_NAMES, OptionParser, UserError, run_script
-from utils.io.files import atomic_write
+from utils.io.files import atomic_write, check_writable
 from utils.mesh.mesh_io import MESH_EXTENSIONS, mesh_dependencies, names_outside
 from utils.prepare_dataset import GENERIC_NAMES, clean_id, id_of_mesh, images_of
 from utils.views.names import find_view, name_key
@@ -208,9 +208,14 @@ def main(argv: list[str]) -> None:
     if options.dry_run:
         print(f"{len(moves)} files would be {'moved' if options.move else 'copied'}, {len(left)} left alone")
         return
+    check_writable(options.output)
     _carry_out(moves, options.move)
     print(f"{len(moves)} files {'moved' if options.move else 'copied'}, {len(left)} left alone; check them with "
           f"python load_data.py --obj_dir {options.output}/OBJs --images_dir {options.output}/input_images")
+    unclear = [path for path, reason in left.items()
+               if reason != "has its name already" and not reason.endswith("is there already")]
+    if unclear:
+        raise UserError(f"{len(unclear)} files were left alone (see above)")
 
 
 def _carry_out(moves, remove):

@@ -72,7 +72,8 @@ def test_a_file_that_would_run_code_is_not_run(tmp_path):
 
 def test_other_files_of_torch_are_no_checkpoints(tmp_path):
     whole = torch.load(save(tmp_path / "g.pth", Model()), weights_only=True)
-    others = [torch.zeros(3), {}, [1, 2], whole | {"format": 99},
+    others = [torch.zeros(3), {}, [1, 2], whole | {"format": 0}, whole | {"view_names": 6},
+              whole | {"image_size": 10**9}, whole | {"weights": []},
               {key: whole[key] for key in FIELDS if key != "model_args"}]
     for other in others:
         torch.save(other, tmp_path / "other.pth")

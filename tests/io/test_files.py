@@ -2,6 +2,7 @@
 import os
 import stat
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 from PIL import Image
 
 from config import UserError
-from utils.io.files import atomic_write, check_writable, content_hash
+from utils.io.files import atomic_write, check_writable, content_hash, replaced_together
 
 
 def test_atomic_write_writes_the_target_and_leaves_nothing_else(tmp_path):
@@ -176,3 +177,45 @@ def test_a_folder_that_cannot_be_written_to_is_named_before_any_work(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(UserError, match="file"):
         check_writable(tmp_path / "file")
+
+
+# ---- Files that belong together
+
+
+def write_pair(folder, text):
+    (folder / "a.obj").write_text(text)
+    (folder / "a.png").write_text(text)
+
+
+def test_files_are_replaced_together_or_not_at_all(tmp_path):
+    folder = tmp_path / "result"
+    with replaced_together(folder) as new:
+        write_pair(new, "first")
+        assert not (folder / "a.obj").exists(), "not before all is written"
+    with pytest.raises(ZeroDivisionError), replaced_together(folder) as new:
+        write_pair(new, "second")
+        raise ZeroDivisionError
+    assert sorted(os.listdir(folder)) == ["a.obj", "a.png"] and (folder / "a.obj").read_text() == "first"
+    (folder / "a.png").unlink()
+    (folder / "a.png").mkdir()
+    with pytest.raises(UserError, match="a.png: Is a directory"), replaced_together(folder) as new:
+        write_pair(new, "third")
+    assert (folder / "a.obj").read_text() == "first", "looked at before the first is replaced"
+
+
+def test_a_folder_made_for_what_failed_is_removed_again_and_an_old_one_stays(tmp_path):
+    (tmp_path / "old").mkdir()
+    for name in ("old", "new"):
+        with pytest.raises(ZeroDivisionError), replaced_together(tmp_path / name):
+            raise ZeroDivisionError
+    assert os.listdir(tmp_path) == ["old"]
+
+
+def test_a_file_that_names_another_appears_after_it(tmp_path, monkeypatch):
+    order, replace = [], os.replace
+    monkeypatch.setattr(os, "replace", lambda source, target: order.append(Path(target).name) or replace(source, target))
+    with replaced_together(tmp_path / "result") as new:
+        for name in ("z.png", "m.mtl", "a.obj"):
+            (new / name).write_text("x")
+            os.utime(new / name, ns=(len(order), 10**9 * "zma".index(name[0])))
+    assert order == ["z.png", "m.mtl", "a.obj"]

@@ -6,11 +6,12 @@ writes a copy without the training state, for sharing (--half: weights as float1
 """
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
-from config import VIEW_NAMES, OptionParser, UserError, run_script
+from config import LIMITS, VIEW_NAMES, OptionParser, UserError, run_script
 from utils.io.files import atomic_write
 from utils.io.model_folder import is_model_folder, read_model_folder
 
@@ -78,13 +79,25 @@ def load_checkpoint(path: str | Path, kind: str | tuple[str, ...]) -> dict:
 
 def _checked(data, path, kinds):
     """A file's content, if it is a checkpoint that will do."""
-    if not isinstance(data, dict) or data.get("format") != FORMAT or any(name not in data for name in FIELDS):
-        raise UserError(f"{path}: is no checkpoint of this version; make one with: {COMMANDS[kinds[-1]]}")
+    command = COMMANDS[kinds[-1]]
+    if isinstance(data, dict) and type(data.get("format")) is int and data["format"] > FORMAT:
+        raise UserError(f"{path}: was written by a newer version (format {data['format']}, this one reads {FORMAT}); "
+                        f"update the project, or make one with: {command}")
+    if not isinstance(data, dict) or data.get("format") != FORMAT or not _is_sound(data):
+        raise UserError(f"{path}: is no checkpoint of this version; make one with: {command}")
     if data["kind"] not in kinds:
         raise UserError(f"{path}: holds a {data['kind']} model where a {' or '.join(kinds)} model is needed")
     if data["view_names"] != list(VIEW_NAMES):
         raise UserError(f"{path}: was trained on the views {data['view_names']}, not {list(VIEW_NAMES)}")
     return data
+
+
+def _is_sound(data: dict) -> bool:
+    """Whether a checkpoint holds what its readers rely on, as the types that they expect."""
+    types: dict[str, Any] = {"kind": str, "model_args": dict, "weights": dict, "view_names": list, "image_size": int,
+                             "config": dict, "epoch": int, "score": (int, float, type(None)), "validation_ids": list}
+    return (all(name in data and isinstance(data[name], kind) for name, kind in types.items())
+            and LIMITS["image_size"][0] <= data["image_size"] <= LIMITS["image_size"][1])
 
 
 def load_weights(model: nn.Module, weights: dict[str, torch.Tensor], path: str | Path) -> None:
@@ -107,9 +120,6 @@ def check_weights(model: nn.Module, weights: dict[str, torch.Tensor], path: str 
     Args:
         model, weights, path: as in `load_weights`; the model may lie on the meta device, which takes no memory.
     """
-    broken = [name for name, value in weights.items() if not torch.isfinite(value).all()]
-    if broken:
-        raise UserError(f"{path}: weight {broken[0]} holds values that are not finite")
     expected = dict(model.state_dict())
     if not _keeps_encoder(model):
         expected = {name: value for name, value in expected.items() if not name.startswith("encoder.")}
@@ -118,9 +128,15 @@ def check_weights(model: nn.Module, weights: dict[str, torch.Tensor], path: str 
         raise UserError(f"{path}: weight {name} is {'missing' if name in expected else 'unknown'}; the file does not "
                         f"fit its own sizes")
     for name, value in expected.items():
-        if value.shape != weights[name].shape:
-            raise UserError(f"{path}: weight {name} has shape {tuple(weights[name].shape)}, the model needs "
-                            f"{tuple(value.shape)}")
+        given = weights[name]
+        if not isinstance(given, torch.Tensor) or given.layout != value.layout or given.is_complex():
+            raise UserError(f"{path}: weight {name} is no plain tensor of real numbers")
+        if value.shape != given.shape:
+            raise UserError(f"{path}: weight {name} has shape {tuple(given.shape)}, the model needs {tuple(value.shape)}")
+    # Last: a tensor may state any size, whatever the file's, and looking at its values takes that much memory.
+    broken = [name for name, value in weights.items() if not torch.isfinite(value).all()]
+    if broken:
+        raise UserError(f"{path}: weight {broken[0]} holds values that are not finite")
 
 
 def stored_weights(model: nn.Module) -> dict[str, torch.Tensor]:

@@ -3,7 +3,12 @@ import contextlib
 import errno
 import hashlib
 import os
+import platform
+import re
+import shutil
 import tempfile
+import time
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,9 +17,26 @@ from config import UserError
 # What the system says where a file finds no more room: a full disk, a quota, the largest size a process may write.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 PROBE_BYTES = 1 << 20  # written to find out whether there is room, where a library hides the system's answer
+LONGEST_STEM = 100  # letters of a target's name in that of its temporary file: names end at 255
+LEFT_AFTER_S = 24 * 3600  # seconds after which a temporary file of a process that cannot be asked about is left over
+# `.<stem>-<machine>-<process>-<random>.<suffix>`: whose a temporary is shows whether it is still being written
+TEMPORARY = re.compile(r"\..*-(?P<machine>[0-9a-f]{8})-(?P<process>\d+)-\w{8}(\.\w+)?")
 # Read once: asking means setting it for an instant, and a file that another thread makes then is open to all.
 UMASK = os.umask(0o077)
 os.umask(UMASK)
+
+
+class CannotWrite(UserError):
+    """A file cannot be written: nothing is wrong with what was to be written.
+
+    Args:
+        path: target file or folder.
+        error: what the system said.
+    """
+
+    def __init__(self, path: str | Path, error: OSError | None = None) -> None:
+        super().__init__(f"cannot write {path}: {error.strerror or error}" if error else path)
+        self.no_room = error is not None and error.errno in NO_ROOM
 
 
 @contextlib.contextmanager
@@ -28,15 +50,15 @@ def atomic_write(path: str | Path, durable: bool = False) -> Iterator[Path]:
     Yields:
         Path of the temporary file, with the target's suffix.
     Raises:
-        UserError: the folder cannot be written to, the target is itself a folder, or the disk or quota is full.
+        CannotWrite: the folder cannot be written to, the target is itself a folder, or the disk or quota is full.
             Other errors of the block pass as they are.
     """
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=_prefix(path.stem), suffix=path.suffix, dir=path.parent)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from None
+        raise CannotWrite(path, error) from None
     os.close(handle)
     try:
         try:
@@ -45,7 +67,7 @@ def atomic_write(path: str | Path, durable: bool = False) -> Iterator[Path]:
             code = _no_room(error, name)
             if code is None:
                 raise
-            raise UserError(f"cannot write {path}: {os.strerror(code)}") from None
+            raise CannotWrite(path, OSError(code, os.strerror(code))) from None
         try:
             os.chmod(name, 0o666 & ~UMASK)  # mkstemp makes files that only their owner can read
             if durable:
@@ -54,11 +76,99 @@ def atomic_write(path: str | Path, durable: bool = False) -> Iterator[Path]:
             if durable:
                 _sync(path.parent)
         except OSError as error:
-            raise UserError(f"cannot write {path}: {error.strerror}") from None
+            raise CannotWrite(path, error) from None
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
         raise
+
+
+@contextlib.contextmanager
+def replaced_together(folder: str | Path) -> Iterator[Path]:
+    """Give a temporary folder; its files go to `folder` if the block ends well: all of them, or none.
+
+    Files that belong together, such as a mesh and its texture, never come from two runs: what may fail for want of room
+    has been written before the first old file is replaced.
+
+    Args:
+        folder: made if needed, and removed again if the block fails and nothing else lies in it.
+    Yields:
+        Path of the temporary folder, inside `folder`.
+    Raises:
+        CannotWrite: `folder` cannot be written to, or a folder is in the way of a file. Errors of the block pass.
+    """
+    folder = Path(folder)
+    there = folder.is_dir()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=_prefix("new"), dir=folder))
+    except OSError as error:
+        raise CannotWrite(folder, error) from None
+    try:
+        yield temporary
+        # In the order in which they were written: what names other files comes after them
+        files = sorted(temporary.iterdir(), key=lambda path: (path.stat().st_mtime_ns, path.name))
+        for path in files:
+            if (folder / path.name).is_dir():
+                raise CannotWrite(folder / path.name, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
+        try:
+            for path in files:
+                os.replace(path, folder / path.name)
+        except OSError as error:
+            raise CannotWrite(path, error) from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if not there:
+            with contextlib.suppress(OSError):  # not empty: all went well, or somebody else writes there
+                folder.rmdir()
+
+
+def clear_leftovers(folder: str | Path, below: bool = False) -> None:
+    """Remove temporary files and folders that killed processes left in a folder.
+
+    Args:
+        folder: which may be absent.
+        below: look into its sub-folders too.
+    """
+    for place, folders, files in os.walk(folder):
+        for name in folders + files:
+            if _is_left_over(Path(place) / name):
+                path = Path(place) / name
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    with contextlib.suppress(OSError):
+                        path.unlink()
+        if not below:
+            return
+
+
+def _prefix(stem: str) -> str:
+    """How the name of a temporary begins: see TEMPORARY."""
+    return f".{stem[:LONGEST_STEM]}-{_machine()}-{os.getpid()}-"
+
+
+def _machine() -> str:
+    """Eight digits for this machine: process numbers say nothing about another one that shares the folder."""
+    return f"{zlib.crc32(platform.node().encode()):08x}"
+
+
+def _is_left_over(path: Path) -> bool:
+    """Whether a path is a temporary whose process has ended, as far as that can be told."""
+    found = TEMPORARY.fullmatch(path.name)
+    if not found:
+        return False
+    try:
+        if time.time() - path.lstat().st_mtime > LEFT_AFTER_S:
+            return True
+        if os.name != "posix" or found["machine"] != _machine():
+            return False
+        os.kill(int(found["process"]), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        pass  # gone meanwhile, or a process of another user
+    return False
 
 
 def _no_room(error: Exception, name: str) -> int | None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from config import UserError
+from utils.io.files import replaced_together
 from utils.mesh.glb import write_glb
 from utils.mesh.mesh import Mesh, textured_mesh
 from utils.mesh.mesh_io import write_obj
@@ -60,14 +61,16 @@ class TexturedMesh:
             raise UserError(f"{path}: cannot write this format; choose {', '.join(SUFFIXES)}")
         vertices = placed(self.vertices, suffix, up, ground, longest_edge_mm)
         look = self.uvs, self.face_uvs, self.texture
-        if suffix == ".obj":
-            write_obj(path, vertices, self.faces, *look, texture_format)
-        elif suffix == ".glb":
-            write_glb(path, vertices, self.faces, *look, texture_format)
-        elif suffix == ".ply":
-            write_ply(path, vertices, self.faces, *look)
-        elif suffix == ".stl":
-            write_stl(path, vertices, self.faces)
-        else:
-            write_3mf(path, vertices, self.faces)
+        with replaced_together(path.parent) as new:
+            target = new / path.name
+            if suffix == ".obj":
+                write_obj(target, vertices, self.faces, *look, texture_format)
+            elif suffix == ".glb":
+                write_glb(target, vertices, self.faces, *look, texture_format)
+            elif suffix == ".ply":
+                write_ply(target, vertices, self.faces, *look)
+            elif suffix == ".stl":
+                write_stl(target, vertices, self.faces)
+            else:
+                write_3mf(target, vertices, self.faces)
         return path

@@ -19,7 +19,8 @@ from tqdm import tqdm
 from config import Config, UserError, config_as_dict
 from utils.device import make_accelerator
 from utils.io.checkpoint import load_checkpoint, load_weights, save_checkpoint, stored_weights
-from utils.io.files import check_writable
+from utils.io.files import check_writable, clear_leftovers
+from utils.io.run_lock import run_lock
 
 STATISTICS_OBJECTS = 64  # used to estimate feature mean and deviation when not all are cached
 
@@ -168,29 +169,71 @@ def silence_other_ranks(accelerator: Accelerator) -> Iterator[None]:
         yield
 
 
-def resume(path: Path, kind: str, model: nn.Module, optimizer: torch.optim.Optimizer, decay: float = 0.0) -> dict:
+@contextlib.contextmanager
+def one_run_at_a_time(cfg: Config, stage: str, accelerator: Accelerator) -> Iterator[None]:
+    """Within this context no other run of the stage writes to this one's folders; what killed runs left there goes.
+
+    Args:
+        cfg: Config; checkpoint_dir, log_dir and cache_dir are used.
+        stage: the files' name: "geometry", "geometry_field" or "texture".
+        accelerator: the first process stands for all.
+    Raises:
+        UserError: another run is under way.
+    """
+    with contextlib.ExitStack() as locks:
+        if accelerator.is_main_process:
+            for option in ("checkpoint_dir", "log_dir"):
+                locks.enter_context(run_lock(getattr(cfg, option), stage,
+                                             f"wait for it, or give this one another --{option}"))
+            clear_leftovers(cfg.checkpoint_dir)
+            clear_leftovers(cfg.log_dir)
+            clear_leftovers(cfg.cache_dir, below=True)
+        yield
+
+
+def saved_run(cfg: Config, path: Path, kind: str) -> dict:
+    """The checkpoint that a run goes on from: {} for a new run, before which an older run's is moved aside.
+
+    Raises:
+        UserError: there is none to resume, or it cannot be used.
+    """
+    if not cfg.resume:
+        return {}
+    try:
+        return load_checkpoint(path, kind)
+    except UserError as error:
+        reason = str(error).split("; make one")[0]
+        best = path.with_name(path.name.replace("_last", "_best"))
+        others = f", or begin with --initial_weights {best}" if best.is_file() and kind != "texture" else ""
+        raise UserError(f"{reason}; --resume has nothing to go on from: start anew without it{others}") from None
+
+
+def move_aside(path: Path, accelerator: Accelerator) -> None:
+    """Before a new run: keep the `*_last.pth` of an older one under another name, and say so."""
+    if accelerator.is_main_process and path.is_file():
+        aside = path.with_name(f"{path.stem}_previous{path.suffix}")
+        path.replace(aside)
+        print(f"a new run: what --resume would have gone on from is kept as {aside}")
+
+
+def resume(saved: dict, path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, decay: float = 0.0) -> None:
     """Load the weights and the optimizer of a `*_last.pth`.
 
     Args:
-        path: of the checkpoint.
-        kind: as in utils.io.checkpoint.
+        saved: dict, the checkpoint; path: of it.
         model, optimizer: changed in place; both before accelerate prepares them.
         decay: of the running mean of the weights that the run will keep; 0: none.
-    Returns:
-        dict, the checkpoint: its epoch, step and start_score say where the run goes on.
     Raises:
-        UserError: the checkpoint is missing or damaged, its model has other sizes, or it holds a running mean that
-            would be lost.
+        UserError: its model has other sizes, or it holds a running mean that would be lost.
     """
-    saved = load_checkpoint(path, kind)
     check_architecture(saved["model_args"], model.model_args(), path)
     if saved.get("average") and not decay:
         raise UserError(f"{path}: holds a running mean of the weights, which would be lost; go on with "
                         f"--average_weights {saved['config']['average_weights']:g}")
     load_weights(model, saved["weights"], path)
     optimizer.load_state_dict(saved["optimizer"])
-    print(f"resumed from {path}: {saved['epoch']} epochs done")
-    return saved
+    within = f" and {saved['batch']} batches of the next" if saved.get("batch") else ""
+    print(f"resumed from {path}: {saved['epoch']} epochs done{within}")
 
 
 def begin_with(path: Path | str, kind: str, model: nn.Module,

@@ -1,7 +1,6 @@
 """The record of a training run: JSON lines for epochs and for steps within them, their curves as an image, TensorBoard
 where it is installed."""
 import json
-import math
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ import torch
 from accelerate import Accelerator
 from PIL import Image
 
-from utils.io.files import atomic_write
+from utils.io.files import CannotWrite, atomic_write
 from utils.training.plot_log import draw_run
 
 DRAW_EVERY_S = 10  # seconds between two drawings of the curves, unless there is a new validation score to be seen
@@ -28,12 +27,13 @@ class RunLog:
         stage: "geometry", "geometry_field" or "texture".
         config: dict of plain types.
         resumed_epoch: epochs already done, whose lines are kept (later ones are dropped), or None for a new run, whose
-            file replaces an older one.
+            file replaces an older one, which is kept as `<stage>_previous.jsonl`.
+        resumed_step: steps already done; the lines of steps within the next epoch are kept up to it.
         active: False in all processes but the first: nothing is written.
     """
 
     def __init__(self, log_dir: Path | str, stage: str, config: dict, resumed_epoch: int | None = None,
-                 active: bool = True) -> None:
+                 active: bool = True, resumed_step: int = 0) -> None:
         self.path, self.board = Path(log_dir) / f"{stage}.jsonl", None
         self.folder = Path(log_dir) / stage  # of what is to be looked at
         self.active, self.drawn_at, self.epochs = active, 0.0, []
@@ -41,7 +41,9 @@ class RunLog:
             return
         lines = []
         if resumed_epoch is not None and self.path.is_file():
-            lines = [line for line in self.path.read_text().splitlines() if _epoch_of(line) <= resumed_epoch]
+            lines = [line for line in self.path.read_text().splitlines() if _is_done(line, resumed_epoch, resumed_step)]
+        elif self.path.is_file() and self.path.stat().st_size:
+            self.path.replace(self.path.with_name(f"{stage}_previous.jsonl"))
         self.epochs = [values for values in map(json.loads, lines) if "epoch" in values]
         with atomic_write(self.path) as temporary:
             temporary.write_text("".join(line + "\n" for line in lines))
@@ -80,8 +82,11 @@ class RunLog:
     def _write(self, values, group, position):
         if not self.active:
             return
-        with open(self.path, "a") as file:
-            file.write(json.dumps(values) + "\n")
+        try:
+            with open(self.path, "a") as file:
+                file.write(json.dumps(values) + "\n")
+        except OSError as error:
+            raise CannotWrite(self.path, error) from None
         for name, value in values.items():
             if self.board and name not in ("epoch", "during_epoch"):
                 self.board.add_scalar(group + name, value, position)
@@ -95,13 +100,15 @@ def read_epochs(path: Path | str) -> list[dict]:
     return [line for line in lines if "epoch" in line]
 
 
-def _epoch_of(line):
-    """Epoch of a log line; infinity for one that a crash left half written."""
+def _is_done(line, epoch, step):
+    """Whether a log line is of the first `epoch` epochs and `step` steps; False for one that a crash left half written."""
     try:
         values = json.loads(line)
-        return values["epoch"] if "epoch" in values else values["during_epoch"]
-    except (ValueError, KeyError):
-        return math.inf
+        if "epoch" in values:
+            return values["epoch"] <= epoch
+        return values["during_epoch"] <= epoch or values["step"] <= step
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 class StepMeter:
@@ -126,6 +133,16 @@ class StepMeter:
             self._add(name, value.detach() if isinstance(value, torch.Tensor) else value)
         self._add("step_seconds", self._lap())
 
+    def state(self, accelerator: Accelerator) -> dict:
+        """The sums as plain types for a checkpoint, means over the processes, all of which have to ask."""
+        return {which: {name: [self._mean(total, accelerator), count] for name, (total, count) in sums.items()}
+                for which, sums in (("epoch", self.epoch), ("recent", self.recent))}
+
+    def load(self, state: dict) -> None:
+        """Go on from what `state` gave."""
+        self.epoch, self.recent = ({name: (total, count) for name, (total, count) in state[which].items()}
+                                   for which in ("epoch", "recent"))
+
     def epoch_means(self, accelerator: Accelerator) -> dict[str, float]:
         """Mean of each number over all steps, and over the processes, all of which have to ask."""
         return self._means(self.epoch, accelerator)
@@ -144,7 +161,9 @@ class StepMeter:
         before, self.clock = self.clock, time.perf_counter()
         return self.clock - before
 
+    def _means(self, sums, accelerator):
+        return {name: self._mean(total, accelerator) / count for name, (total, count) in sums.items()}
+
     @staticmethod
-    def _means(sums, accelerator):
-        return {name: float(accelerator.reduce(torch.as_tensor(total, dtype=torch.float32, device=accelerator.device),
-                                               "mean")) / count for name, (total, count) in sums.items()}
+    def _mean(total, accelerator):
+        return float(accelerator.reduce(torch.as_tensor(total, dtype=torch.float32, device=accelerator.device), "mean"))

@@ -1,4 +1,5 @@
 """Batches in an order that is a function of seed and epoch alone."""
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -52,4 +53,11 @@ def make_loader(dataset: Any, batch_size: int, shuffle: bool, seed: int, num_wor
     """
     sampler = EpochSampler(len(dataset), shuffle, seed, augmentations, fresh)
     return DataLoader(dataset, batch_size=batch_size, sampler=sampler, num_workers=num_workers,
-                      persistent_workers=num_workers > 0)
+                      persistent_workers=num_workers > 0, worker_init_fn=leave_signals_to_main)
+
+
+def leave_signals_to_main(worker: int) -> None:
+    """`worker_init_fn`: Ctrl-C, which the terminal sends to all processes, is the main one's affair; its word to end
+    is obeyed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -16,7 +16,7 @@ import numpy as np
 from config import PATCH_SIZE, VIEW_NAMES, UserError
 from utils.io.cached_file import READ_ERRORS, cached_npz, read_npz
 from utils.io.file_index import cached_hash
-from utils.io.files import atomic_write, content_hash
+from utils.io.files import CannotWrite, atomic_write, content_hash
 from utils.io.object_files import ObjectFiles
 from utils.mesh.mesh import Mesh, normalize, sample_surface
 from utils.mesh.mesh_io import mesh_dependencies, read_mesh
@@ -121,7 +121,7 @@ class MakingItems:
         return len(self.objects)
 
     def __getitem__(self, position: int) -> int:
-        with contextlib.suppress(UnusableObject):  # said by the process that reads it next
+        with contextlib.suppress(UserError):  # said by the process that reads it next
             self.cache(self.objects[position], index=dict(self.index))
         return position
 
@@ -165,6 +165,8 @@ def cache_object(files: ObjectFiles, cache_dir: Path | str, num_surface_samples:
         if warnings is None:
             warnings = _store_surface(surface, files.mesh, num_surface_samples, surface_key)
         note = cached_npz(views, lambda: _view_arrays(files, size), ("note",))["note"]
+    except CannotWrite:
+        raise
     except OSError as error:
         raise UserError(f"cannot write {error.filename or cache_dir}: {error.strerror}") from None
     except UserError as error:
@@ -261,6 +263,8 @@ def cache_field_object(files: ObjectFiles, cache_dir: Path | str, index: dict | 
     entry = FieldObject(files, Path(cache_dir), mesh_key, images_key, (), "")
     try:
         notes = cached_npz(_given_path(entry), lambda: _given_item(files), NOTES)
+    except CannotWrite:
+        raise
     except OSError as error:
         raise UserError(f"cannot write {error.filename or cache_dir}: {error.strerror}") from None
     except UserError as error:

@@ -1,6 +1,7 @@
 """Which objects are trained on, which are validated on, and which are left alone."""
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 
 from config import Config, UserError
 from utils.io.split_file import SPLITS, read_split
@@ -27,6 +28,35 @@ def choose_split(cfg: Config, ids: Sequence[str]) -> tuple[list[str], list[str]]
     if parts["test"]:
         print(f"{len(parts['test'])} test objects are neither trained on nor validated on")
     return _share(parts["train"], cfg.seed, cfg.training_share), parts["validation"]
+
+
+def resumed_split(saved: dict, ids: Sequence[str], chosen: tuple[list[str], list[str]],
+                  path: Path | str) -> tuple[list[str], list[str]]:
+    """The split that a run began with, whatever objects have come since and whatever the options say now.
+
+    Otherwise what was trained on in earlier epochs could be held out in later ones, and its score would mean nothing.
+
+    Args:
+        saved: dict of the checkpoint that is resumed.
+        ids: of the objects that are there.
+        chosen: train_ids, validation_ids that the options would give.
+        path: of the checkpoint, for messages.
+    Returns:
+        train_ids, validation_ids: sorted lists.
+    """
+    if "training_ids" not in saved:  # an older checkpoint
+        return chosen
+    kept = (sorted(set(saved["training_ids"]) & set(ids)), sorted(set(saved["validation_ids"]) & set(ids)))
+    gone = sorted((set(saved["training_ids"]) | set(saved["validation_ids"])) - set(ids))
+    if gone:
+        print(f"warning: {len(gone)} objects of the run in {path} are no longer here, such as {gone[0]}")
+    new = sorted(set(chosen[0] + chosen[1]) - set(kept[0] + kept[1]))
+    if new:
+        print(f"{len(new)} objects are not part of the run in {path} and are left alone, such as {new[0]}; a new run "
+              "would use them (--initial_weights lets it begin with what was learned)")
+    elif kept != tuple(chosen):
+        print(f"the split stays that of the run in {path}, whatever the options say now")
+    return kept
 
 
 def split_objects(ids: Sequence[str], validation_fraction: float, seed: int, num_folds: int = 0, fold: int = 0,

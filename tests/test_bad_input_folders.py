@@ -1,0 +1,296 @@
+"""Folders that cannot be written to and disks that are full: one line that names the file, and no mixture of old and new.
+
+A disk that is full is played by a largest file size of the process; a folder that may not be written to by one below
+/proc, which refuses even root.
+"""
+import os
+import shutil
+import signal
+import sys
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import trimesh
+from PIL import Image
+
+import inference
+import train_field
+import train_geometry
+import utils.training_data.field_samples
+from config import VIEW_NAMES, UserError
+from tests.conftest import as_options
+from tests.io.test_files import largest_file  # noqa: F401 (a fixture)
+from tests.test_bad_input_images import tetrahedron, tiny_field, view_image
+from utils import prepare_dataset, rename_to_IDs
+from utils.io.checkpoint import load_checkpoint
+from utils.io.files import atomic_write
+from utils.training_data.loader import make_loader
+
+FORBIDDEN = "/proc/mito3d"
+LONGEST_NAME = 255  # bytes
+OBJ = "".join(f"v {x} {y} {z}\n" for x in (0, 1) for y in (0, 1) for z in (0, 1)) + "".join(
+    f"f {' '.join(map(str, face))}\n" for face in ((1, 2, 4, 3), (5, 7, 8, 6), (1, 5, 6, 2), (3, 4, 8, 7), (1, 3, 7, 5),
+                                                   (2, 6, 8, 4)))
+needs_proc = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is Linux's")
+
+
+def small_preview(path, images, mesh):
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(b"preview")
+
+
+@pytest.fixture
+def three(tmp_path, monkeypatch):
+    """Options of an inference over the objects a, b and c that takes no time; results of the kind asked for."""
+    for name in "abc":
+        (tmp_path / "views" / name).mkdir(parents=True)
+        for view in VIEW_NAMES:
+            view_image(view).save(tmp_path / "views" / name / f"{view}.png")
+    monkeypatch.setattr(inference, "reconstruct_field", tetrahedron)
+    monkeypatch.setattr(inference, "write_preview", small_preview)
+    monkeypatch.setattr(inference.Reconstructor, "reader", lambda self, files, name, masks=None: inference.ViewReader(
+        files, name, masks, "border", False))
+    return [tmp_path / "views", "--output", tmp_path / "out", "--geometry_checkpoint", tiny_field(tmp_path / "f.pth"),
+            "--device", "cpu"]
+
+
+def content_below(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def large_texture(*_):
+    mesh = tetrahedron()
+    mesh.texture = np.random.default_rng(0).integers(0, 255, (256, 256, 3), np.uint8)
+    return mesh
+
+
+# ---- Inference: one result that cannot be written costs no other
+
+
+@pytest.mark.parametrize("way, said", [
+    ("a file where the object's folder should be", "out/b: File exists"),
+    ("a folder where the mesh should be", "out/b/b.obj: Is a directory"),
+    ("a folder where the texture should be", "out/b/b.png: Is a directory"),
+    ("a folder where the preview should be", "out/b/b_preview.png: Is a directory")])
+def test_one_result_that_cannot_be_written_is_named_and_the_others_are_done(way, said, three, tmp_path, run_script_main):
+    (tmp_path / "out").mkdir()
+    if way.startswith("a file"):
+        (tmp_path / "out" / "b").write_text("mine")
+    else:
+        (tmp_path / said.partition(":")[0]).mkdir(parents=True)
+        (tmp_path / "out" / "b" / "b.mtl").write_text("old")
+    before = content_below(tmp_path / "out")
+    code, out, err = run_script_main(inference, *three)
+    assert code == 2 and err == "error: 2 of 3 objects reconstructed, the others were left out (see above)\n"
+    assert f"left out: cannot write {tmp_path}/{said}" in out
+    assert (tmp_path / "out" / "a" / "a.obj").is_file() and (tmp_path / "out" / "c" / "c.obj").is_file()
+    after = content_below(tmp_path / "out")
+    assert {name: after[name] for name in before} == before and not [name for name in after if name.startswith("b/") and
+                                                                     name not in before]
+
+
+@pytest.mark.parametrize("suffix", ["obj", "glb"])
+def test_a_full_disk_keeps_the_whole_old_result_and_leaves_nothing_of_the_new(suffix, three, tmp_path, monkeypatch,
+                                                                              largest_file, run_script_main):  # noqa: F811
+    assert run_script_main(inference, *three, "--format", suffix)[0] == 0
+    before = content_below(tmp_path / "out")
+    monkeypatch.setattr(inference, "reconstruct_field", large_texture)
+    largest_file(100_000)
+    code, out, err = run_script_main(inference, *three, "--format", suffix)
+    assert code == 2 and err.count("\n") == 1 and "0 of 3 objects" in err
+    assert out.count("left out: cannot write") == 3 and out.count("File too large") == 3
+    assert content_below(tmp_path / "out") == before
+
+
+def test_a_full_disk_leaves_no_folder_of_a_new_object(three, tmp_path, monkeypatch, largest_file, run_script_main):  # noqa: F811
+    monkeypatch.setattr(inference, "reconstruct_field", large_texture)
+    largest_file(100_000)
+    assert run_script_main(inference, *three)[0] == 2
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_name_too_long_for_its_files_costs_no_other_object(three, tmp_path, run_script_main):
+    long = "n" * (LONGEST_NAME - len("_preview.png") + 1)
+    (tmp_path / "views" / "b").rename(tmp_path / "views" / long)
+    code, out, err = run_script_main(inference, *three)
+    assert code == 2 and "2 of 3" in err and "File name too long" in out and not (tmp_path / "out" / long).exists()
+    (tmp_path / "views" / long).rename(tmp_path / "views" / long[1:])
+    assert run_script_main(inference, *three)[0] == 0
+    assert len(list((tmp_path / "out" / long[1:]).iterdir())) == 5
+
+
+@needs_proc
+@pytest.mark.parametrize("options, said", [
+    (["--output", FORBIDDEN], f"cannot write to {FORBIDDEN}"),
+    (["--output", "/dev/null"], "cannot write to /dev/null: it is a file"),
+    (["--output", "/dev/null/deep"], "cannot write to /dev/null/deep")])
+def test_an_output_folder_that_cannot_be_made_is_said_before_any_work(options, said, three, run_script_main):
+    code, out, err = run_script_main(inference, *three, *options)
+    assert code == 2 and err.startswith(f"error: {said}") and err.count("\n") == 1 and "reconstructed" not in out
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_inference_keeps_what_was_finished_and_nothing_half_written(number, code, three, tmp_path, monkeypatch,
+                                                                                   run_script_main):
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def interrupted(model, reader, *rest):
+        if reader.object_id == "c":
+            os.kill(os.getpid(), number)
+            time.sleep(5)
+        return tetrahedron()
+
+    monkeypatch.setattr(inference, "reconstruct_field", interrupted)
+    try:
+        found, _, err = run_script_main(inference, *three)
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+    assert found == code and err == "stopped: what was finished is kept, nothing is half written\n"
+    assert {path.name for path in (tmp_path / "out").iterdir()} <= {"a", "b"} and (tmp_path / "out" / "a" / "a.obj").is_file()
+    assert all(len(list(folder.iterdir())) == 5 for folder in (tmp_path / "out").iterdir())
+
+
+# ---- Training
+
+
+@needs_proc
+@pytest.mark.parametrize("option", ["checkpoint_dir", "log_dir", "cache_dir"])
+@pytest.mark.parametrize("place", [FORBIDDEN, "/dev/null", "/dev/null/deep"])
+def test_a_training_whose_folder_cannot_be_written_to_says_so_at_once(option, place, tiny_config, tmp_path, run_script_main):
+    cfg = tiny_config(**{option: place})
+    code, out, err = run_script_main(train_geometry, *as_options(cfg, "geometry"))
+    assert code == 2 and place in err and err.count("\n") == 1 and "Traceback" not in err, err
+    assert "no complete object" not in err and "epoch" not in out
+
+
+def test_a_disk_that_fills_up_while_training_keeps_the_last_whole_checkpoint(tiny_config, tmp_path, monkeypatch,
+                                                                             largest_file, run_script_main):  # noqa: F811
+    monkeypatch.setattr(train_geometry, "MEAN_SHAPE_STEPS", 1)
+    cfg = tiny_config(num_epochs_stage1=1)
+    assert run_script_main(train_geometry, *as_options(cfg, "geometry"))[0] == 0
+    folder = tmp_path / "checkpoints"
+    before = content_below(folder)
+    largest_file(min(map(len, before.values())) // 2)
+    more = tiny_config(num_epochs_stage1=3, resume=True)
+    code, _, err = run_script_main(train_geometry, *as_options(more, "geometry"))
+    assert code == 2 and err.count("\n") == 1 and "cannot write" in err and "File too large" in err
+    assert content_below(folder) == before
+    assert load_checkpoint(folder / "geometry_last.pth", "geometry")["epoch"] == 1
+
+
+class BreaksOff:
+    """Items of which the second cannot be made, as when a file goes while it is trained on."""
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        if index:
+            raise UserError("shoe.obj: has gone")
+        return index
+
+
+def test_what_a_loaders_process_cannot_read_is_one_line_too(run_script_main):
+    def main(argv):
+        for _ in make_loader(BreaksOff(), 1, False, 0, num_workers=1):
+            pass
+    code, _, err = run_script_main(SimpleNamespace(main=main, __name__="loading"))
+    assert code == 2 and err == "error: shoe.obj: has gone\n"
+
+
+def test_a_log_that_cannot_grow_is_one_line(tiny_config, tmp_path, monkeypatch, run_script_main):
+    monkeypatch.setattr(train_geometry, "MEAN_SHAPE_STEPS", 1)
+    (tmp_path / "logs" / "geometry.jsonl").mkdir(parents=True)
+    code, _, err = run_script_main(train_geometry, *as_options(tiny_config(num_epochs_stage1=1), "geometry"))
+    assert code == 2 and "geometry.jsonl: Is a directory" in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_cache_without_room_is_no_fault_of_the_objects(workers, tiny_config, tmp_path, monkeypatch, largest_file,  # noqa: F811
+                                                         run_script_main):
+    for name in ("SURFACE_SAMPLES", "NEAR_POINTS", "FREE_POINTS"):
+        monkeypatch.setattr(utils.training_data.field_samples, name, 500)
+    cfg = tiny_config(cache_dir=str(tmp_path / "cache"), num_epochs_stage1=1, field_grid=8, field_widths=(8,),
+                      num_workers=workers)
+    largest_file(1000)
+    code, out, err = run_script_main(train_field, *as_options(cfg, "field"))
+    assert code == 2 and err.count("\n") == 1 and "cannot write" in err and str(tmp_path / "cache") in err, err
+    assert "unusable" not in out + err and not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+
+
+# ---- Preparing
+
+
+@pytest.fixture
+def meshes(tmp_path):
+    folder = tmp_path / "meshes"
+    folder.mkdir()
+    for name in ("ball", "cube", "dice"):
+        (folder / f"{name}.obj").write_text(OBJ)
+    return folder
+
+
+@needs_proc
+@pytest.mark.parametrize("script", [prepare_dataset, rename_to_IDs])
+@pytest.mark.parametrize("place", [FORBIDDEN, "/dev/null"])
+def test_a_layout_that_cannot_be_written_to_is_one_line(script, place, meshes, run_script_main):
+    arguments = [meshes] if script is prepare_dataset else ["--meshes", meshes]
+    code, out, err = run_script_main(script, *arguments, "--output", place)
+    assert code == 2 and err.startswith(f"error: cannot write to {place}") and err.count("\n") == 1
+    assert "left out" not in out
+
+
+def test_one_object_that_cannot_be_written_is_named_and_the_others_are_prepared(meshes, tmp_path, run_script_main):
+    (tmp_path / "data" / "OBJs").mkdir(parents=True)
+    (tmp_path / "data" / "OBJs" / "cube").write_text("in the way")
+    code, out, err = run_script_main(prepare_dataset, meshes, "--output", tmp_path / "data", "--image_size", 32)
+    assert code == 2 and err == f"error: 2 objects in {tmp_path}/data, 1 left out (see above)\n"
+    assert "left out: cannot write" in out and "OBJs/cube" in out
+    pictures = sorted(path.name for path in (tmp_path / "data" / "input_images").iterdir())
+    assert pictures == sorted(f"{name}_{view}.png" for name in ("ball", "dice") for view in VIEW_NAMES)
+
+
+def test_a_disk_that_is_full_while_preparing_is_one_line_and_leaves_whole_objects(meshes, tmp_path, largest_file,  # noqa: F811
+                                                                                  run_script_main):
+    trimesh.creation.icosphere(4).export(meshes / "cube.obj")
+    largest_file(20_000)
+    code, out, err = run_script_main(prepare_dataset, meshes, "--output", tmp_path / "data", "--image_size", 32)
+    assert code == 2 and err.count("\n") == 1 and err.startswith("error: cannot write") and "File too large" in err
+    assert {path.name for path in (tmp_path / "data" / "OBJs").iterdir()} == {"ball"}
+    assert len(list((tmp_path / "data" / "input_images").iterdir())) == 6
+
+
+@pytest.mark.parametrize("name, obj", [
+    ("flat", "v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\nf 1 2 3\nf 1 3 4\n"),
+    ("one triangle", "v 0 0 0\nv 1 0 .3\nv 0 1 .7\nf 1 2 3\n"),
+    ("tilted plane", "v 0 0 0\nv 1 .2 .4\nv .4 1 .2\nv 1.4 1.2 .6\nf 1 2 3\nf 2 4 3\n")])
+def test_a_mesh_without_depth_is_refused_where_it_is_made(name, obj, tmp_path, run_script_main):
+    (tmp_path / "meshes").mkdir()
+    (tmp_path / "meshes" / "thing.obj").write_text(obj)
+    code, out, err = run_script_main(prepare_dataset, tmp_path / "meshes", "--output", tmp_path / "data")
+    assert code == 2 and "thing.obj: is flat: its" in out and "in one plane" in out and "no mesh could be prepared" in err
+    assert not [path for path in (tmp_path / "data").rglob("*") if path.is_file() or path.name == "thing"]
+
+
+def test_a_linked_mesh_is_known_by_the_name_of_the_link(meshes, tmp_path, run_script_main):
+    (meshes / "linked.obj").symlink_to(meshes / "cube.obj")
+    code, out, _ = run_script_main(prepare_dataset, meshes, "--output", tmp_path / "data", "--image_size", 32)
+    assert code == 0 and {path.name for path in (tmp_path / "data" / "OBJs").iterdir()} == {"ball", "cube", "dice", "linked"}
+
+
+def test_files_left_alone_are_exit_code_2_but_those_in_place_already_are_not(tmp_path, run_script_main):
+    (tmp_path / "loose").mkdir()
+    for view in VIEW_NAMES:
+        Image.new("RGB", (9, 9)).save(tmp_path / "loose" / f"mug {view}.png")
+    options = ["--images", tmp_path / "loose", "--output", tmp_path / "data"]
+    assert run_script_main(rename_to_IDs, *options)[0] == 0
+    shutil.copy(tmp_path / "loose" / "mug front.png", tmp_path / "loose" / "cup front.png")
+    assert run_script_main(rename_to_IDs, *options)[0] == 0, "six are there already, one is new"
+    shutil.copy(tmp_path / "loose" / "mug front.png", tmp_path / "loose" / "IMG_2001.png")
+    shutil.copy(tmp_path / "loose" / "mug front.png", tmp_path / "loose" / "pot front.png")
+    code, _, err = run_script_main(rename_to_IDs, *options)
+    assert code == 2 and "1 files were left alone" in err
