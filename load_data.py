@@ -1,11 +1,9 @@
 """Where images and meshes enter: finding objects, reporting what is broken, data sets.
 
-Images themselves are read by utils/views/six_views.py, in training and in inference alike; what is made of an object
-once is kept by utils/training_data/object_cache.py.
-
     python load_data.py --obj_dir data/OBJs --images_dir data/input_images
 
-reads every object once and reports what is missing or broken, as training would.
+reads every object once and reports what is missing or broken, as training would. Images are read by
+utils/views/six_views.py; what is made of an object once is kept by utils/training_data/object_cache.py.
 """
 import contextlib
 import os
@@ -125,10 +123,8 @@ def _find_in(obj_dir, images_dir):
     for folder in sorted(path for path in obj_dir.iterdir() if _is_visible_folder(path)):
         mesh, wrong = _one_mesh(folder)
         views = groups.pop(folder.name, {})
-        if views:
-            wrong += view_problems(folder.name, views)
-        else:
-            wrong.append(Problem(folder.name, "mesh without images", f"expected {folder.name}_front.png, ..."))
+        wrong += view_problems(folder.name, views) if views else [
+            Problem(folder.name, "mesh without images", f"expected {folder.name}_front.png, ...")]
         problems += wrong
         if not wrong:
             objects.append(ObjectFiles(folder.name, mesh, {view: views[view][0] for view in VIEW_NAMES}))
