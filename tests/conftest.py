@@ -24,9 +24,9 @@ TINY = {
 def pytest_cmdline_main(config):
     """The whole suite runs on two cores where there are two, file by file; chosen files run in this process.
 
-    Only if pytest-xdist is installed and no -n was given.
+    Only if pytest-xdist is installed and no -n was given; a process that it started must not start more.
     """
-    whole = config.args_source is not pytest.Config.ArgsSource.ARGS
+    whole = config.args_source is not pytest.Config.ArgsSource.ARGS and "PYTEST_XDIST_WORKER" not in os.environ
     if whole and getattr(config.option, "numprocesses", 0) is None and (os.cpu_count() or 1) > 1:
         config.option.numprocesses, config.option.dist = 2, "loadfile"
 
