@@ -5,7 +5,8 @@ from PIL import Image
 
 from config import VIEW_NAMES, UserError
 from tests.test_bad_input_images import view_image
-from utils.views.six_views import UNLIKE, read_framed_views
+from utils.views.six_views import read_framed_views
+from utils.views.view_consistency import UNLIKE
 
 SIZE = 88
 
