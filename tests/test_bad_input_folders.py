@@ -26,6 +26,7 @@ from tests.test_bad_input_images import tetrahedron, tiny_field, view_image
 from utils import prepare_dataset, rename_to_IDs
 from utils.io.checkpoint import load_checkpoint
 from utils.io.files import atomic_write
+from utils.output import results
 from utils.training_data.loader import make_loader
 
 FORBIDDEN = "/proc/mito3d"
@@ -36,7 +37,7 @@ OBJ = "".join(f"v {x} {y} {z}\n" for x in (0, 1) for y in (0, 1) for z in (0, 1)
 needs_proc = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is Linux's")
 
 
-def small_preview(path, images, mesh):
+def small_preview(path, images, mesh, drawn):
     with atomic_write(path) as temporary:
         temporary.write_bytes(b"preview")
 
@@ -49,7 +50,7 @@ def three(tmp_path, monkeypatch):
         for view in VIEW_NAMES:
             view_image(view).save(tmp_path / "views" / name / f"{view}.png")
     monkeypatch.setattr(inference, "reconstruct_field", tetrahedron)
-    monkeypatch.setattr(inference, "write_preview", small_preview)
+    monkeypatch.setattr(results, "write_preview", small_preview)
     monkeypatch.setattr(inference.Reconstructor, "reader", lambda self, files, name, masks=None: inference.ViewReader(
         files, name, masks, "border", False))
     return [tmp_path / "views", "--output", tmp_path / "out", "--geometry_checkpoint", tiny_field(tmp_path / "f.pth"),
@@ -118,7 +119,7 @@ def test_a_name_too_long_for_its_files_costs_no_other_object(three, tmp_path, ru
     assert code == 2 and "2 of 3" in err and "File name too long" in out and not (tmp_path / "out" / long).exists()
     (tmp_path / "views" / long).rename(tmp_path / "views" / long[1:])
     assert run_script_main(inference, *three)[0] == 0
-    assert len(list((tmp_path / "out" / long[1:]).iterdir())) == 5
+    assert len(list((tmp_path / "out" / long[1:]).iterdir())) == 7
 
 
 @needs_proc
@@ -151,7 +152,7 @@ def test_an_interrupted_inference_keeps_what_was_finished_and_nothing_half_writt
             signal.signal(each, handler)
     assert found == code and err == "stopped: what was finished is kept, nothing is half written\n"
     assert {path.name for path in (tmp_path / "out").iterdir()} <= {"a", "b"} and (tmp_path / "out" / "a" / "a.obj").is_file()
-    assert all(len(list(folder.iterdir())) == 5 for folder in (tmp_path / "out").iterdir())
+    assert all(len(list(folder.iterdir())) == 7 for folder in (tmp_path / "out").iterdir())
 
 
 # ---- Training

@@ -22,6 +22,7 @@ from models.field_model import FieldModel
 from utils.io.checkpoint import save_checkpoint, stored_weights
 from utils.mesh.textured_mesh import TexturedMesh
 from utils.multiview.view_maps import MAP_SIZE
+from utils.output import results
 
 SIZE = 48
 
@@ -175,7 +176,7 @@ def batch(tmp_path_factory):
         patch.setattr(inference, "reconstruct_field", reconstruct)
         patch.setattr(inference.Reconstructor, "reader", lambda self, files, name, masks=None: inference.ViewReader(
             files, name, masks, "border", False))  # cameras are not what is asked here
-        patch.setattr(inference, "write_preview", lambda path, images, mesh: path.write_bytes(b"preview"))
+        patch.setattr(results, "write_preview", lambda path, images, mesh, drawn: path.write_bytes(b"preview"))
         patch.setattr(sys, "argv", ["inference.py", str(folder), "--output", str(output), "--device", "cpu",
                                     "--geometry_checkpoint", str(checkpoint), "--texture_size", "64"])
         out, err = io.StringIO(), io.StringIO()
@@ -209,7 +210,7 @@ def test_an_image_that_is_only_written_oddly_gives_the_same_silhouette(batch, ca
     overlap = (mine & good).sum((1, 2)) / (mine | good).sum((1, 2))
     assert overlap.min() > 0.93, overlap
     assert sorted(path.name for path in (batch.output / case).iterdir()) == sorted(
-        f"{case}{end}" for end in (".obj", ".mtl", ".png", "_preview.png", "_masks.png"))
+        f"{case}{end}" for end in (".obj", ".mtl", ".png", "_preview.png", "_masks.png", "_report.json", "_viewer.html"))
 
 
 @pytest.mark.parametrize("case", [*MISSING, *DOUBLED])
@@ -228,5 +229,5 @@ def test_linked_folders_are_objects_of_their_own(batch, tmp_path):
 
 
 def test_nothing_but_finished_results_is_in_the_output_folder(batch):
-    assert {path.name for path in batch.output.iterdir()} == {"good", *ACCEPTED}
+    assert {path.name for path in batch.output.iterdir()} == {"index.html", "good", *ACCEPTED}
     assert not list(batch.output.rglob(".*"))

@@ -86,9 +86,9 @@ def test_a_folder_takes_the_place_of_its_checkpoint(shared_field):
     ({"model_args": {"volume_widths": [8] * 100_000}}, "100000 entries"),
     ({"model_args": {"volume_widths": "os.system"}}, "sizes fit no field model"),
     ({"model_args": {"code": "import os"}}, "sizes fit no field model"),
-    ({"image_size": 10**9}, "image_size 1000000000"),
-    ({"view_names": 5}, "was trained on the views 5"),
-    ({"kind": ["field"]}, "holds a"),
+    ({"image_size": 10**9}, "is no checkpoint of this version"),
+    ({"view_names": 5}, "is no checkpoint of this version"),
+    ({"kind": ["field"]}, "is no checkpoint of this version"),
 ])
 def test_a_configuration_that_lies_is_refused_in_one_line(field_copy, changes, message):
     folder, change = field_copy
@@ -119,9 +119,9 @@ def test_the_card_holds_the_table_of_the_checkpoint_that_was_judged(tmp_path, ru
     (results / "summary.json").write_text(json.dumps(summary))
     code, out, _ = run_script_main(share, checkpoint, tmp_path / "m", "--results", results)
     card = (tmp_path / "m" / "README.md").read_text()
-    assert code == 0 and "19.1 MB" in out
+    assert code == 0 and "19.2 MB" in out
     assert card.startswith("---\n") and "license: mit" in card and "| field | 0.788 |" in card and "### all objects" in card
-    assert "Trained on 194 objects" in card and "33 objects that it was not trained on" in card
+    assert "Trained on 306 objects" in card and "48 objects that it was not trained on" in card
     with pytest.raises(UserError, match="judges another checkpoint"):
         table_of_results(results, shipped(SharedGeometryModel))
     with pytest.raises(UserError, match="holds no result"):

@@ -153,7 +153,7 @@ def content_of(path):
             return {name: arrays[name].tobytes() for name in arrays.files}
     if path.name == "index.json":
         json.loads(path.read_text())
-        return None  # when files were changed
+        return None
     if path.suffix == ".json":
         return {name: value for name, value in json.loads(path.read_text()).items() if not name.endswith("_dir")}
     if path.suffix == ".jsonl":
@@ -185,11 +185,14 @@ def check_whole(folder, expected, final):
             assert not final, f"{name} was left"
             continue
         content = content_of(path)
+        if path.name == "index.json":  # leaves out files changed within the last seconds: it may be there or not
+            continue
         found[name] = content
         if not name.startswith(("checkpoints", "logs")):
             assert name in expected and content == expected[name], f"{name} differs"
         if path.suffix == ".obj" and path.with_suffix(".mtl").name in path.read_text():
             assert path.with_suffix(".mtl").is_file(), f"{name} has no MTL"
+    expected = {name: content for name, content in expected.items() if not name.endswith("index.json")}
     if final:
         assert found.keys() == expected.keys(), found.keys() ^ expected.keys()
         different = [name for name in found if found[name] != expected[name] and not name.endswith("_config.json")]

@@ -22,6 +22,7 @@ from tests.conftest import TINY
 from tests.test_bad_input_folders import OBJ
 from tests.test_bad_input_images import tiny_field, view_image
 from utils import prepare_dataset
+from utils.output import results
 from utils.training.run_log import RunLog
 from utils.training_data.synthetic_shoes import write_shoes
 
@@ -57,12 +58,12 @@ def soak_inference(count, folder):
         view_image(view).save(first / f"{view}.png")
     for number in range(1, count):
         (folder / "views" / f"object {number}").symlink_to(first)
-    states, write = [], inference.write_preview
-    inference.write_preview = lambda *arguments: states.append(state()) or write(*arguments)
+    states, write = [], results.write_preview
+    results.write_preview = lambda *arguments: states.append(state()) or write(*arguments)
     quiet(inference.main, [str(folder / "views"), "--output", str(folder / "out"), "--device", "cpu", "--grid", "16",
                            "--faces", "200", "--texture_size", "64",
                            "--geometry_checkpoint", str(tiny_field(folder / "field.pth"))])
-    inference.write_preview = write
+    results.write_preview = write
     assert len(states) == count
     return judge(f"{count} objects through inference", states)
 

@@ -98,7 +98,7 @@ def replaced_together(folder: str | Path) -> Iterator[Path]:
         CannotWrite: `folder` cannot be written to, or a folder is in the way of a file. Errors of the block pass.
     """
     folder = Path(folder)
-    there = folder.is_dir()
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=_prefix("new"), dir=folder))
@@ -118,9 +118,9 @@ def replaced_together(folder: str | Path) -> Iterator[Path]:
             raise CannotWrite(path, error) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        if not there:
-            with contextlib.suppress(OSError):  # not empty: all went well, or somebody else writes there
-                folder.rmdir()
+        with contextlib.suppress(OSError):  # not empty: all went well, or somebody else writes there
+            for path in made:
+                path.rmdir()
 
 
 def clear_leftovers(folder: str | Path, below: bool = False) -> None:
