@@ -110,7 +110,7 @@ def card_text(kind: str, shared: dict, table: str) -> str:
     Returns:
         str.
     """
-    score = ("It was not validated on objects held out of training." if shared["score"] is None else
+    score = ("No validation score was taken of these weights." if shared["score"] is None else
              f"Validation score: {shared['score']:.5f} (lower is better{_metric(shared)}), on "
              f"{len(shared['validation_ids'])} objects that it was not trained on, after epoch {shared['epoch']}.")
     return f"""---
