@@ -35,6 +35,20 @@ def test_numbered_objects_with_all_their_views_stay_apart(tmp_path):
     assert set(groups) == {"1", "2"}
 
 
+@pytest.mark.parametrize("names", [
+    ["Shoe FRONT view.JPG", "shoe-Left (1).jpeg", "seen from behind.JPEG", "RIGHT.jpg", "view from above.Jpg",
+     "IMG 2006 Bottom copy.jpg"],
+    ["red shoe_front.jpg", "red shoe_back.jpg", "red shoe_left.jpg", "red shoe_right.jpg", "red shoe TOP (1).jpg",
+     "red shoe_bottom.jpg"]])
+def test_six_images_that_show_each_view_once_are_one_object_whatever_else_they_are_called(tmp_path, names):
+    for name in names:
+        (tmp_path / name).touch()
+    groups, strays = match_images(tmp_path)
+    assert not strays and set(groups) == {""} and set(groups[""]) == set(VIEW_NAMES)
+    (tmp_path / "Boot_front.jpg").touch()  # a second front: no longer one object's six
+    assert len(match_images(tmp_path)[0]) > 1
+
+
 def test_spellings_of_one_name_are_one_object_and_other_words_for_views_are_known(tmp_path):
     names = ["Nike Air front.jpg", "nike-air rear.jpg", "nike_air_left.jpg", "nike air right.jpg",
              "nike air from above.jpg", "Nike-Air underside.png"]

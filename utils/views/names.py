@@ -87,7 +87,8 @@ def match_images(folder: Path) -> tuple[dict[str, dict[str, list[Path]]], list[t
     """Sort a folder's images by name.
 
     `<id>_<view>` is taken as it stands. In other names the view's word is looked for, and ids that differ only in their
-    spelling are one. Numbers of shots that differ from view to view (IMG_0001_front, IMG_0002_back) name no object.
+    spelling are one. Numbers of shots that differ from view to view (IMG_0001_front, IMG_0002_back) name no object. Six
+    images that show each view once are one object, however else they are called.
 
     Returns:
         groups: {id: {view name: [Path, ...]}}; id is "" for plain front.png.
@@ -115,7 +116,15 @@ def match_images(folder: Path) -> tuple[dict[str, dict[str, list[Path]]], list[t
     for view, rest, path in loose:
         object_id = "" if names_a_shot(rest) else spelling.setdefault(name_key(rest), rest)
         groups.setdefault(object_id, {}).setdefault(view, []).append(path)
-    return _joined_shots(groups), strays
+    return _one_object(_joined_shots(groups)), strays
+
+
+def _one_object(groups):
+    """Groups that together hold each of the six views once are one object without a name, whatever else its images say."""
+    views = [view for group in groups.values() for view, paths in group.items() for _ in paths]
+    if len(groups) < 2 or sorted(views) != sorted(VIEW_NAMES):
+        return groups
+    return {"": {view: paths for group in groups.values() for view, paths in group.items()}}
 
 
 def _joined_shots(groups):
