@@ -605,7 +605,7 @@ def main(argv: list[str]) -> None:
         with replaced_together(folder) as new:
             reports[name] = report = write_result(new, name, mesh, reader.at(PREVIEW_SIZE), wanted, reader.report,
                                                   reader.masks, made_with)
-        print(f"{folder / name}.{options.format[0]}: {len(mesh.vertices)} vertices, {len(mesh.faces)} faces; "
+        print(f"{folder / name}.{', .'.join(options.format)}: {len(mesh.vertices)} vertices, {len(mesh.faces)} faces; "
               f"reconstructed in {seconds[name]:.2f} s, wrote in {time.perf_counter() - began:.2f} s")
         print(report_line(report))
         warning = wall_warning(report)
