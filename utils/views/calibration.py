@@ -69,15 +69,15 @@ class CalibrationReport:
 
     def text(self) -> str:
         """One line for the console and the report."""
+        after = f"{self.error_after:.1f} px" if self.error_after >= 0.05 else "less than 0.1 px"
         if self.kind == "exact":
-            return f"cameras: exact orthographic views; silhouettes agree to {self.error_after:.1f} px"
+            return f"cameras: exact orthographic views; silhouettes agree to {after}"
         if self.kind == "framed":
-            return (f"cameras: orthographic views, each with its own scale and shift; silhouettes agree to "
-                    f"{self.error_after:.1f} px")
+            return f"cameras: orthographic views, each with its own scale and shift; silhouettes agree to {after}"
         where = (f"perspective from about {self.lengths:.1f} object lengths" if self.lengths < 20
                  else "nearly orthographic")
         return (f"cameras: {where}, tilts up to {max(self.tilts_deg.values()):.1f} degrees; silhouettes agree to "
-                f"{self.error_after:.1f} px, {self.error_before:.1f} px before")
+                f"{after}, {self.error_before:.1f} px before")
 
 
 def calibrate_views(masks: np.ndarray | dict[str, np.ndarray], views: Sequence[str] = VIEW_NAMES,
