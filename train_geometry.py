@@ -32,6 +32,7 @@ from utils.training.interruption import asked_to_stop, note_signals, signals_res
 from utils.training.loop import (
     STATISTICS_OBJECTS,
     WeightAverage,
+    batches_to_do,
     begin_with,
     check_finite,
     closing_line,
@@ -53,6 +54,7 @@ from utils.training.loop import (
     subsample_points,
     uniform_noise,
     validation_mean,
+    where_it_stopped,
 )
 from utils.training.run_log import RunLog, StepMeter
 from utils.training_data.loader import make_loader
@@ -87,9 +89,7 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
     # What a stopped run left
     last_path, best_path = (Path(cfg.checkpoint_dir) / f"geometry_{which}.pth" for which in ("last", "best"))
     saved = saved_run(cfg, last_path, "geometry")
-    first_epoch, first_batch, step, start_score, score = (
-        saved.get(name, default) for name, default in
-        (("epoch", 0), ("batch", 0), ("step", 0), ("start_score", None), ("score", None)))
+    first_epoch, first_batch, step, start_score, score = where_it_stopped(saved)
 
     # Data and model
     with accelerator.main_process_first():
@@ -153,11 +153,8 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
     for epoch in range(first_epoch, cfg.num_epochs_stage1):
         started, meter = time.perf_counter(), StepMeter()
         loader.set_epoch(epoch)
-        batches, skipped = loader, first_batch if epoch == first_epoch else 0
-        if skipped:  # stopped within this epoch
-            batches = accelerator.skip_first_batches(loader, skipped)
-            meter.load(saved["meter"])
-        bar = progress(batches, epoch, cfg.num_epochs_stage1, log.active)
+        skipped = first_batch if epoch == first_epoch else 0
+        bar = progress(batches_to_do(accelerator, loader, skipped, meter, saved), epoch, cfg.num_epochs_stage1, log.active)
         for number, batch in enumerate(meter.timed(bar), skipped + 1):
             with accelerator.accumulate(model):
                 rate = learning_rate_at(step, total_steps, cfg.learning_rate_stage1, cfg.warmup_fraction)

@@ -21,6 +21,7 @@ from utils.device import make_accelerator
 from utils.io.checkpoint import load_checkpoint, load_weights, save_checkpoint, stored_weights
 from utils.io.files import check_writable, clear_leftovers
 from utils.io.run_lock import run_lock
+from utils.training.run_log import StepMeter
 
 STATISTICS_OBJECTS = 64  # used to estimate feature mean and deviation when not all are cached
 
@@ -192,7 +193,7 @@ def one_run_at_a_time(cfg: Config, stage: str, accelerator: Accelerator) -> Iter
 
 
 def saved_run(cfg: Config, path: Path, kind: str) -> dict:
-    """The checkpoint that a run goes on from: {} for a new run, before which an older run's is moved aside.
+    """The checkpoint that a run goes on from: {} for a new run.
 
     Raises:
         UserError: there is none to resume, or it cannot be used.
@@ -254,6 +255,19 @@ def begin_with(path: Path | str, kind: str, model: nn.Module,
     check_architecture(model_args, model.model_args(), path)
     load_weights(model, weights, path)
     print(f"begins with the weights of {path}")
+
+
+def where_it_stopped(saved: dict) -> tuple[int, int, int, float | None, float | None]:
+    """Whole epochs, batches of the next one and steps that a run has behind it, its first and its last validation score."""
+    return saved.get("epoch", 0), saved.get("batch", 0), saved.get("step", 0), saved.get("start_score"), saved.get("score")
+
+
+def batches_to_do(accelerator: Accelerator, loader: Iterable, skipped: int, meter: StepMeter, saved: dict) -> Iterable:
+    """An epoch's batches without the `skipped` first, which a stopped run had done: `meter` goes on from their sums."""
+    if not skipped:
+        return loader
+    meter.load(saved["meter"])
+    return accelerator.skip_first_batches(loader, skipped)
 
 
 def progress(loader: Iterable, epoch: int, epochs: int, active: bool) -> tqdm:
