@@ -44,7 +44,6 @@ MIN_WALL_MM = 0.8  # two lines of a usual 0.4 mm nozzle
 # Steps of the field's method, which may be left out to measure what they are worth
 STEPS = ("cameras", "network", "silhouettes", "handles", "photo_consistency")
 STAGES = ("reading images", "finding cameras", "carving the shape", "moving the surface", "painting")  # in this order
-SMOOTHING = 0.7  # grid steps; standard deviation of the Gaussian over a field
 HANDLE_TOLERANCE = 0.02  # normalized units; handles of a field that are gone this far below its surface are closed
 KINDS = {"points": "geometry", "field": "field"}  # of the checkpoints of the two decoders
 LARGEST_IMAGE = 2048  # pixels; colors are taken from images of at most this size
@@ -383,12 +382,11 @@ def reconstruct_field(model: FieldModel, reader: ViewReader, grid: int, num_face
     from utils.mesh.textured_mesh import TexturedMesh
     from utils.multiview.exposure import apply_gains, balance_exposures
     from utils.multiview.field_cleanup import (
-        close_pits,
         cut_off,
         enforce_silhouettes,
-        masked_gaussian,
         max_displacement,
         remove_small_components,
+        smooth_and_close,
     )
     from utils.multiview.photo_consistency import refine_by_photo_consistency
     from utils.multiview.texture_projection import project_colors
@@ -414,7 +412,7 @@ def reconstruct_field(model: FieldModel, reader: ViewReader, grid: int, num_face
     # What the network carves from it, held to the silhouettes
     stage(STAGES[2])
     field = hull if "network" in without else field_on_grid(model, maps, axes, hull, seen.cameras, seen.measured)
-    field = np.minimum(close_pits(masked_gaussian(field, hull, SMOOTHING), hull), hull)
+    field = smooth_and_close(field, hull)
     if "silhouettes" not in without:
         field = enforce_silhouettes(field, hull, distances, axes, cameras)
     if "handles" not in without:

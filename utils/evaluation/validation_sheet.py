@@ -16,7 +16,7 @@ from utils.evaluation.metrics import oblique_scale
 from utils.mesh.isosurface import mesh_from_grid
 from utils.mesh.mesh import Mesh, colored_mesh
 from utils.mesh.smoothing import vertex_normals
-from utils.multiview.field_cleanup import close_pits, cut_off, enforce_silhouettes, masked_gaussian
+from utils.multiview.field_cleanup import cut_off, enforce_silhouettes, smooth_and_close
 from utils.multiview.texture_projection import project_colors
 from utils.multiview.view_maps import view_maps
 from utils.multiview.visual_hull import grid_axes, hull_on_grid, silhouette_sdf
@@ -27,7 +27,6 @@ from utils.views.six_views import SixViews, read_framed_views
 IMAGE_SIZE = 256  # pixels; what the field reads
 GRID = 48  # cells along the longest edge at which a field is drawn: a glance, not a measurement
 FACES = 4000  # most faces of its mesh
-SMOOTHING = 0.7  # cells, as in inference
 LARGEST_SHARE = 0.05  # of the time since training began that sheets may take, but for the first and the last one
 
 
@@ -101,7 +100,7 @@ def mesh_of_field(views: SixViews, answer: Callable) -> Mesh | None:
     hull = hull_on_grid(distances, axes)
     if not (hull > 0).any():
         return None
-    field = np.minimum(close_pits(masked_gaussian(answer(maps, axes, hull), hull, SMOOTHING), hull), hull)
+    field = smooth_and_close(answer(maps, axes, hull), hull)
     vertices, faces = mesh_from_grid(cut_off(enforce_silhouettes(field, hull, distances, axes), axes), axes, FACES)
     colors, _ = project_colors(vertices, vertex_normals(vertices, faces), vertices, faces, views.images, views.masks)
     return colored_mesh(vertices, faces, colors)

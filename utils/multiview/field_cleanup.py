@@ -11,6 +11,7 @@ from utils.multiview.visual_hull import all_cameras, are_named
 from utils.rendering.cameras import VIEW_BASES, VIEW_EXTENT, Camera, pixel_rays
 from utils.rendering.image_sampling import sample_images, sample_on_axes, sample_on_grid
 
+SMOOTHING = 0.7  # grid steps; standard deviation of the Gaussian over a field
 ROUNDS = 3  # over the three axes: what one axis adds may be cut off by another
 DEEPEST = 1.5  # grid steps at which a field's values are cut off, above 0 and (for marching cubes) below
 THINNEST = 0.6  # of a grid step: what is kept on a line that the field emptied reaches this far above 0
@@ -107,6 +108,17 @@ def masked_gaussian(field: np.ndarray, hull: np.ndarray, cells: float) -> np.nda
     inside = (hull > 0).astype(np.float32)
     mean = gaussian_filter(field * inside, cells) / np.maximum(gaussian_filter(inside, cells), 1e-3)
     return np.where(inside > 0, mean, field).astype(np.float32)
+
+
+def smooth_and_close(field: np.ndarray, hull: np.ndarray) -> np.ndarray:
+    """A network's field as it is carved from the hull: smoothed, its pits closed, nothing outside.
+
+    Args:
+        field, hull: (X, Y, Z) float32, positive inside.
+    Returns:
+        (X, Y, Z) float32.
+    """
+    return np.minimum(close_pits(masked_gaussian(field, hull, SMOOTHING), hull), hull)
 
 
 def close_pits(field: np.ndarray, hull: np.ndarray) -> np.ndarray:
