@@ -12,7 +12,7 @@ import torch
 
 from config import OptionParser, UserError, run_script
 from models.field_model import up_to_date
-from utils.io.checkpoint import load_checkpoint
+from utils.io.checkpoint import load_checkpoint, without_training_state
 from utils.io.files import atomic_write
 
 
@@ -23,7 +23,7 @@ def interpolate(before: dict, after: dict, fraction: float) -> dict:
         before, after: dict from utils.io.checkpoint.load_checkpoint; the second was trained from the first.
         fraction: of the way from the first to the second, in [0, 1].
     Returns:
-        dict: `after` with other weights, and without a score, which was that of its own.
+        dict: `after` with other weights, without its training state, and without a score, which was that of its own.
     Raises:
         ValueError: the two are not of the same sizes.
     """
@@ -33,8 +33,7 @@ def interpolate(before: dict, after: dict, fraction: float) -> dict:
         raise ValueError("they are of different sizes, so one was not trained from the other")
     mixed = {name: torch.lerp(weights[name].float(), value.float(), fraction) if value.is_floating_point() else value
              for name, value in new_weights.items()}
-    kept = {name: after[name] for name in after if name not in ("optimizer", "average", "step", "start_score")}
-    return kept | {"model_args": new_args, "weights": mixed, "score": None}
+    return without_training_state(after) | {"model_args": new_args, "weights": mixed, "score": None}
 
 
 def main(argv: Sequence[str]) -> None:

@@ -43,7 +43,7 @@ def object_report(name: str, mesh: TexturedMesh, agreement: dict, image_px: int,
               "missing": [view for view in VIEW_NAMES if view not in agreement],
               "cameras": _cameras(mesh, calibration), "notes": list(mesh.notes)}
     if longest_edge_mm is not None:
-        report["print"] = print_facts(mesh, thickness, longest_edge_mm, min_wall_mm)
+        report["print"] = print_facts(mesh, report["mesh"], thickness, longest_edge_mm, min_wall_mm)
     return _rounded(report | (made or {}))
 
 
@@ -77,17 +77,15 @@ def count_charts(face_uvs: np.ndarray) -> int:
     return int(connected_components(links, directed=False)[0])
 
 
-def print_facts(mesh: TexturedMesh, thickness: np.ndarray, longest_edge_mm: float, min_wall_mm: float | None) -> dict:
-    """Size and walls in millimeters, and the share of the surface that is thinner than min_wall_mm."""
-    scale = longest_edge_mm / np.ptp(mesh.vertices, axis=0).max()
-    corners = mesh.vertices[mesh.faces]
-    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
-    wall = thinnest_wall(mesh.vertices, mesh.faces, thickness)
-    facts = {"size_mm": (np.ptp(mesh.vertices, axis=0) * scale).tolist(), "volume_cm3": None,
+def print_facts(mesh: TexturedMesh, in_units: dict, thickness: np.ndarray, longest_edge_mm: float,
+                min_wall_mm: float | None) -> dict:
+    """`mesh_facts` (in_units) in millimeters, and the share of the surface that is thinner than min_wall_mm."""
+    scale, wall = longest_edge_mm / max(in_units["size"]), in_units["thinnest_wall"]
+    facts = {"size_mm": [edge * scale for edge in in_units["size"]], "volume_cm3": in_units["volume"] * scale ** 3 / 1000,
              "thinnest_wall_mm": None if wall is None else wall * scale, "min_wall_mm": min_wall_mm}
-    facts["volume_cm3"] = float(np.einsum("fj,fj->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) / 6
-                                * scale ** 3 / 1000)
     if min_wall_mm is not None:
+        corners = mesh.vertices[mesh.faces]
+        area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
         with np.errstate(invalid="ignore"):
             facts["thinner_share"] = float(area[thickness * scale < min_wall_mm].sum() / area.sum())
     return facts
