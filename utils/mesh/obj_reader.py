@@ -86,11 +86,7 @@ def read_obj(path: Path, content: bytes) -> tuple[Mesh, list[str]]:
 def obj_files(path: Path, content: bytes) -> list[Path]:
     """The MTLs of an OBJ and the textures they name, as far as they are there."""
     text = decode_text(content)
-    names = []
-    for match in re.finditer(r"mtllib[ \t]([^\n]*)", text):  # searched by its letters: a pattern of lines is far slower
-        if not text[text.rfind("\n", 0, match.start()) + 1:match.start()].strip():
-            names.append(match.group(1))
-    libraries = find_libraries(path, names)[0] or (_library_of_the_same_name(path) if "usemtl" in text else [])
+    libraries = find_libraries(path, _library_names(text))[0] or (_library_of_the_same_name(path) if "usemtl" in text else [])
     textures = [find_texture(path, material, value)[0] for material in dict.fromkeys(read_materials(libraries).values())
                 for value in (material.texture, material.mask) if value]
     return list(dict.fromkeys(libraries + [place for place in textures if place]))
@@ -98,12 +94,21 @@ def obj_files(path: Path, content: bytes) -> list[Path]:
 
 def obj_names_outside(path: Path, content: bytes) -> list[str]:
     """The files that an OBJ or its MTLs name outside its folder, as written: they are not read."""
-    libraries, notes = find_libraries(path, re.findall(r"^[ \t]*mtllib[ \t]([^\n]*)", decode_text(content), re.MULTILINE))
+    libraries, notes = find_libraries(path, _library_names(decode_text(content)))
     problems = [find_texture(path, material, material.texture)[2:] for material in
                 dict.fromkeys(read_materials(libraries).values()) if material.texture]
     notes += [f"its texture {name} {problem}" for name, problem in problems]
     return [note.split(" lies outside")[0].removeprefix("its material file ").removeprefix("its texture ")
             for note in notes if " lies outside" in note]
+
+
+def _library_names(text: str) -> list[str]:
+    """What an OBJ's mtllib lines say, as written, without reading its other lines."""
+    names = []
+    for match in re.finditer(r"mtllib[ \t]([^\n]*)", text):  # searched by its letters: a pattern of lines is far slower
+        if not text[text.rfind("\n", 0, match.start()) + 1:match.start()].strip():
+            names.append(match.group(1))
+    return names
 
 
 # The OBJ's lines
