@@ -27,6 +27,7 @@ ANCHOR_WEIGHT = 0.02  # how much each vertex is held where it was, likewise
 HULL_ANCHOR_WEIGHT, SILHOUETTE_ANCHOR_WEIGHT = 1.0, 100.0  # of vertices on the hull, of those that hold a silhouette
 SEGMENT_PX, SLACK = 5, 0.003  # pixels of a boundary that are held once; normalized units
 LARGEST_STEP, LARGEST_MOVE = 0.01, 0.2  # normalized units, in one round and in all
+CONVERGING = 0.7  # of the first pass's mean move: a second pass that moves more is chasing what no point of the surface shows
 CLEARANCE_FRACTION, NEIGHBORS = 0.35, 64  # of the distance to what lies against a vertex; among how many it is looked for
 
 
@@ -34,9 +35,11 @@ def refine_by_photo_consistency(vertices: np.ndarray, faces: np.ndarray, images:
                                 distances: np.ndarray, cameras: list[Camera] | None = None) -> np.ndarray:
     """Move vertices along their normals until views that see the same spot agree about its color.
 
-    This is done twice. First what lies on the hull is held but loosely: a silhouette says that something lies on each
-    line of sight that touches it, not where. What then is still outmost holds that piece of the silhouette, and the rest
-    of the hull's surface is left to the images.
+    First what lies on the hull is held but loosely: a silhouette says that something lies on each line of sight that
+    touches it, not where. What then is still outmost holds that piece of the silhouette, and the rest of the hull's
+    surface is left to the images. A second pass starts from there: what has left the hull is held by it no longer, and what
+    two views see from its new place could not be seen before. It counts only where it comes to rest; on a surface whose
+    images differ by light or gloss every pass drifts as far as the one before it, and the first is enough.
 
     Args:
         vertices: (V, 3) float64 in the normalized frame; faces: (F, 3) int64, closed.
@@ -53,6 +56,14 @@ def refine_by_photo_consistency(vertices: np.ndarray, faces: np.ndarray, images:
     readings = [_colors_and_gradients(images, masks, blur * images.shape[1] / 256) for blur in BLURS_PX]
     bend = identity(len(vertices)) - neighbor_mean_matrix(faces, len(vertices))
     stiffness = BENDING_WEIGHT * (bend.T @ bend).tocsr()
+    first = _pass(vertices, faces, readings, distances, cameras, stiffness)
+    second = _pass(first, faces, readings, distances, cameras, stiffness)
+    moves = [np.linalg.norm(after - before, axis=1).mean() for before, after in ((vertices, first), (first, second))]
+    return second if moves[1] < CONVERGING * moves[0] else first
+
+
+def _pass(vertices, faces, readings, distances, cameras, stiffness):
+    """`refine_by_photo_consistency` once: vertices (V, 3) that hold the silhouettes where the images leave them outmost."""
     pieces, room = _silhouette_segments(vertices, distances, cameras), _step_bounds(vertices, vertex_normals(vertices, faces))
     hold = np.where((pieces >= 0).any(axis=0), HULL_ANCHOR_WEIGHT, ANCHOR_WEIGHT)
     _, moved = _gauss_newton(vertices, faces, readings, distances, cameras, stiffness, hold, room)
