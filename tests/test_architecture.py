@@ -57,6 +57,7 @@ TESTED_IN = {
     "utils.mesh.mesh_repair": "tests/multiview/test_field_cleanup.py",
     "utils.mesh.smoothing": "tests/multiview/test_field_cleanup.py",
     "utils.training.best_checkpoint": "tests/training/test_loop.py",
+    "utils.training.judging": "tests/training/test_loop.py",
     "utils.training.run_log": "tests/training/test_loop.py",
     "utils.training_data.shoe_textures": "tests/training_data/test_synthetic_shoes.py",
     "utils.evaluation.contact_sheet": "tests/test_evaluate.py",
@@ -211,6 +212,13 @@ def test_test_files_mirror_the_packages():
 
 def test_every_public_function_states_the_types_of_its_parameters_and_of_its_result():
     assert bare_functions(ROOT) == []
+
+
+@pytest.mark.parametrize("script", ["train_geometry", "train_field", "train_texture"])
+def test_a_training_loop_is_read_from_top_to_bottom_without_much_scrolling(script):
+    body = ast.parse((ROOT / f"{script}.py").read_text(encoding="utf-8")).body
+    lengths = {node.name: node.end_lineno - node.lineno + 1 for node in body if isinstance(node, ast.FunctionDef)}
+    assert max(lengths["train"], lengths["train_on"]) <= 90
 
 
 # ---- The rules themselves notice what breaks them

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from config import UserError
 from utils.training import loop, run_log
 from utils.training.best_checkpoint import BestCheckpoint
+from utils.training.judging import validation_mean
 from utils.training.loop import (
     WeightAverage,
     check_finite,
@@ -30,7 +31,6 @@ from utils.training.loop import (
     silence_other_ranks,
     subsample_points,
     uniform_noise,
-    validation_mean,
 )
 from utils.training.plot_log import SIZE
 from utils.training.run_log import RunLog, StepMeter, read_epochs

@@ -7,6 +7,17 @@ from config import Config, UserError
 from utils.io.split_file import SPLITS, read_split
 
 
+def split_of_run(cfg: Config, ids: Sequence[str], saved: dict, path: Path | str) -> tuple[list[str], list[str]]:
+    """Ids to train on and to validate on: `choose_split` for a new run, `resumed_split` for one that goes on.
+
+    Args:
+        cfg: Config; ids: of the objects that are there.
+        saved: dict of the checkpoint that is resumed, {} for a new run; path: of it, for messages.
+    """
+    chosen = choose_split(cfg, ids)
+    return resumed_split(saved, ids, chosen, path) if saved else chosen
+
+
 def choose_split(cfg: Config, ids: Sequence[str]) -> tuple[list[str], list[str]]:
     """Ids to train on and to validate on, as `cfg` says: by `split_file`, or by `split_objects`.
 
