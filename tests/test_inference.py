@@ -307,7 +307,7 @@ def test_shipped_weights_recognize_held_out_shoes_by_shape_and_color():
     from models.losses import chamfer_distance
     from utils.mesh.mesh import sample_surface, textured_mesh
     from utils.rendering.rasterizer import over_white, render_views
-    from utils.training_data.synthetic_shoes import make_shoe
+    from utils.training_data.synthetic.shoes import make_shoe
 
     geometry, texture, size = shipped_models()
     images, points, colors = [], [], []

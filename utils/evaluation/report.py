@@ -25,7 +25,7 @@ COLUMNS = {"cd_l1": ("cd_l1", 4), "f_0.02": ("F@0.02", 3), "f_0.04": ("F@0.04", 
            "mask_iou": ("mask IoU", 3),
            "worst_mask_iou": ("worst mask IoU", 3)}
 HULL = "hull"  # the method beside which all others are judged object by object
-SYNTHETIC = re.compile(r"shoe_\d{5,}")  # how utils/training_data/synthetic_shoes.py names its shoes
+SYNTHETIC = re.compile(r"shoe_\d{5,}")  # how utils/training_data/synthetic/shoes.py names its shoes
 
 
 def summarize(rows: list[dict], seed: int = 0, shoes: set[str] = frozenset()) -> dict:

@@ -6,8 +6,8 @@ point is (row along that path, angle around the foot), which is also how the tex
 paints it.
 Before normalizing, z runs from 0 (heel) to 1 (toe), y = 0 is the ground and x the width, all in shoe lengths.
 
-    python -m utils.training_data.synthetic_shoes --count 11 --first_seed 16 --output data/sample
-    python -m utils.training_data.synthetic_shoes --count 1 --first_seed 900002 --output data/examples --views_only
+    python -m utils.training_data.synthetic.shoes --count 11 --first_seed 16 --output data/sample
+    python -m utils.training_data.synthetic.shoes --count 1 --first_seed 900002 --output data/examples --views_only
 """
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from config import VIEW_NAMES, OptionParser, UserError, run_script
-from utils.training_data.shoe_textures import CAP_BOX, OUTSOLE_TOP, paint, region_uv, smooth_step
+from utils.training_data.synthetic.shoe_textures import CAP_BOX, OUTSOLE_TOP, paint, region_uv, smooth_step
 
 SEED_SPACE = 20240611  # keeps these draws apart from other uses of the same small seeds
 COLUMNS = 56  # vertices around a ring; even, so that the two sides of the foot face each other
