@@ -280,7 +280,7 @@ def _judge_method(judgment, name, method, perceptual, photographs):
     import numpy as np
 
     from utils.evaluation.metrics import evaluate_mesh
-    from utils.evaluation.photographs import camera_scores
+    from utils.evaluation.photograph_scores import camera_scores
     from utils.mesh.mesh import Mesh
 
     started = time.perf_counter()
@@ -313,7 +313,7 @@ def collect(judgments: Iterable[Judgment], options: Namespace) -> SimpleNamespac
 
 def _with_photograph_scores(judgment):
     """Rows of a Judgment with what its photographs' masks are worth, the same for every method."""
-    from utils.evaluation.photographs import mask_scores
+    from utils.evaluation.photograph_scores import mask_scores
 
     scores = mask_scores(judgment.files) if judgment.rows else {}
     return [row | scores for row in judgment.rows.values()]

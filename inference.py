@@ -388,9 +388,9 @@ def reconstruct_field(model: FieldModel, reader: ViewReader, grid: int, num_face
         remove_small_components,
         smooth_and_close,
     )
+    from utils.multiview.handles import close_uncertain_handles
     from utils.multiview.photo_consistency import refine_by_photo_consistency
     from utils.multiview.texture_projection import project_colors
-    from utils.multiview.topology import close_uncertain_handles
     from utils.multiview.view_maps import seen_by_network, view_maps
     from utils.multiview.visual_hull import grid_axes, hull_on_grid, silhouette_sdf
     from utils.rendering.uv_atlas import make_atlas

@@ -18,8 +18,8 @@ import inference
 from config import VIEW_NAMES, UserError
 from models import field_model, texture_model
 from models.geometry_model import load_geometry_model
+from utils.evaluation.mesh_topology import topology
 from utils.evaluation.metrics import image_scores
-from utils.evaluation.topology import topology
 from utils.mesh.mesh_io import read_mesh
 from utils.output.provenance import named_hash
 from utils.rendering.cameras import VIEW_BASES, VIEW_CAMERAS, VIEW_EXTENT

@@ -34,7 +34,7 @@ def write_photographs(object_id: str, mesh: Mesh, level: str, seed: int, size: i
 
     Args:
         object_id: str; mesh: utils.mesh.mesh.Mesh in the normalized frame.
-        level: name in utils.training_data.photographs.LEVELS; seed: int; size: image edge in pixels.
+        level: name in utils.training_data.simulated_photographs.LEVELS; seed: int; size: image edge in pixels.
         output: folder.
     Returns:
         {view name: Path} of the images.
@@ -42,7 +42,7 @@ def write_photographs(object_id: str, mesh: Mesh, level: str, seed: int, size: i
     from PIL import Image
 
     from utils.rendering.cameras import camera_as_dict
-    from utils.training_data.photographs import JPEG_QUALITY, LEVELS, photograph
+    from utils.training_data.simulated_photographs import JPEG_QUALITY, LEVELS, photograph
 
     images, masks, cameras = photograph(mesh, level, object_rng(object_id, level, seed), size)
     suffix, options = (".jpg", {"quality": JPEG_QUALITY}) if LEVELS[level].scene else (".png", {})

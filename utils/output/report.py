@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from config import VIEW_NAMES
+from utils.evaluation.mesh_topology import topology
 from utils.evaluation.report import format_table
-from utils.evaluation.topology import topology
 from utils.io.files import atomic_write
 from utils.mesh.textured_mesh import TexturedMesh
 from utils.output.agreement import mean_agreement
