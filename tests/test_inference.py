@@ -358,6 +358,17 @@ def test_a_decoder_and_a_checkpoint_of_the_other_one_are_refused(views, tmp_path
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("options, files", [
+    ((), ["geometry_field_best.pth"]), (("--geometry", "field"), ["geometry_field_best.pth"]),
+    (("--geometry", "points"), ["geometry_best.pth", "texture_best.pth"])], ids=["default", "field", "points"])
+def test_each_checkpoint_is_read_once(options, files, views, tmp_path, monkeypatch, run_script_main):
+    read, load = [], torch.load
+    monkeypatch.setattr(torch, "load", lambda path, **how: read.append(Path(path).name) or load(path, **how))
+    (tmp_path / "a file").touch()  # where nothing can be written: the run ends as soon as the models are there
+    code, _, err = run_script_main(inference, views, "--output", tmp_path / "a file", "--texture_size", "128", *options)
+    assert code == 2 and "a file: it is a file" in err and read == files
+
+
 # ---- As a library ---------------------------------------------------------------------------------------------
 
 
