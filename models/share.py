@@ -182,7 +182,7 @@ def main(argv: Sequence[str]) -> None:
     model = CLASSES[load_checkpoint(options.checkpoint, tuple(COMMANDS))["kind"]].from_checkpoint(options.checkpoint)
     model.table = table
     check_writable(options.folder)
-    if any(Path(options.folder).iterdir()) and not is_model_folder(options.folder):
+    if Path(options.folder).is_dir() and any(Path(options.folder).iterdir()) and not is_model_folder(options.folder):
         raise UserError(f"{options.folder}: holds other files already; name a folder of its own for the model")
     (Path(options.folder) / "README.md").unlink(missing_ok=True)  # an earlier card, which the mixin would keep
     model.save_pretrained(options.folder)
