@@ -9,6 +9,7 @@ browser, <id>_preview.png (the six inputs above six views of the result, and two
 """
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from config import EXAMPLES_DIR, PRETRAINED_DIR, VIEW_NAMES, OptionParser, UserError, run_script
+from config import EXAMPLES_DIR, PRETRAINED_DIR, VIEW_NAMES, OptionParser, UserError, counted, run_script
 
 if TYPE_CHECKING:  # `--help` and a mistyped option answer at once, so what is heavy is imported where it is used
     from argparse import Namespace
@@ -530,7 +531,7 @@ def run_pipelined(names: list[str], read: Callable, reconstruct: Callable, write
             future.result()
             done.append(name)
         except UserError as error:
-            print(f"left out: {error}")
+            print(f"left out: {error}", file=sys.stderr)
 
     with ThreadPoolExecutor(1) as reading, ThreadPoolExecutor(1) as writer:
         for name, coming in prefetch(reading, read, names):
@@ -538,7 +539,7 @@ def run_pipelined(names: list[str], read: Callable, reconstruct: Callable, write
                 reader = coming.result()
                 result = reconstruct(name, reader)
             except UserError as error:
-                print(f"left out: {error}")
+                print(f"left out: {error}", file=sys.stderr)
                 continue
             if writing:
                 finish(*writing)  # never more than one result in memory
@@ -558,7 +559,7 @@ def main(argv: list[str]) -> None:
 
     sets, problems = find_view_sets(options.views or ROOT / EXAMPLES_DIR, options.allow_missing)
     for problem in problems:
-        print(f"left out: {problem}")
+        print(f"left out: {problem}", file=sys.stderr)
 
     from utils.device import lighter_inference, out_of_memory_advice
     from utils.io.files import check_writable, clear_leftovers, replaced_together
@@ -605,8 +606,9 @@ def main(argv: list[str]) -> None:
         with replaced_together(folder) as new:
             reports[name] = report = write_result(new, name, mesh, reader.at(PREVIEW_SIZE), wanted, reader.report,
                                                   reader.masks, made_with)
-        print(f"{folder / name}.{', .'.join(options.format)}: {len(mesh.vertices)} vertices, {len(mesh.faces)} faces; "
-              f"reconstructed in {seconds[name]:.2f} s, wrote in {time.perf_counter() - began:.2f} s")
+        print(f"{folder / name}.{', .'.join(options.format)}: {counted(len(mesh.vertices), 'vertex', 'vertices')}, "
+              f"{counted(len(mesh.faces), 'face')}; reconstructed in {seconds[name]:.2f} s, wrote in "
+              f"{time.perf_counter() - began:.2f} s")
         print(report_line(report))
         warning = wall_warning(report)
         if warning:
@@ -615,12 +617,12 @@ def main(argv: list[str]) -> None:
     began = time.perf_counter()
     done = run_pipelined(list(sets), read, reconstruct, write)
     if len(done) > 1:
-        print(f"{len(done)} objects, {60 * len(done) / (time.perf_counter() - began):.1f} per minute")
+        print(f"{counted(len(done), 'object')}, {60 * len(done) / (time.perf_counter() - began):.1f} per minute")
         print(report_table(list(reports.values())))
         print(f"all of them: {write_gallery(options.output)}")
     if problems or len(done) < len(sets):
         count = len(set(sets) | {problem.id for problem in problems})
-        raise UserError(f"{len(done)} of {count} objects reconstructed, the others were left out (see above)")
+        raise UserError(f"{len(done)} of {counted(count, 'object')} reconstructed, {count - len(done)} left out (see above)")
 
 
 if __name__ == "__main__":

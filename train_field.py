@@ -16,7 +16,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from config import PRETRAINED_DIR, Config, UserError, config_as_dict, parse_config, run_script
+from config import PRETRAINED_DIR, Config, UserError, config_as_dict, counted, parse_config, run_script
 from load_data import FieldDataset, FieldObject, prepare_field_objects
 from models.field_model import FieldModel, field_loss, field_on_grid, load_field_model, up_to_date
 from models.view_cameras import augment_space, random_colors, stack_cameras, transform_box, transform_points
@@ -85,8 +85,8 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
     with accelerator.main_process_first():
         objects, cached = prepare_field_objects(cfg, quiet=not accelerator.is_main_process)
     train_ids, validation_ids = split_of_run(cfg, [item.id for item in objects], saved, last_path)
-    generated = f" and {cfg.field_generated} generated ones" if cfg.field_generated else ""
-    print(f"training on {len(train_ids)} objects{generated}, validating on {len(validation_ids)} not trained on")
+    generated = f" and {counted(cfg.field_generated, 'generated one')}" if cfg.field_generated else ""
+    print(f"training on {counted(len(train_ids), 'object')}{generated}, validating on {len(validation_ids)} not trained on")
     own_share = validation_ids[accelerator.process_index::accelerator.num_processes]
     task = FieldTask(cfg, accelerator.device, [cached[name] for name in train_ids],
                      [cached[name] for name in own_share])

@@ -17,7 +17,7 @@ from accelerate.utils import broadcast
 from torch import Tensor, nn
 from torch.utils.data import Subset
 
-from config import Config, UserError, config_as_dict, parse_config, run_script
+from config import Config, UserError, config_as_dict, counted, parse_config, run_script
 from load_data import CachedObject, SixViewDataset, prepare_objects
 from models.encoder import cached_features, encode_dataset, load_encoder
 from models.geometry_model import GeometryModel
@@ -91,7 +91,7 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
     with accelerator.main_process_first():
         objects, cached = prepare_objects(cfg, quiet=not accelerator.is_main_process)
     train_ids, validation_ids = split_of_run(cfg, [item.id for item in objects], saved, last_path)
-    print(f"training on {len(train_ids)} objects, validating on {len(validation_ids)} not trained on")
+    print(f"training on {counted(len(train_ids), 'object')}, validating on {len(validation_ids)} not trained on")
     task = PointsTask(cfg, accelerator, [cached[name] for name in train_ids], [cached[name] for name in validation_ids])
     cfg = replace(cfg, image_size=task.image_size)
     optimizer = make_optimizer(task.model, cfg.weight_decay, cfg.encoder_learning_rate_scale)

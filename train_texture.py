@@ -15,7 +15,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.utils.data import Subset
 
-from config import PRETRAINED_DIR, Config, UserError, config_as_dict, parse_config, run_script
+from config import PRETRAINED_DIR, Config, UserError, config_as_dict, counted, parse_config, run_script
 from load_data import CachedObject, SixViewDataset, prepare_objects
 from models.encoder import cached_features, copy_encoder, encode_dataset, load_encoder
 from models.geometry_model import GeometryModel, load_geometry_model
@@ -87,7 +87,7 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
     with accelerator.main_process_first():
         objects, cached = prepare_objects(cfg, quiet=not accelerator.is_main_process)
     train_ids, validation_ids = split_of_run(cfg, [item.id for item in objects], saved, last_path)
-    print(f"training on {len(train_ids)} objects, validating on {len(validation_ids)} not trained on")
+    print(f"training on {counted(len(train_ids), 'object')}, validating on {len(validation_ids)} not trained on")
     task = TextureTask(cfg, accelerator, geometry, [cached[name] for name in train_ids],
                        [cached[name] for name in validation_ids])
     optimizer = make_optimizer(task.model, cfg.weight_decay, cfg.encoder_learning_rate_scale)

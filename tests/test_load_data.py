@@ -80,6 +80,22 @@ def test_a_folder_without_a_complete_set_raises(tmp_path):
         find_view_sets(tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize("names, said", [
+    (["shoe.obj", "shoe.mtl", "shoe.png"], "holds shoe.obj: meshes, and pictures are wanted"),
+    (["a.glb", "b.GLB", "c.ply"], "holds a.glb and 2 more: meshes, and pictures are wanted"),
+    (["shoe/model.obj", "hat/model.obj", "hat/skin.jpg"], "holds model.obj and 1 more: meshes, and pictures are wanted")])
+def test_a_folder_of_meshes_is_told_from_one_of_pictures(names, said, tmp_path):
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(UserError) as refused:
+        find_view_sets(tmp_path)
+    assert f"{tmp_path}: {said}" in str(refused.value) and "unknown view" not in str(refused.value)
+    (tmp_path / "front.png").touch()  # one picture that shows a view: what is missing are the others
+    with pytest.raises(UserError, match="missing view back, left, right, top, bottom"):
+        find_view_sets(tmp_path)
+
+
 def test_every_mapping_problem_is_reported_at_once(tmp_path):
     for name in ("good", "shoe_00012", "no_images", "two_objs", "missing", "doubled", "misspelt", "empty", "glb"):
         write_object(tmp_path, name)
@@ -482,7 +498,7 @@ def test_script_reports_and_its_exit_code_says_whether_objects_were_left_out(tmp
     write_object(tmp_path, "bad", skip=("top",))
     options = ("--obj_dir", tmp_path / "OBJs", "--images_dir", tmp_path / "input_images", "--cache_dir", tmp_path / "c")
     code, printed, errors = run_script_main(load_data, *options)
-    assert code == 2 and "1 objects complete, 1 left out" in printed
+    assert code == 2 and "1 object complete, 1 left out" in printed
     assert "bad     missing view  top" in printed and "error: 1 of 2 objects cannot be used" in errors
     shutil.rmtree(tmp_path / "OBJs" / "bad")
     assert run_script_main(load_data, *options)[0] == 0

@@ -130,7 +130,7 @@ def test_every_format_ends_in_the_layout_and_unreadable_ones_are_named(tmp_path)
     (tmp_path / "in" / "broken.ply").write_text("nothing")
     done = run(tmp_path / "in", "--output", tmp_path / "out", "--image_size", 32)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert "broken" in done.stdout and "left out" in done.stdout and "5 objects" in done.stderr
+    assert "broken" in done.stderr and "left out" in done.stderr and "5 objects" in done.stderr
     objects, problems = find_objects(tmp_path / "out" / "OBJs", tmp_path / "out" / "input_images")
     assert problems == []
     assert [files.id for files in objects] == [f"box_{extension}" for extension in ("glb", "obj", "off", "ply", "stl")]

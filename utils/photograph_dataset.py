@@ -8,12 +8,13 @@ exposure, alpha) and photo (as hand, with a lamp, a shadow on a table, noise, JP
 object, level and seed give the same files.
 """
 import json
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
 
-from config import VIEW_NAMES, OptionParser, UserError, run_script
+from config import VIEW_NAMES, OptionParser, UserError, counted, run_script
 from utils.io.files import atomic_write
 from utils.mesh.mesh import Mesh
 from utils.rendering.cameras import Camera
@@ -130,14 +131,15 @@ def main(argv: list[str]) -> None:
             mesh, _ = read_mesh(path)
         except UserError as error:
             failed.append(name)
-            print(f"{name:<{width}}  left out: {error}", flush=True)
+            print(f"{name:<{width}}  left out: {error}", file=sys.stderr, flush=True)
             continue
         mesh.vertices = normalize(mesh.vertices, mesh.faces)
         write_photographs(name, mesh, options.level, options.seed, options.size, options.output)
         print(f"{name:<{width}}  6 images ({time.perf_counter() - started:.1f} s)", flush=True)
     if failed:
-        raise UserError(f"{len(meshes) - len(failed)} objects in {options.output}, {len(failed)} left out (see above)")
-    print(f"{len(meshes)} objects in {Path(options.output) / 'input_images'}")
+        raise UserError(f"{counted(len(meshes) - len(failed), 'object')} in {options.output}, {len(failed)} left out (see "
+                        "above)")
+    print(f"{counted(len(meshes), 'object')} in {Path(options.output) / 'input_images'}")
 
 
 def _pictured(meshes, images_dir):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from config import UserError
+from config import UserError, counted
 from utils.evaluation.plots import write_curve
 from utils.io.files import atomic_write
 
@@ -238,4 +238,4 @@ def more_objects_help(rows: list[dict], counts: dict[str, int]) -> str:
                "more scans made it worse: look for bad ones, or train longer")
     change = gains.mean() / np.mean([cd[before][name] for name in shared])
     return (f"{verdict}: from {counts[before]} to {counts[after]} training objects mean cd_l1 fell by {change:.1%} "
-            f"(95 % interval of the difference {low:.4f}..{high:.4f}, {len(shared)} objects)")
+            f"(95 % interval of the difference {low:.4f}..{high:.4f}, {counted(len(shared), 'object')})")

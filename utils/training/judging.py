@@ -8,6 +8,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from config import counted
 from utils.training.best_checkpoint import BestCheckpoint
 from utils.training.loop import save_model
 from utils.training.run_log import RunLog
@@ -93,7 +94,7 @@ def end_run(accelerator: Accelerator, best: BestCheckpoint, last_path: Path, mod
     accelerator.wait_for_everyone()
     accelerator.end_training()
     if first_epoch >= epochs:
-        print(f"nothing to do: {first_epoch} epochs are done; raise --{option}")
+        print(f"nothing to do: {counted(first_epoch, 'epoch is', 'epochs are')} done; raise --{option}")
     elif facts["validation_ids"] and not best.epoch:
         print(f"wrote {last_path}; {best.path} stays the earlier one ({best.score:.5f}), which no epoch beat")
     else:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from config import Config, UserError, config_as_dict
+from config import Config, UserError, config_as_dict, counted
 from utils.device import make_accelerator
 from utils.io.checkpoint import load_checkpoint, load_weights, save_checkpoint, stored_weights
 from utils.io.files import check_writable, clear_leftovers
@@ -242,8 +242,8 @@ def resume(saved: dict, path: Path, model: nn.Module, optimizer: torch.optim.Opt
                         f"--average_weights {saved['config']['average_weights']:g}")
     load_weights(model, saved["weights"], path)
     optimizer.load_state_dict(saved["optimizer"])
-    within = f" and {saved['batch']} batches of the next" if saved.get("batch") else ""
-    print(f"resumed from {path}: {saved['epoch']} epochs done{within}")
+    within = f" and {counted(saved['batch'], 'batch', 'batches')} of the next" if saved.get("batch") else ""
+    print(f"resumed from {path}: {counted(saved['epoch'], 'epoch')} done{within}")
 
 
 def begin_with(path: Path | str, kind: str, model: nn.Module,

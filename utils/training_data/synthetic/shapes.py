@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from config import OptionParser, UserError, run_script
+from config import OptionParser, UserError, counted, run_script
 from utils.mesh.mesh import Mesh, normalize, textured_mesh
 
 # Families by the module their function is in, and how often they come. About half of all objects have thin walls,
@@ -265,7 +265,7 @@ def main(argv: list[str]) -> None:
         seconds.setdefault(shapes[-1][0], []).append(time.perf_counter() - start)
     draw_sheet(shapes, options.sheet)
     for name, spent in sorted(seconds.items()):
-        print(f"{name:10s} {len(spent):4d} objects {np.mean(spent):6.3f} s each, longest {max(spent):.3f} s")
+        print(f"{name:10s} {counted(len(spent), 'object'):>12s} {np.mean(spent):6.3f} s each, longest {max(spent):.3f} s")
 
 
 if __name__ == "__main__":

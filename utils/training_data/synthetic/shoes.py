@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from config import VIEW_NAMES, OptionParser, UserError, run_script
+from config import VIEW_NAMES, OptionParser, UserError, counted, run_script
 from utils.training_data.synthetic.shoe_textures import CAP_BOX, OUTSOLE_TOP, paint, region_uv, smooth_step
 
 SEED_SPACE = 20240611  # keeps these draws apart from other uses of the same small seeds
@@ -441,7 +441,7 @@ def main(argv: list[str]) -> None:
             raise UserError(f"--{name} {value}: must be from {low} to {high}")
     seeds = range(options.first_seed, options.first_seed + options.count)
     count = write_shoes(seeds, options.output, options.image_size, options.texture_size, options.views_only)
-    print(f"{count} shoes written to {options.output}, {options.count - count} were there already")
+    print(f"{counted(count, 'shoe')} written to {options.output}, {options.count - count} there already")
 
 
 if __name__ == "__main__":
