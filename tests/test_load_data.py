@@ -302,7 +302,7 @@ def test_objects_whose_opposite_views_differ_are_counted_and_still_used(tmp_path
     for _ in range(2):  # read, then from the cache
         assert len(prepare_objects(config_for(tmp_path, image_size=84))[0]) == 2
         text = capsys.readouterr().out
-        assert "warning: in 1 objects the six views do not fit together: odd\n" in text
+        assert "warning: in 1 object the six views do not fit together: odd\n" in text
         assert "do not fill the frame" not in text
 
 
@@ -385,7 +385,7 @@ def test_a_split_file_says_who_is_trained_on_validated_on_and_left_alone(tmp_pat
     cfg = Config(split_file=str(path))
     assert choose_split(cfg, ["shoe", "hat", "cup", "boot", "unlisted"]) == (["cup", "unlisted"], ["boot", "shoe"])
     printed = capsys.readouterr().out
-    assert "1 objects that are not here, such as gone" in printed and "1 test objects" in printed
+    assert "1 object that is not here, such as gone" in printed and "1 test object is" in printed
     cfg.training_share = 0.5
     assert len(choose_split(cfg, ["shoe", "hat", "cup", "boot", "unlisted"])[0]) == 1
     assert choose_split(Config(seed=3), ["a", "b", "c"]) == split_objects(["a", "b", "c"], 0.15, 3)

@@ -65,7 +65,7 @@ def test_a_signal_lets_the_step_finish_and_a_resumed_run_equals_an_unbroken_one(
     with monkeypatch.context() as patch:
         step = 2 if "gradient_accumulation_steps" in changes else 5
         signal_at(step, number, patch, module)
-        with pytest.raises(Stopped, match=f"{step + 1} steps .1 whole epochs. are saved in .*_last.pth; --resume") as stop:
+        with pytest.raises(Stopped, match=f"{step + 1} steps .1 whole epoch. are saved in .*_last.pth; --resume") as stop:
             module.train(config_of(script, **changes))
     assert stop.value.number == number
     assert torch.load(tmp_path / "run" / f"{STAGES[script]}_last.pth", weights_only=True)["batch"] == 2
