@@ -57,7 +57,6 @@ TESTED_IN = {
     "utils.mesh.mesh_repair": "tests/multiview/test_field_cleanup.py",
     "utils.mesh.smoothing": "tests/multiview/test_field_cleanup.py",
     "utils.training.best_checkpoint": "tests/training/test_loop.py",
-    "utils.training.judging": "tests/training/test_loop.py",
     "utils.training.run_log": "tests/training/test_loop.py",
     "utils.training_data.synthetic.shoe_textures": "tests/training_data/synthetic/test_shoes.py",
     "utils.evaluation.contact_sheet": "tests/test_evaluate.py",
