@@ -520,18 +520,24 @@ def run_pipelined(names: list[str], read: Callable, reconstruct: Callable, write
     Args:
         names: list of str, the objects.
         read: function(name) -> reader; reconstruct: function(name, reader) -> result;
-        write: function(name, reader, result). Each may raise UserError, which is printed and costs no other object.
+        write: function(name, reader, result). Each may raise UserError, which is printed and costs no other object,
+            or passes if there is no other.
     Returns:
         list of str, the objects that were written.
     """
     done, writing = [], None
+
+    def leave_out(error):
+        if len(names) == 1:
+            raise error
+        print(f"left out: {error}", file=sys.stderr)
 
     def finish(name, future):
         try:
             future.result()
             done.append(name)
         except UserError as error:
-            print(f"left out: {error}", file=sys.stderr)
+            leave_out(error)
 
     with ThreadPoolExecutor(1) as reading, ThreadPoolExecutor(1) as writer:
         for name, coming in prefetch(reading, read, names):
@@ -539,7 +545,7 @@ def run_pipelined(names: list[str], read: Callable, reconstruct: Callable, write
                 reader = coming.result()
                 result = reconstruct(name, reader)
             except UserError as error:
-                print(f"left out: {error}", file=sys.stderr)
+                leave_out(error)
                 continue
             if writing:
                 finish(*writing)  # never more than one result in memory
