@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from config import EXAMPLES_DIR, VIEW_NAMES, OptionParser, UserError, run_script
+from config import EXAMPLES_DIR, VIEW_NAMES, OptionParser, UserError, counted, run_script
 from inference import FACES, GRID, LARGEST_IMAGE, RANGES, STAGES, Reconstructor
 
 if TYPE_CHECKING:  # as in inference.py: heavy imports where they are used
@@ -129,8 +129,8 @@ def reconstruct(reconstructor: Reconstructor, pictures: dict[str, Path], folder:
     if not pictures:
         raise UserError("No pictures yet: drop three to six of them.")
     if view_problems("", {view: [path] for view, path in pictures.items()}, allow_missing=True):
-        raise UserError(f"{len(pictures)} pictures are too few: three to six are needed, and two of them must not be opposite "
-                        "each other.")
+        raise UserError(f"{counted(len(pictures), 'picture is', 'pictures are')} too few: three to six are needed, and two "
+                        "of them must not be opposite each other.")
     mesh = reconstructor.reconstruct_from(reconstructor.reader(dict(pictures), "object"), stage)
     stage("writing files")
     glb, obj, stl = (mesh.write(folder / name) for name in ("mesh.glb", "obj/mesh.obj", "mesh.stl"))

@@ -268,13 +268,13 @@ COMBINATIONS: list[tuple[Callable, Callable]] = [
     (lambda cfg: cfg.split_file and "validation_fraction" in cfg.explicit,
      lambda cfg: "--validation_fraction: --split_file says what is held out; leave one of the two out"),
     (lambda cfg: len(folders(cfg.obj_dir)) != len(folders(cfg.images_dir)),
-     lambda cfg: f"--images_dir {cfg.images_dir}: names {len(folders(cfg.images_dir))} folders, --obj_dir "
+     lambda cfg: f"--images_dir {cfg.images_dir}: names {counted(len(folders(cfg.images_dir)), 'folder')}, --obj_dir "
                  f"{len(folders(cfg.obj_dir))}; give one for each, in the same order"),
     (lambda cfg: not cfg.field_widths or any(width < 8 or width % 8 for width in cfg.field_widths),
      lambda cfg: f"--field_widths {cfg.field_widths}: expected multiples of 8, like 24,48,96"),
     (lambda cfg: cfg.field_grid % 2 ** (len(cfg.field_widths) - 1),
      lambda cfg: f"--field_grid {cfg.field_grid}: must be a multiple of {2 ** (len(cfg.field_widths) - 1)}, as "
-                 f"--field_widths has {len(cfg.field_widths)} levels"),
+                 f"--field_widths has {counted(len(cfg.field_widths), 'level')}"),
     (lambda cfg: cfg.resume and cfg.initial_weights,
      lambda cfg: "--initial_weights: a resumed run goes on with its own; leave one of the two out"),
     (lambda cfg: cfg.encoder_width % cfg.encoder_heads,
@@ -457,6 +457,11 @@ def what_was_said(error: UserError) -> str:
     """The message of an error; one that a DataLoader's process raised comes with its traceback, at whose end it stands."""
     text = str(error).strip()
     return text.splitlines()[-1].partition(": ")[2] if "Original Traceback" in text else text
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number and what it counts: `1 view`, `2 views`; `many` where it is not `one` with an s."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def terminate(number: int, frame: Any) -> None:

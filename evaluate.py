@@ -14,6 +14,7 @@ contact_sheet_gray.png without. Without --obj_dir and --images_dir it judges the
 """
 from __future__ import annotations
 
+import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator
@@ -22,7 +23,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-from config import Config, OptionParser, UserError, run_script
+from config import Config, OptionParser, UserError, counted, run_script
 
 if TYPE_CHECKING:  # a mistyped option answers at once, so what is heavy is imported where it is used
     from utils.evaluation.metrics import GroundTruth
@@ -262,7 +263,7 @@ def evaluate_objects(objects: list, methods: dict[str, Callable], options: Names
             judgment.true_mesh = true_mesh(files)
             judgment.truth = make_ground_truth(judgment.true_mesh, options.samples, options.picture_size)
         except UserError as error:
-            print(f"left out: {error}")
+            print(f"left out: {error}", file=sys.stderr)
             judgment.left_out = 1
             yield judgment
             continue
@@ -270,7 +271,7 @@ def evaluate_objects(objects: list, methods: dict[str, Callable], options: Names
             try:
                 _judge_method(judgment, name, method, perceptual, options.photographs)
             except UserError as error:
-                print(f"left out: {name} on {files.id}: {error}")
+                print(f"left out: {name} on {files.id}: {error}", file=sys.stderr)
                 judgment.left_out += 1
         yield judgment
 
@@ -280,7 +281,7 @@ def _judge_method(judgment, name, method, perceptual, photographs):
     import numpy as np
 
     from utils.evaluation.metrics import evaluate_mesh
-    from utils.evaluation.photographs import camera_scores
+    from utils.evaluation.photograph_scores import camera_scores
     from utils.mesh.mesh import Mesh
 
     started = time.perf_counter()
@@ -313,7 +314,7 @@ def collect(judgments: Iterable[Judgment], options: Namespace) -> SimpleNamespac
 
 def _with_photograph_scores(judgment):
     """Rows of a Judgment with what its photographs' masks are worth, the same for every method."""
-    from utils.evaluation.photographs import mask_scores
+    from utils.evaluation.photograph_scores import mask_scores
 
     scores = mask_scores(judgment.files) if judgment.rows else {}
     return [row | scores for row in judgment.rows.values()]
@@ -435,7 +436,7 @@ def find_data(options: Namespace) -> tuple[dict, int]:
     found = [find_objects(*pair) for pair in data_folders(options)]
     problems = [problem for _, several in found for problem in several]
     for problem in problems:
-        print(f"left out: {problem}")
+        print(f"left out: {problem}", file=sys.stderr)
     return merge_objects(objects for objects, _ in found), len(problems)
 
 
@@ -460,7 +461,7 @@ def select(ids: list[str], checkpoint: dict | None, options: Namespace) -> Selec
         sides = read_split(options.split_file)
         unknown = sorted(set(ids) - sides.keys())
         if unknown:
-            raise UserError(f"{unknown[0]}: has no line in {options.split_file} ({len(unknown)} such objects)")
+            raise UserError(f"{unknown[0]}: has no line in {options.split_file} ({counted(len(unknown), 'such object')})")
         parts = {side: sorted(name for name in ids if sides[name] == side) for side in SPLITS}
         path = Path(options.split_file).resolve()
         origin = f"as {path.relative_to(ROOT) if path.is_relative_to(ROOT) else options.split_file} lists them"
@@ -609,7 +610,7 @@ def run_once(objects: dict, options: Namespace) -> int:
     paths = {name: checkpoint_paths(name, options.texture_checkpoint) for name in names}
     stages = {name: [load_checkpoint(path, KINDS) for path in pair] for name, pair in paths.items()}
     selection = select(list(objects), stages[names[0]][0] if names else None, options)
-    print(f"{len(selection.judged)} of {len(objects)} objects are judged ({selection.origin})")
+    print(f"{len(selection.judged)} of {counted(len(objects), 'object')} to be judged ({selection.origin})")
     warn_of_training_objects(stages, selection.judged, objects)
     options.device = resolve_device(options.device)
     methods = make_methods(learned_methods(paths, options), baselines_of(options),
@@ -628,7 +629,8 @@ def run_leak_check(objects: dict, options: Namespace) -> None:
     names = [name for name in options.methods if name not in BASELINES]
     first = load_checkpoint(checkpoint_paths(names[0])[0], KINDS) if names else None
     selection = select(list(objects), first, options)
-    print(f"{len(selection.judged)} held-out objects beside {len(selection.train)} for training ({selection.origin})")
+    print(f"{counted(len(selection.judged), 'held-out object')} beside {len(selection.train)} for training "
+          f"({selection.origin})")
     check_leaks([objects[name] for name in selection.train], [objects[name] for name in selection.judged],
                 options.cache_dir)
 
@@ -649,7 +651,8 @@ def main(argv: list[str]) -> None:
     else:
         left_out += run_once(objects, options)
     if left_out:
-        raise UserError(f"{left_out} objects or reconstructions were left out (see above)")
+        raise UserError(f"{counted(left_out, 'object or reconstruction was', 'objects or reconstructions were')} left out "
+                        "(see above)")
 
 
 if __name__ == "__main__":

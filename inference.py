@@ -9,6 +9,7 @@ browser, <id>_preview.png (the six inputs above six views of the result, and two
 """
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from config import EXAMPLES_DIR, PRETRAINED_DIR, VIEW_NAMES, OptionParser, UserError, run_script
+from config import EXAMPLES_DIR, PRETRAINED_DIR, VIEW_NAMES, OptionParser, UserError, counted, run_script
 
 if TYPE_CHECKING:  # `--help` and a mistyped option answer at once, so what is heavy is imported where it is used
     from argparse import Namespace
@@ -233,6 +234,7 @@ class Reconstructor:
         without: steps of the field's method to leave out, for measuring what each is worth: any of STEPS.
         background: how the object is found in images without transparency: auto, model (U2-Net-p) or border.
         allow_missing: three to five views are enough, if two of them are not opposite each other (field only).
+        decoder: "field" or "points", which the geometry checkpoint then has to hold; None: whichever it holds.
     Raises:
         UserError: a checkpoint is missing or wrong, the device is absent, or a step is unknown.
     """
@@ -240,7 +242,7 @@ class Reconstructor:
     def __init__(self, geometry_checkpoint: str | Path | None = None, texture_checkpoint: str | Path | None = None,
                  device: str = "auto", *, grid: int = GRID, faces: int = FACES, texture_size: int = TEXTURE_SIZE,
                  cache_dir: str | Path | None = None, without: frozenset = frozenset(), background: str = "auto",
-                 allow_missing: bool = False) -> None:
+                 allow_missing: bool = False, decoder: str | None = None) -> None:
         from utils.device import resolve_device
         from utils.io.checkpoint import load_checkpoint
         from utils.io.model_folder import local_model
@@ -248,20 +250,24 @@ class Reconstructor:
         unknown = sorted(set(without) - set(STEPS))
         if unknown:
             raise UserError(f"--without {unknown[0]}: no such step; choose from {', '.join(STEPS)}")
-        self.geometry_checkpoint = local_model(geometry_checkpoint or choose_geometry()[0])
+        self.geometry_checkpoint = local_model(geometry_checkpoint or choose_geometry(decoder or "field")[0])
         self.device, self.texture_size = resolve_device(device), texture_size
         self.grid, self.faces, self.without = grid, faces, frozenset(without)
         self.background, self.allow_missing = background, allow_missing
-        self._is_field = load_checkpoint(self.geometry_checkpoint, ("geometry", "field"))["kind"] == "field"
+        checkpoint = load_checkpoint(self.geometry_checkpoint, tuple(KINDS.values()))
+        if decoder and checkpoint["kind"] != KINDS[decoder]:
+            raise UserError(f"--geometry {decoder}: {self.geometry_checkpoint} holds the other decoder; leave one of the two "
+                            "out")
+        self._is_field = checkpoint["kind"] == "field"
         if self._is_field:
             if texture_checkpoint:
                 raise UserError(f"{texture_checkpoint}: a field takes its colors from the images; leave "
                                 "--texture_checkpoint out, or choose --geometry points")
             self.checkpoints = [self.geometry_checkpoint]
-            self._load_field()
+            self._load_field(checkpoint)
         else:
             self.checkpoints = [self.geometry_checkpoint, local_model(texture_checkpoint or default_checkpoint("texture"))]
-            self._load_points(self.checkpoints[1], cache_dir)
+            self._load_points(checkpoint, self.checkpoints[1], cache_dir)
 
     def reconstruct(self, views: dict, masks: dict | None = None, name: str = "object") -> TexturedMesh:
         """Reconstruct one object.
@@ -298,20 +304,20 @@ class Reconstructor:
         mesh.cameras = dict(zip(names, reader.cameras)) if reader.cameras else {}
         return mesh
 
-    def _load_field(self):
+    def _load_field(self, checkpoint):
         from models.field_model import load_field_model
 
-        model = load_field_model(self.geometry_checkpoint)[0].to(self.device)
+        model = load_field_model(self.geometry_checkpoint, checkpoint=checkpoint)[0].to(self.device)
         self.sizes: tuple = FIELD_SIZES
         self._run = lambda reader, stage: reconstruct_field(model, reader, self.grid, self.faces, self.texture_size,
                                                             self.without, stage)
 
-    def _load_points(self, texture_checkpoint, cache_dir):
+    def _load_points(self, checkpoint, texture_checkpoint, cache_dir):
         from models.geometry_model import load_geometry_model
         from models.texture_model import load_texture_model
         from utils.rendering.uv_atlas import template_atlas
 
-        geometry, first = load_geometry_model(self.geometry_checkpoint)
+        geometry, first = load_geometry_model(self.geometry_checkpoint, checkpoint=checkpoint)
         texture, second = load_texture_model(texture_checkpoint)
         geometry, texture = geometry.to(self.device), texture.to(self.device)
         if self.allow_missing:
@@ -388,9 +394,9 @@ def reconstruct_field(model: FieldModel, reader: ViewReader, grid: int, num_face
         remove_small_components,
         smooth_and_close,
     )
+    from utils.multiview.handles import close_uncertain_handles
     from utils.multiview.photo_consistency import refine_by_photo_consistency
     from utils.multiview.texture_projection import project_colors
-    from utils.multiview.topology import close_uncertain_handles
     from utils.multiview.view_maps import seen_by_network, view_maps
     from utils.multiview.visual_hull import grid_axes, hull_on_grid, silhouette_sdf
     from utils.rendering.uv_atlas import make_atlas
@@ -514,18 +520,24 @@ def run_pipelined(names: list[str], read: Callable, reconstruct: Callable, write
     Args:
         names: list of str, the objects.
         read: function(name) -> reader; reconstruct: function(name, reader) -> result;
-        write: function(name, reader, result). Each may raise UserError, which is printed and costs no other object.
+        write: function(name, reader, result). Each may raise UserError, which is printed and costs no other object,
+            or passes if there is no other.
     Returns:
         list of str, the objects that were written.
     """
     done, writing = [], None
+
+    def leave_out(error):
+        if len(names) == 1:
+            raise error
+        print(f"left out: {error}", file=sys.stderr)
 
     def finish(name, future):
         try:
             future.result()
             done.append(name)
         except UserError as error:
-            print(f"left out: {error}")
+            leave_out(error)
 
     with ThreadPoolExecutor(1) as reading, ThreadPoolExecutor(1) as writer:
         for name, coming in prefetch(reading, read, names):
@@ -533,7 +545,7 @@ def run_pipelined(names: list[str], read: Callable, reconstruct: Callable, write
                 reader = coming.result()
                 result = reconstruct(name, reader)
             except UserError as error:
-                print(f"left out: {error}")
+                leave_out(error)
                 continue
             if writing:
                 finish(*writing)  # never more than one result in memory
@@ -553,12 +565,10 @@ def main(argv: list[str]) -> None:
 
     sets, problems = find_view_sets(options.views or ROOT / EXAMPLES_DIR, options.allow_missing)
     for problem in problems:
-        print(f"left out: {problem}")
+        print(f"left out: {problem}", file=sys.stderr)
 
     from utils.device import lighter_inference, out_of_memory_advice
-    from utils.io.checkpoint import load_checkpoint
     from utils.io.files import check_writable, clear_leftovers, replaced_together
-    from utils.io.model_folder import local_model
     from utils.output.gallery import write_gallery
     from utils.output.provenance import named_hash
     from utils.output.report import report_line, report_table, wall_warning
@@ -566,14 +576,13 @@ def main(argv: list[str]) -> None:
 
     geometry, why = ((options.geometry_checkpoint, "named") if options.geometry_checkpoint else
                      choose_geometry(options.geometry or "field"))
-    geometry = local_model(geometry)
-    if options.geometry and load_checkpoint(geometry, ("geometry", "field"))["kind"] != KINDS[options.geometry]:
-        raise UserError(f"--geometry {options.geometry}: {geometry} holds the other decoder; leave one of the two out")
     reconstructor = Reconstructor(geometry, options.texture_checkpoint, options.device, grid=options.grid,
                                   faces=options.faces, texture_size=options.texture_size, cache_dir=options.cache_dir,
-                                  background=options.background, allow_missing=options.allow_missing)
+                                  background=options.background, allow_missing=options.allow_missing,
+                                  decoder=options.geometry)
     check_writable(options.output)
-    print(f"model: {geometry} ({why}), device: {reconstructor.device}, ready in {time.perf_counter() - started:.1f} s")
+    print(f"model: {reconstructor.geometry_checkpoint} ({why}), device: {reconstructor.device}, ready in "
+          f"{time.perf_counter() - started:.1f} s")
     wanted = OutputOptions(options.format, options.up, options.ground, options.longest_edge_mm, options.texture_format,
                            options.min_wall_mm, options.viewer, options.turntable)
     made_with = {"checkpoints": [named_hash(path) for path in reconstructor.checkpoints],
@@ -603,8 +612,9 @@ def main(argv: list[str]) -> None:
         with replaced_together(folder) as new:
             reports[name] = report = write_result(new, name, mesh, reader.at(PREVIEW_SIZE), wanted, reader.report,
                                                   reader.masks, made_with)
-        print(f"{folder / name}.{', .'.join(options.format)}: {len(mesh.vertices)} vertices, {len(mesh.faces)} faces; "
-              f"reconstructed in {seconds[name]:.2f} s, wrote in {time.perf_counter() - began:.2f} s")
+        print(f"{folder / name}.{', .'.join(options.format)}: {counted(len(mesh.vertices), 'vertex', 'vertices')}, "
+              f"{counted(len(mesh.faces), 'face')}; reconstructed in {seconds[name]:.2f} s, wrote in "
+              f"{time.perf_counter() - began:.2f} s")
         print(report_line(report))
         warning = wall_warning(report)
         if warning:
@@ -613,12 +623,12 @@ def main(argv: list[str]) -> None:
     began = time.perf_counter()
     done = run_pipelined(list(sets), read, reconstruct, write)
     if len(done) > 1:
-        print(f"{len(done)} objects, {60 * len(done) / (time.perf_counter() - began):.1f} per minute")
+        print(f"{counted(len(done), 'object')}, {60 * len(done) / (time.perf_counter() - began):.1f} per minute")
         print(report_table(list(reports.values())))
         print(f"all of them: {write_gallery(options.output)}")
     if problems or len(done) < len(sets):
         count = len(set(sets) | {problem.id for problem in problems})
-        raise UserError(f"{len(done)} of {count} objects reconstructed, the others were left out (see above)")
+        raise UserError(f"{len(done)} of {counted(count, 'object')} reconstructed, {count - len(done)} left out (see above)")
 
 
 if __name__ == "__main__":

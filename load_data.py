@@ -15,10 +15,11 @@ import torch
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from config import SAMPLE_DIR, VIEW_NAMES, Config, UserError, folders, parse_config, run_script
+from config import SAMPLE_DIR, VIEW_NAMES, Config, UserError, counted, folders, parse_config, run_script
 from utils.io.file_index import read_index, write_index
 from utils.io.files import content_hash
 from utils.io.object_files import ObjectFiles
+from utils.mesh.mesh_io import MESH_EXTENSIONS
 from utils.training_data.augment import AUGMENT_VERSION, augmented
 from utils.training_data.loader import leave_signals_to_main
 from utils.training_data.object_cache import (
@@ -33,7 +34,7 @@ from utils.training_data.object_cache import (
     load_cached,
     variant_rng,
 )
-from utils.views.names import Problem, in_one_line, match_images, view_problems
+from utils.views.names import Problem, format_problems, in_one_line, match_images, view_problems
 from utils.views.six_views import FRAMED
 from utils.views.view_consistency import UNLIKE
 
@@ -76,6 +77,11 @@ def find_view_sets(folder: Path | str, allow_missing: bool = False) -> tuple[dic
     # A preview beside six good views is no problem; a misspelt view beside five is.
     problems += [Problem(name, "unknown view name", hint) for name, hint in strays if name not in sets]
     if not sets:
+        meshes = [path.name for place in [folder] + subfolders for path in sorted(place.iterdir())
+                  if path.suffix.lower() in MESH_EXTENSIONS and not path.name.startswith(".")]
+        if meshes and not found:
+            raise UserError(f"{folder}: holds {meshes[0]}{f' and {len(meshes) - 1} more' * (len(meshes) > 1)}: meshes, and "
+                            "pictures are wanted, of which a mesh is made (python -m utils.prepare_dataset draws them)")
         what = in_one_line(problems, names=len(found) > 1) if problems else "no images found"
         raise UserError(f"{folder}: {what}; expected front, back, left, right, top and bottom as <view>.png or "
                         "<id>_<view>.png (or .jpg and the like); --allow_missing takes three to five")
@@ -130,15 +136,6 @@ def _find_in(obj_dir, images_dir):
             objects.append(ObjectFiles(folder.name, mesh, {view: views[view][0] for view in VIEW_NAMES}))
     problems += [Problem(name, "images without mesh", f"expected {obj_dir / name}/{name}.obj") for name in groups]
     return objects, problems
-
-
-def format_problems(problems: Sequence[Problem]) -> str:
-    """Problems as an aligned table: object, problem, detail; "" if there are none."""
-    if not problems:
-        return ""
-    rows = [("object", "problem", "detail")] + [(p.id or "-", p.what, p.detail) for p in problems]
-    widths = [max(len(row[i]) for row in rows) for i in (0, 1)]
-    return "\n".join(f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]}" for row in rows)
 
 
 def _one_mesh(folder):
@@ -248,12 +245,13 @@ def _report(cached, problems):
             print(f"warning: {warning}")
     framed = [entry for entry in cached.values() if entry.note.startswith(FRAMED)]
     if framed:
-        print(f"warning: {len(framed)} objects have images that do not fill the frame; for {framed[0].id} {framed[0].note}")
+        print(f"warning: {counted(len(framed), 'object has', 'objects have')} images that do not fill the frame; for "
+              f"{framed[0].id} {framed[0].note}")
     unlike = [entry.id for entry in cached.values() if UNLIKE in entry.note]
     if unlike:
-        print(f"warning: in {len(unlike)} objects {UNLIKE}: {', '.join(unlike[:6] + ['...'] * (len(unlike) > 6))}")
+        print(f"warning: in {counted(len(unlike), 'object')} {UNLIKE}: {', '.join(unlike[:6] + ['...'] * (len(unlike) > 6))}")
     left_out = {problem.id for problem in problems if problem.id} - set(cached)
-    print(f"{len(cached)} objects complete, {len(left_out)} left out")
+    print(f"{counted(len(cached), 'object')} complete, {len(left_out)} left out")
 
 
 # ---- Data sets ------------------------------------------------------------------------------------------------
@@ -342,7 +340,7 @@ def main(argv: list[str]) -> None:
              if _is_visible_folder(path)]
     usable = len(prepare_objects(cfg)[0])
     if usable < len(found):
-        raise UserError(f"{len(found) - usable} of {len(found)} objects cannot be used (see above)")
+        raise UserError(f"{len(found) - usable} of {counted(len(found), 'object')} cannot be used (see above)")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@
 Writes checkpoints/geometry_field_best.pth (best on objects held out of training) and geometry_field_last.pth, and to
 logs/geometry_field.jsonl one JSON line per epoch and per --log_every steps.
 """
-import time
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from config import PRETRAINED_DIR, Config, UserError, config_as_dict, parse_config, run_script
+from config import PRETRAINED_DIR, Config, UserError, config_as_dict, counted, parse_config, run_script
 from load_data import FieldDataset, FieldObject, prepare_field_objects
 from models.field_model import FieldModel, field_loss, field_on_grid, load_field_model, up_to_date
 from models.view_cameras import augment_space, random_colors, stack_cameras, transform_box, transform_points
@@ -28,12 +27,10 @@ from utils.mesh.mesh import Mesh
 from utils.multiview.view_maps import MAP_SIZE
 from utils.training.best_checkpoint import BestCheckpoint, read_best
 from utils.training.interruption import asked_to_stop, note_signals, signals_restored, stopped
+from utils.training.judging import end_run, judge_start, keep_if_better, show_objects, validation_mean
 from utils.training.loop import (
-    WeightAverage,
     batches_to_do,
-    begin_with,
     check_finite,
-    closing_line,
     duration,
     learning_rate_at,
     make_optimizer,
@@ -41,7 +38,6 @@ from utils.training.loop import (
     one_run_at_a_time,
     prepare_run,
     progress,
-    resume,
     sample_generator,
     save_model,
     saved_run,
@@ -49,12 +45,13 @@ from utils.training.loop import (
     show_losses,
     silence_other_ranks,
     subsample_points,
-    validation_mean,
+    take_weights,
+    weight_average,
     where_it_stopped,
 )
 from utils.training.run_log import RunLog, StepMeter
 from utils.training_data.loader import make_loader
-from utils.training_data.splits import choose_split, resumed_split
+from utils.training_data.splits import split_of_run
 from utils.views.six_views import SixViews
 
 # What a validation score measures: scores of other metrics are not compared with it
@@ -82,52 +79,38 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
     # What a stopped run left
     last_path, best_path = (Path(cfg.checkpoint_dir) / f"geometry_field_{which}.pth" for which in ("last", "best"))
     saved = saved_run(cfg, last_path, "field")
-    first_epoch, first_batch, step, start_score, score = where_it_stopped(saved)
+    first_epoch, step, start_score, score = where_it_stopped(saved)
 
     # Data and model
     with accelerator.main_process_first():
         objects, cached = prepare_field_objects(cfg, quiet=not accelerator.is_main_process)
-    ids = [item.id for item in objects]
-    train_ids, validation_ids = choose_split(cfg, ids)
-    if saved:
-        train_ids, validation_ids = resumed_split(saved, ids, (train_ids, validation_ids), last_path)
-    generated = f" and {cfg.field_generated} generated ones" if cfg.field_generated else ""
-    print(f"training on {len(train_ids)} objects{generated}, validating on {len(validation_ids)} not trained on")
+    train_ids, validation_ids = split_of_run(cfg, [item.id for item in objects], saved, last_path)
+    generated = f" and {counted(cfg.field_generated, 'generated one')}" if cfg.field_generated else ""
+    print(f"training on {counted(len(train_ids), 'object')}{generated}, validating on {len(validation_ids)} not trained on")
     own_share = validation_ids[accelerator.process_index::accelerator.num_processes]
     task = FieldTask(cfg, accelerator.device, [cached[name] for name in train_ids],
                      [cached[name] for name in own_share])
     optimizer = make_optimizer(task.model, cfg.weight_decay)
+    take_weights(cfg, saved, last_path, "field", task.model, optimizer, up_to_date)
 
-    # Resume
-    if saved:
-        resume(saved, last_path, task.model, optimizer, cfg.average_weights)
-    if cfg.initial_weights:
-        begin_with(cfg.initial_weights, "field", task.model, up_to_date)
-    best = BestCheckpoint(best_path, validation_ids, read_best(best_path, "field"), METRIC,
-                          accelerator.is_main_process)
-    log = RunLog(cfg.log_dir, "geometry_field", config_as_dict(cfg), first_epoch if saved else None,
-                 accelerator.is_main_process, step)
-    sheet = ValidationSheet(log.folder, [item.files for item in task.validation_objects], cfg.sheet_objects,
-                            painted=True, active=accelerator.is_main_process)
+    # Records
+    main = accelerator.is_main_process
+    best = BestCheckpoint(best_path, validation_ids, read_best(best_path, "field"), METRIC, main)
+    log = RunLog(cfg.log_dir, "geometry_field", config_as_dict(cfg), first_epoch if saved else None, main, step)
+    sheet = ValidationSheet(log.folder, [item.files for item in task.validation_objects], cfg.sheet_objects, painted=True,
+                            active=main)
     model, optimizer, loader = accelerator.prepare(task.model, optimizer, task.loader)
-    plain_model = judged = accelerator.unwrap_model(model)
+    plain_model = accelerator.unwrap_model(model)
     total_steps = cfg.num_epochs_stage1 * -(-len(loader) // cfg.gradient_accumulation_steps)
-    average = WeightAverage(plain_model, cfg.average_weights) if cfg.average_weights else None
-    if average:
-        average.load(saved.get("average") or {})
-        judged = average.model
+    average = weight_average(plain_model, cfg.average_weights, saved)
+    judged = average.model if average else plain_model
     facts = {"kind": "field", "cfg": cfg, "image_size": 2 * MAP_SIZE, "metric_name": METRIC,
              "validation_ids": validation_ids, "training_ids": train_ids,
              "shipped_field": saved.get("shipped_field") or judge_shipped(task, accelerator)}
 
     # Loop
-    improved = False
     if start_score is None and validation_ids:
-        start_score = score = validation_mean(plain_model, task.validation_loader, task.validation_score, accelerator)
-        log.write(0, validation=start_score)
-        print(f"epoch 0 ({cfg.initial_weights or 'untrained'}): validation {start_score:.5f}")
-        if best.improves(start_score):  # what it begins with competes for best: that is never worse than no training
-            save_model(accelerator, best_path, model=plain_model, epoch=0, score=start_score, **facts)
+        start_score = score = judge_start(accelerator, task, plain_model, cfg.initial_weights or "untrained", best, log, facts)
 
     def save_last(done, **within):
         save_model(accelerator, last_path, model=plain_model, epoch=done, score=score, start_score=start_score,
@@ -139,11 +122,9 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
     signals = note_signals()  # from here on they end the run after a step, saved
     model.train()
     for epoch in range(first_epoch, cfg.num_epochs_stage1):
-        started, meter = time.perf_counter(), StepMeter()
-        loader.set_epoch(epoch)
-        skipped = first_batch if epoch == first_epoch else 0
-        bar = progress(batches_to_do(accelerator, loader, skipped, meter, saved), epoch, cfg.num_epochs_stage1, log.active)
-        for number, batch in enumerate(meter.timed(bar), skipped + 1):
+        meter = StepMeter()
+        bar = progress(batches_to_do(accelerator, loader, epoch, meter, saved), epoch, cfg.num_epochs_stage1, log.active)
+        for batch in meter.timed(bar):
             with accelerator.accumulate(model):
                 rate = learning_rate_at(step, total_steps, cfg.learning_rate_field, cfg.warmup_fraction)
                 set_learning_rate(optimizer, rate)
@@ -162,37 +143,25 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
             show_losses(bar, {"loss": total, **parts}, cfg.num_epochs_stage1 - epoch)
             if accelerator.sync_gradients and cfg.log_every and step % cfg.log_every == 0:
                 log.write_step(epoch + 1, step, learning_rate=rate, **meter.recent_means(accelerator))
-            if accelerator.sync_gradients and number < len(loader) and asked_to_stop(signals, accelerator):
-                save_last(epoch, batch=number, meter=meter.state(accelerator))
+            if accelerator.sync_gradients and meter.batches < len(loader) and asked_to_stop(signals, accelerator):
+                save_last(epoch, batch=meter.batches, meter=meter.state(accelerator))
                 raise stopped(signals, last_path, epoch, step)
 
         # Validate, save, record
-        done, means = epoch + 1, meter.epoch_means(accelerator)
-        record = {"step": step, "learning_rate": rate, **means, "seconds": time.perf_counter() - started}
-        line = f"epoch {done}: loss {means['loss']:.5f}"
-        if validation_ids and (done % cfg.validate_every == 0 or done == cfg.num_epochs_stage1):
-            score = validation_mean(judged, task.validation_loader, task.validation_score, accelerator)
-            record["validation"], line = score, f"{line}, validation {score:.5f}"
-            if best.improves(score):
-                save_model(accelerator, best_path, model=judged, epoch=done, score=score, **facts)
-                improved, line = True, f"{line} (best)"
-            if sheet.due(last=done == cfg.num_epochs_stage1):
-                sheet.draw(partial(task.predicted_mesh, judged), f"epoch {done}, validation {score:.5f}")
-                log.show(sheet.path, done)
+        done, left, means = epoch + 1, cfg.num_epochs_stage1 - epoch - 1, meter.epoch_means(accelerator)
+        record = {"step": step, "learning_rate": rate, **means, "seconds": meter.seconds()}
+        line = f"epoch {done}: " + ", ".join(f"{name} {means[name]:.5f}" for name in ("loss", *parts))
+        if validation_ids and (done % cfg.validate_every == 0 or not left):
+            score = record["validation"] = validation_mean(judged, task.validation_loader, task.validation_score, accelerator)
+            better = keep_if_better(accelerator, best, judged, done, score, facts)
+            line += f", validation {score:.5f}{' (best)' if better else ''}"
+            show_objects(sheet, log, task, judged, done, score, last=not left)
         log.write(done, **record)
         save_last(done)  # after the log, whose lines beyond what is saved a resumed run drops
-        left = cfg.num_epochs_stage1 - done
         print(f"{line}, {duration(left * record['seconds'])} to go" if left else line)
         if left and asked_to_stop(signals, accelerator):
             raise stopped(signals, last_path, done, step)
-    if not validation_ids and first_epoch < cfg.num_epochs_stage1:
-        best.make_way()
-        save_model(accelerator, best_path, model=judged, epoch=cfg.num_epochs_stage1, score=None, **facts)
-        print("no objects were held out, so best is the last epoch's")
-    accelerator.wait_for_everyone()
-    accelerator.end_training()
-    print(closing_line(cfg.num_epochs_stage1, first_epoch, "num_epochs_stage1", improved or not validation_ids, best,
-                       last_path))
+    end_run(accelerator, best, last_path, judged, cfg.num_epochs_stage1, first_epoch, "num_epochs_stage1", facts)
     print(shipped_line(best, facts["shipped_field"]))
     return {"start": start_score, "best": best.score if validation_ids else None, "last": score}
 

@@ -8,9 +8,7 @@
 Writes checkpoints/geometry_best.pth (best on objects held out of training) and geometry_last.pth, and to
 logs/geometry.jsonl one JSON line per epoch and per --log_every steps. train_field.py trains the other decoder.
 """
-import time
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,7 +17,7 @@ from accelerate.utils import broadcast
 from torch import Tensor, nn
 from torch.utils.data import Subset
 
-from config import Config, UserError, config_as_dict, parse_config, run_script
+from config import Config, UserError, config_as_dict, counted, parse_config, run_script
 from load_data import CachedObject, SixViewDataset, prepare_objects
 from models.encoder import cached_features, encode_dataset, load_encoder
 from models.geometry_model import GeometryModel
@@ -29,13 +27,11 @@ from utils.evaluation.validation_sheet import ValidationSheet
 from utils.mesh.mesh import Mesh, plain_mesh
 from utils.training.best_checkpoint import BestCheckpoint, read_best
 from utils.training.interruption import asked_to_stop, note_signals, signals_restored, stopped
+from utils.training.judging import end_run, judge_start, keep_if_better, show_objects, validation_mean
 from utils.training.loop import (
     STATISTICS_OBJECTS,
-    WeightAverage,
     batches_to_do,
-    begin_with,
     check_finite,
-    closing_line,
     duration,
     learning_rate_at,
     make_optimizer,
@@ -43,7 +39,6 @@ from utils.training.loop import (
     one_run_at_a_time,
     prepare_run,
     progress,
-    resume,
     sample_generator,
     save_model,
     saved_run,
@@ -52,13 +47,14 @@ from utils.training.loop import (
     shuffled_views,
     silence_other_ranks,
     subsample_points,
+    take_weights,
     uniform_noise,
-    validation_mean,
+    weight_average,
     where_it_stopped,
 )
 from utils.training.run_log import RunLog, StepMeter
 from utils.training_data.loader import make_loader
-from utils.training_data.splits import choose_split, resumed_split
+from utils.training_data.splits import split_of_run
 from utils.views.six_views import SixViews
 
 METRIC = "chamfer"  # what a validation score measures: scores of other metrics are not compared with it
@@ -89,57 +85,38 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
     # What a stopped run left
     last_path, best_path = (Path(cfg.checkpoint_dir) / f"geometry_{which}.pth" for which in ("last", "best"))
     saved = saved_run(cfg, last_path, "geometry")
-    first_epoch, first_batch, step, start_score, score = where_it_stopped(saved)
+    first_epoch, step, start_score, score = where_it_stopped(saved)
 
     # Data and model
     with accelerator.main_process_first():
         objects, cached = prepare_objects(cfg, quiet=not accelerator.is_main_process)
-    ids = [item.id for item in objects]
-    train_ids, validation_ids = choose_split(cfg, ids)
-    if saved:
-        train_ids, validation_ids = resumed_split(saved, ids, (train_ids, validation_ids), last_path)
-    print(f"training on {len(train_ids)} objects, validating on {len(validation_ids)} not trained on")
+    train_ids, validation_ids = split_of_run(cfg, [item.id for item in objects], saved, last_path)
+    print(f"training on {counted(len(train_ids), 'object')}, validating on {len(validation_ids)} not trained on")
     task = PointsTask(cfg, accelerator, [cached[name] for name in train_ids], [cached[name] for name in validation_ids])
     cfg = replace(cfg, image_size=task.image_size)
     optimizer = make_optimizer(task.model, cfg.weight_decay, cfg.encoder_learning_rate_scale)
+    take_weights(cfg, saved, last_path, "geometry", task.model, optimizer)
 
-    # Resume
-    if saved:
-        resume(saved, last_path, task.model, optimizer, cfg.average_weights)
-    if cfg.initial_weights:
-        begin_with(cfg.initial_weights, "geometry", task.model)
-    best = BestCheckpoint(best_path, validation_ids, read_best(best_path, "geometry"), METRIC,
-                          accelerator.is_main_process)
-    log = RunLog(cfg.log_dir, "geometry", config_as_dict(cfg), first_epoch if saved else None,
-                 accelerator.is_main_process, step)
-    sheet = ValidationSheet(log.folder, [item.files for item in task.validation_objects], cfg.sheet_objects,
-                            painted=False, active=accelerator.is_main_process)
+    # Records
+    main = accelerator.is_main_process
+    best = BestCheckpoint(best_path, validation_ids, read_best(best_path, "geometry"), METRIC, main)
+    log = RunLog(cfg.log_dir, "geometry", config_as_dict(cfg), first_epoch if saved else None, main, step)
+    sheet = ValidationSheet(log.folder, [item.files for item in task.validation_objects], cfg.sheet_objects, painted=False,
+                            active=main)
     model, optimizer, loader = accelerator.prepare(task.model, optimizer, task.loader)
-    plain_model = judged = accelerator.unwrap_model(model)
+    plain_model = accelerator.unwrap_model(model)
     total_steps = cfg.num_epochs_stage1 * -(-len(loader) // cfg.gradient_accumulation_steps)
     facts = {"kind": "geometry", "cfg": cfg, "image_size": cfg.image_size, "metric_name": METRIC,
              "validation_ids": validation_ids, "training_ids": train_ids}
 
     # Loop
     task.prepare(plain_model)
-    improved = False
     if start_score is None and validation_ids:
-        start_score = score = validation_mean(plain_model, task.validation_loader, task.validation_score, accelerator)
-        log.write(0, validation=start_score)
-        print(f"epoch 0 ({cfg.initial_weights or 'untrained'}): validation {start_score:.5f}")
-        if best.improves(start_score):  # what it begins with competes for best: that is never worse than no training
-            save_model(accelerator, best_path, model=plain_model, epoch=0, score=start_score, **facts)
+        start_score = score = judge_start(accelerator, task, plain_model, cfg.initial_weights or "untrained", best, log, facts)
     if not (cfg.resume or cfg.initial_weights):
-        task.fit_mean_shape(plain_model)
-        mean = validation_mean(plain_model, task.validation_loader, task.validation_score, accelerator)
-        print(f"mean training shape, whatever the images: validation {mean}")
-        if validation_ids and best.improves(mean):
-            score = mean
-            save_model(accelerator, best_path, model=plain_model, epoch=0, score=score, **facts)
-    average = WeightAverage(plain_model, cfg.average_weights) if cfg.average_weights else None
-    if average:
-        average.load(saved.get("average") or {})
-        judged = average.model
+        score = begin_with_mean_shape(accelerator, task, plain_model, score, best, facts)
+    average = weight_average(plain_model, cfg.average_weights, saved)
+    judged = average.model if average else plain_model
 
     def save_last(done, **within):
         save_model(accelerator, last_path, model=plain_model, epoch=done, score=score, start_score=start_score,
@@ -151,11 +128,9 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
     signals = note_signals()  # from here on they end the run after a step, saved
     model.train()
     for epoch in range(first_epoch, cfg.num_epochs_stage1):
-        started, meter = time.perf_counter(), StepMeter()
-        loader.set_epoch(epoch)
-        skipped = first_batch if epoch == first_epoch else 0
-        bar = progress(batches_to_do(accelerator, loader, skipped, meter, saved), epoch, cfg.num_epochs_stage1, log.active)
-        for number, batch in enumerate(meter.timed(bar), skipped + 1):
+        meter = StepMeter()
+        bar = progress(batches_to_do(accelerator, loader, epoch, meter, saved), epoch, cfg.num_epochs_stage1, log.active)
+        for batch in meter.timed(bar):
             with accelerator.accumulate(model):
                 rate = learning_rate_at(step, total_steps, cfg.learning_rate_stage1, cfg.warmup_fraction)
                 set_learning_rate(optimizer, rate)
@@ -174,38 +149,41 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
             show_losses(bar, {"loss": total, **parts}, cfg.num_epochs_stage1 - epoch)
             if accelerator.sync_gradients and cfg.log_every and step % cfg.log_every == 0:
                 log.write_step(epoch + 1, step, learning_rate=rate, **meter.recent_means(accelerator))
-            if accelerator.sync_gradients and number < len(loader) and asked_to_stop(signals, accelerator):
-                save_last(epoch, batch=number, meter=meter.state(accelerator))
+            if accelerator.sync_gradients and meter.batches < len(loader) and asked_to_stop(signals, accelerator):
+                save_last(epoch, batch=meter.batches, meter=meter.state(accelerator))
                 raise stopped(signals, last_path, epoch, step)
 
         # Validate, save, record
-        done, means = epoch + 1, meter.epoch_means(accelerator)
-        record = {"step": step, "learning_rate": rate, **means, "seconds": time.perf_counter() - started}
+        done, left, means = epoch + 1, cfg.num_epochs_stage1 - epoch - 1, meter.epoch_means(accelerator)
+        record = {"step": step, "learning_rate": rate, **means, "seconds": meter.seconds()}
         line = f"epoch {done}: " + ", ".join(f"{name} {means[name]:.5f}" for name in ("loss", *parts))
-        if validation_ids and (done % cfg.validate_every == 0 or done == cfg.num_epochs_stage1):
-            score = validation_mean(judged, task.validation_loader, task.validation_score, accelerator)
-            record["validation"], line = score, f"{line}, validation {score:.5f}"
-            if best.improves(score):
-                save_model(accelerator, best_path, model=judged, epoch=done, score=score, **facts)
-                improved, line = True, f"{line} (best)"
-            if sheet.due(last=done == cfg.num_epochs_stage1):
-                sheet.draw(partial(task.predicted_mesh, judged), f"epoch {done}, validation {score:.5f}")
-                log.show(sheet.path, done)
+        if validation_ids and (done % cfg.validate_every == 0 or not left):
+            score = record["validation"] = validation_mean(judged, task.validation_loader, task.validation_score, accelerator)
+            better = keep_if_better(accelerator, best, judged, done, score, facts)
+            line += f", validation {score:.5f}{' (best)' if better else ''}"
+            show_objects(sheet, log, task, judged, done, score, last=not left)
         log.write(done, **record)
         save_last(done)  # after the log, whose lines beyond what is saved a resumed run drops
-        left = cfg.num_epochs_stage1 - done
         print(f"{line}, {duration(left * record['seconds'])} to go" if left else line)
         if left and asked_to_stop(signals, accelerator):
             raise stopped(signals, last_path, done, step)
-    if not validation_ids and first_epoch < cfg.num_epochs_stage1:
-        best.make_way()
-        save_model(accelerator, best_path, model=judged, epoch=cfg.num_epochs_stage1, score=None, **facts)
-        print("no objects were held out, so best is the last epoch's")
-    accelerator.wait_for_everyone()
-    accelerator.end_training()
-    print(closing_line(cfg.num_epochs_stage1, first_epoch, "num_epochs_stage1", improved or not validation_ids, best,
-                       last_path))
+    end_run(accelerator, best, last_path, judged, cfg.num_epochs_stage1, first_epoch, "num_epochs_stage1", facts)
     return {"start": start_score, "best": best.score if validation_ids else None, "last": score}
+
+
+def begin_with_mean_shape(accelerator: Accelerator, task: "PointsTask", model: GeometryModel, score: float | None,
+                          best: BestCheckpoint, facts: dict) -> float | None:
+    """Let a new model predict the mean training shape, whatever the images, which competes for best.
+
+    Args:
+        score: of the untrained model; None without validation objects; facts: as for save_model.
+    Returns:
+        float, the score of what training begins with, as far as it is kept: the mean shape's if it is the better one.
+    """
+    task.fit_mean_shape(model)
+    mean = validation_mean(model, task.validation_loader, task.validation_score, accelerator)
+    print(f"mean training shape, whatever the images: validation {mean}")
+    return mean if mean is not None and keep_if_better(accelerator, best, model, 0, mean, facts) else score
 
 
 class PointsTask:

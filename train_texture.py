@@ -7,9 +7,7 @@
 The geometry model is frozen: a point of its predicted surface shall get the color of the nearest point of the true
 one. Writes checkpoints/texture_best.pth, texture_last.pth, and logs/texture.jsonl.
 """
-import time
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,7 +15,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.utils.data import Subset
 
-from config import PRETRAINED_DIR, Config, UserError, config_as_dict, parse_config, run_script
+from config import PRETRAINED_DIR, Config, UserError, config_as_dict, counted, parse_config, run_script
 from load_data import CachedObject, SixViewDataset, prepare_objects
 from models.encoder import cached_features, copy_encoder, encode_dataset, load_encoder
 from models.geometry_model import GeometryModel, load_geometry_model
@@ -30,11 +28,11 @@ from utils.mesh.nearest import nearest_index
 from utils.rendering.pixel_map import pixel_corners
 from utils.training.best_checkpoint import BestCheckpoint, read_best
 from utils.training.interruption import asked_to_stop, note_signals, signals_restored, stopped
+from utils.training.judging import end_run, judge_start, keep_if_better, show_objects, validation_mean
 from utils.training.loop import (
     STATISTICS_OBJECTS,
     batches_to_do,
     check_finite,
-    closing_line,
     duration,
     learning_rate_at,
     make_optimizer,
@@ -51,12 +49,11 @@ from utils.training.loop import (
     shuffled_views,
     silence_other_ranks,
     uniform_noise,
-    validation_mean,
     where_it_stopped,
 )
 from utils.training.run_log import RunLog, StepMeter
 from utils.training_data.loader import make_loader
-from utils.training_data.splits import choose_split, resumed_split
+from utils.training_data.splits import split_of_run
 from utils.views.six_views import SixViews
 
 METRIC = "l1l2"  # what a validation score measures: scores of other metrics are not compared with it
@@ -82,49 +79,40 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
     # What a stopped run left
     last_path, best_path = (Path(cfg.checkpoint_dir) / f"texture_{which}.pth" for which in ("last", "best"))
     saved = saved_run(cfg, last_path, "texture")
-    first_epoch, first_batch, step, start_score, score = where_it_stopped(saved)
+    first_epoch, step, start_score, score = where_it_stopped(saved)
 
     # Data and models
     geometry, image_size = load_frozen_geometry(cfg)
     cfg = replace(cfg, image_size=image_size)
     with accelerator.main_process_first():
         objects, cached = prepare_objects(cfg, quiet=not accelerator.is_main_process)
-    ids = [item.id for item in objects]
-    train_ids, validation_ids = choose_split(cfg, ids)
-    if saved:
-        train_ids, validation_ids = resumed_split(saved, ids, (train_ids, validation_ids), last_path)
-    print(f"training on {len(train_ids)} objects, validating on {len(validation_ids)} not trained on")
+    train_ids, validation_ids = split_of_run(cfg, [item.id for item in objects], saved, last_path)
+    print(f"training on {counted(len(train_ids), 'object')}, validating on {len(validation_ids)} not trained on")
     task = TextureTask(cfg, accelerator, geometry, [cached[name] for name in train_ids],
                        [cached[name] for name in validation_ids])
     optimizer = make_optimizer(task.model, cfg.weight_decay, cfg.encoder_learning_rate_scale)
-
-    # Resume
     if saved:
         resume(saved, last_path, task.model, optimizer)
-    best = BestCheckpoint(best_path, validation_ids, read_best(best_path, "texture"), METRIC,
-                          accelerator.is_main_process)
-    log = RunLog(cfg.log_dir, "texture", config_as_dict(cfg), first_epoch if saved else None,
-                 accelerator.is_main_process, step)
-    sheet = ValidationSheet(log.folder, [item.files for item in task.validation_objects], cfg.sheet_objects,
-                            painted=True, active=accelerator.is_main_process)
+
+    # Records
+    main = accelerator.is_main_process
+    best = BestCheckpoint(best_path, validation_ids, read_best(best_path, "texture"), METRIC, main)
+    log = RunLog(cfg.log_dir, "texture", config_as_dict(cfg), first_epoch if saved else None, main, step)
+    sheet = ValidationSheet(log.folder, [item.files for item in task.validation_objects], cfg.sheet_objects, painted=True,
+                            active=main)
     model, optimizer, loader = accelerator.prepare(task.model, optimizer, task.loader)
     plain_model = accelerator.unwrap_model(model)
     total_steps = cfg.num_epochs_stage2 * -(-len(loader) // cfg.gradient_accumulation_steps)
-    facts = {"kind": "texture", "model": plain_model, "cfg": cfg, "image_size": cfg.image_size, "metric_name": METRIC,
+    facts = {"kind": "texture", "cfg": cfg, "image_size": cfg.image_size, "metric_name": METRIC,
              "validation_ids": validation_ids, "training_ids": train_ids}
 
     # Loop
     task.prepare(plain_model)
-    improved = False
     if start_score is None and validation_ids:
-        start_score = score = validation_mean(plain_model, task.validation_loader, task.validation_score, accelerator)
-        log.write(0, validation=start_score)
-        print(f"epoch 0 (untrained): validation {start_score:.5f}")
-        if best.improves(start_score):  # what it begins with competes for best: that is never worse than no training
-            save_model(accelerator, best_path, epoch=0, score=start_score, **facts)
+        start_score = score = judge_start(accelerator, task, plain_model, "untrained", best, log, facts)
 
     def save_last(done, **within):
-        save_model(accelerator, last_path, epoch=done, score=score, start_score=start_score,
+        save_model(accelerator, last_path, model=plain_model, epoch=done, score=score, start_score=start_score,
                    optimizer=optimizer.state_dict(), step=step, **within, **facts)
 
     if not saved:
@@ -133,11 +121,9 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
     signals = note_signals()  # from here on they end the run after a step, saved
     model.train()
     for epoch in range(first_epoch, cfg.num_epochs_stage2):
-        started, meter = time.perf_counter(), StepMeter()
-        loader.set_epoch(epoch)
-        skipped = first_batch if epoch == first_epoch else 0
-        bar = progress(batches_to_do(accelerator, loader, skipped, meter, saved), epoch, cfg.num_epochs_stage2, log.active)
-        for number, batch in enumerate(meter.timed(bar), skipped + 1):
+        meter = StepMeter()
+        bar = progress(batches_to_do(accelerator, loader, epoch, meter, saved), epoch, cfg.num_epochs_stage2, log.active)
+        for batch in meter.timed(bar):
             with accelerator.accumulate(model):
                 rate = learning_rate_at(step, total_steps, cfg.learning_rate_stage2, cfg.warmup_fraction)
                 set_learning_rate(optimizer, rate)
@@ -154,37 +140,26 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
             show_losses(bar, {"loss": total, **parts}, cfg.num_epochs_stage2 - epoch)
             if accelerator.sync_gradients and cfg.log_every and step % cfg.log_every == 0:
                 log.write_step(epoch + 1, step, learning_rate=rate, **meter.recent_means(accelerator))
-            if accelerator.sync_gradients and number < len(loader) and asked_to_stop(signals, accelerator):
-                save_last(epoch, batch=number, meter=meter.state(accelerator))
+            if accelerator.sync_gradients and meter.batches < len(loader) and asked_to_stop(signals, accelerator):
+                save_last(epoch, batch=meter.batches, meter=meter.state(accelerator))
                 raise stopped(signals, last_path, epoch, step)
 
         # Validate, save, record
-        done, means = epoch + 1, meter.epoch_means(accelerator)
-        record = {"step": step, "learning_rate": rate, **means, "seconds": time.perf_counter() - started}
+        done, left, means = epoch + 1, cfg.num_epochs_stage2 - epoch - 1, meter.epoch_means(accelerator)
+        record = {"step": step, "learning_rate": rate, **means, "seconds": meter.seconds()}
         line = f"epoch {done}: " + ", ".join(f"{name} {means[name]:.5f}" for name in ("loss", *parts))
-        if validation_ids and (done % cfg.validate_every == 0 or done == cfg.num_epochs_stage2):
-            score = validation_mean(plain_model, task.validation_loader, task.validation_score, accelerator)
-            record["validation"], line = score, f"{line}, validation {score:.5f}"
-            if best.improves(score):
-                save_model(accelerator, best_path, epoch=done, score=score, **facts)
-                improved, line = True, f"{line} (best)"
-            if sheet.due(last=done == cfg.num_epochs_stage2):
-                sheet.draw(partial(task.predicted_mesh, plain_model), f"epoch {done}, validation {score:.5f}")
-                log.show(sheet.path, done)
+        if validation_ids and (done % cfg.validate_every == 0 or not left):
+            score = record["validation"] = validation_mean(plain_model, task.validation_loader, task.validation_score,
+                                                           accelerator)
+            better = keep_if_better(accelerator, best, plain_model, done, score, facts)
+            line += f", validation {score:.5f}{' (best)' if better else ''}"
+            show_objects(sheet, log, task, plain_model, done, score, last=not left)
         log.write(done, **record)
         save_last(done)  # after the log, whose lines beyond what is saved a resumed run drops
-        left = cfg.num_epochs_stage2 - done
         print(f"{line}, {duration(left * record['seconds'])} to go" if left else line)
         if left and asked_to_stop(signals, accelerator):
             raise stopped(signals, last_path, done, step)
-    if not validation_ids and first_epoch < cfg.num_epochs_stage2:
-        best.make_way()
-        save_model(accelerator, best_path, epoch=cfg.num_epochs_stage2, score=None, **facts)
-        print("no objects were held out, so best is the last epoch's")
-    accelerator.wait_for_everyone()
-    accelerator.end_training()
-    print(closing_line(cfg.num_epochs_stage2, first_epoch, "num_epochs_stage2", improved or not validation_ids, best,
-                       last_path))
+    end_run(accelerator, best, last_path, plain_model, cfg.num_epochs_stage2, first_epoch, "num_epochs_stage2", facts)
     return {"start": start_score, "best": best.score if validation_ids else None, "last": score}
 
 

@@ -23,7 +23,7 @@ from utils.multiview.silhouette_coherence import camera_set
 from utils.multiview.visual_hull import grid_axes, hull_box, hull_on_grid, silhouette_sdf
 from utils.photograph_dataset import mesh_files, object_rng
 from utils.rendering.cameras import VIEW_BASES, rotation_vector
-from utils.training_data.photographs import LEVELS, photograph
+from utils.training_data.simulated_photographs import LEVELS, photograph
 from utils.views.calibration import calibrate_views, in_normalized_frame, named_cameras
 
 SAMPLES = 20000  # points on either surface

@@ -47,7 +47,7 @@ OTHERS = (("scipy cKDTree", tree_chamfer, None), ("torch.cdist", cdist_chamfer, 
 def clouds(batch, points, collapsed, device="cpu"):
     """Predicted and true points of a shoe, both (batch, points, 3) float32; prediction spread about it or collapsed."""
     from utils.mesh.mesh import sample_surface, textured_mesh
-    from utils.training_data.synthetic_shoes import make_shoe
+    from utils.training_data.synthetic.shoes import make_shoe
 
     rng, mesh = np.random.default_rng(0), textured_mesh(*make_shoe(0)[:5])
     pred, true = (torch.from_numpy(np.stack([sample_surface(mesh, points, rng)[0] for _ in range(batch)]))

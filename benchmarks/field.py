@@ -8,7 +8,7 @@ from models.view_cameras import view_cameras
 from utils.mesh.mesh import textured_mesh
 from utils.rendering.cameras import VIEW_BASES, VIEW_EXTENT
 from utils.training_data.field_samples import render_field_arrays
-from utils.training_data.synthetic_shoes import make_shoe
+from utils.training_data.synthetic.shoes import make_shoe
 
 
 def silu(x):

@@ -7,7 +7,7 @@ from utils.mesh.mesh import textured_mesh
 from utils.multiview.visual_hull import grid_axes, hull_box, hull_on_grid, silhouette_sdf
 from utils.rendering.cameras import VIEW_BASES, to_pixels
 from utils.rendering.rasterizer import render_views
-from utils.training_data.synthetic_shoes import make_shoe
+from utils.training_data.synthetic.shoes import make_shoe
 
 
 def project_every_cell(distances, axes):

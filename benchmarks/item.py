@@ -32,7 +32,7 @@ def sampled(path, num_points):
 
 def run(rounds, num_points=16384, image_size=224, texture_size=256):
     """Rows for the surface alone and for a whole item, of a synthetic shoe with a texture."""
-    from utils.training_data.synthetic_shoes import write_shoes
+    from utils.training_data.synthetic.shoes import write_shoes
 
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)

@@ -62,7 +62,7 @@ def save_encoder(folder):
 
 def settings(folder, preset, encoder, device):
     """The preset's Config over as many shoes as two steps and a validation need, writing below <folder>/<preset>."""
-    from utils.training_data.synthetic_shoes import write_shoes
+    from utils.training_data.synthetic.shoes import write_shoes
 
     cfg, own = PRESETS[preset](), Path(folder) / preset
     count = max(cfg.batch_size_stage1, cfg.batch_size_stage2)
@@ -94,7 +94,7 @@ def training(stage, folder, preset, encoder, device):
 def inference(folder, preset, encoder, device):
     """Reconstruct one shoe with the two checkpoints just trained, and print the peak memory."""
     import inference as script
-    from utils.training_data.synthetic_shoes import write_shoes
+    from utils.training_data.synthetic.shoes import write_shoes
 
     own = Path(folder) / preset
     write_shoes([0], own / "views", image_size=512, views_only=True)

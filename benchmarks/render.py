@@ -7,7 +7,7 @@ from benchmarks.measure import Row, at_least, compare, ratio_at_least
 from utils.mesh.mesh import Mesh, textured_mesh
 from utils.rendering.cameras import VIEW_BASES, VIEW_EXTENT
 from utils.rendering.rasterizer import over_white, render_views
-from utils.training_data.synthetic_shoes import make_shoe
+from utils.training_data.synthetic.shoes import make_shoe
 
 SAME = 2  # of 255: colors that differ by no more are equal
 

@@ -58,7 +58,7 @@ def find_sources(meshes, count, made):
     """Folders of `count` objects, each with an OBJ: the first of those in `meshes`, or made up below `made`."""
     if meshes is None:
         from utils.mesh.mesh_io import write_obj
-        from utils.training_data.synthetic_shoes import make_shoe
+        from utils.training_data.synthetic.shoes import make_shoe
 
         for seed in range(count):
             write_obj(made / f"shoe_{seed:06d}" / "model.obj", *make_shoe(seed)[:5])

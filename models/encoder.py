@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from config import PATCH_SIZE, PRETRAINED_DIR, SCRATCH_ENCODER, Config, UserError
+from config import PATCH_SIZE, PRETRAINED_DIR, SCRATCH_ENCODER, Config, UserError, counted
 from utils.io.cached_file import read_npz
 from utils.io.checkpoint import load_checkpoint
 from utils.io.files import atomic_write
@@ -307,8 +307,8 @@ def _from_pretrained(model_class, name, trouble, **options):
         logging.set_verbosity(level)
     missing = sorted(key for key in report["missing_keys"] if "mask_token" not in key)
     if missing:  # transformers would fill these with random numbers
-        raise UserError(f"--encoder_name {name}: is no complete DINOv2, {len(missing)} weights are missing, "
-                        f"the first is {missing[0]}")
+        raise UserError(f"--encoder_name {name}: is no complete DINOv2, {counted(len(missing), 'weight is', 'weights are')} "
+                        f"missing, the first is {missing[0]}")
     return model
 
 

@@ -308,18 +308,20 @@ def up_to_date(model_args: dict, weights: dict) -> tuple[dict, dict]:
     return model_args, weights
 
 
-def load_field_model(path: str | Path, model_class: type[FieldModel] = FieldModel) -> tuple[FieldModel, dict]:
+def load_field_model(path: str | Path, model_class: type[FieldModel] = FieldModel,
+                     checkpoint: dict | None = None) -> tuple[FieldModel, dict]:
     """A trained FieldModel for use as it is.
 
     Args:
         path: .pth file written by train_field.py, or a folder written by models/share.py.
         model_class: FieldModel, or a class derived from it.
+        checkpoint: what load_checkpoint gave for `path`, where it has been read before.
     Returns:
         model: FieldModel on the CPU, in eval mode and without gradients; checkpoint: dict (see utils.io.checkpoint).
     Raises:
         UserError: the file is missing, damaged, of another kind or does not fit its sizes.
     """
-    return load_trained(path, "field", lambda args: model_class(**args), current_checkpoint)
+    return load_trained(path, "field", lambda args: model_class(**args), current_checkpoint, checkpoint)
 
 
 @torch.inference_mode()

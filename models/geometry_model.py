@@ -102,16 +102,18 @@ class GeometryModel(nn.Module):
         return {**self.sizes, "encoder": self.encoder.description()}
 
 
-def load_geometry_model(path: str | Path, model_class: type[GeometryModel] = GeometryModel) -> tuple[GeometryModel, dict]:
+def load_geometry_model(path: str | Path, model_class: type[GeometryModel] = GeometryModel,
+                        checkpoint: dict | None = None) -> tuple[GeometryModel, dict]:
     """A trained GeometryModel for use as it is.
 
     Args:
         path: .pth file written by train_geometry.py, or a folder written by models/share.py.
         model_class: GeometryModel, or a class derived from it.
+        checkpoint: what load_checkpoint gave for `path`, where it has been read before.
     Returns:
         model: GeometryModel on the CPU, in eval mode and without gradients; checkpoint: dict (see utils.io.checkpoint).
     Raises:
         UserError: the file is missing, damaged, of another kind or does not fit its sizes.
     """
     return load_trained(path, "geometry", lambda args: model_class(
-        build_encoder(args.pop("encoder"), frozen=True), **args))
+        build_encoder(args.pop("encoder"), frozen=True), **args), checkpoint=checkpoint)

@@ -24,6 +24,8 @@ def interpolate(before: dict, after: dict, fraction: float) -> dict:
         fraction: of the way from the first to the second, in [0, 1].
     Returns:
         dict: `after` with other weights, without its training state, and without a score, which was that of its own.
+        What either of the two was trained on, these weights have seen: training_ids holds both's, and validation_ids
+        what is left of the second's. If one of them does not list its training objects, neither does the result.
     Raises:
         ValueError: the two are not of the same sizes.
     """
@@ -33,7 +35,17 @@ def interpolate(before: dict, after: dict, fraction: float) -> dict:
         raise ValueError("they are of different sizes, so one was not trained from the other")
     mixed = {name: torch.lerp(weights[name].float(), value.float(), fraction) if value.is_floating_point() else value
              for name, value in new_weights.items()}
-    return without_training_state(after) | {"model_args": new_args, "weights": mixed, "score": None}
+    shared = without_training_state(after)
+    shared.pop("training_ids", None)
+    return shared | {"model_args": new_args, "weights": mixed, "score": None} | _seen(before, after)
+
+
+def _seen(before, after):
+    """The training_ids (absent if not known) and validation_ids of weights that came from both checkpoints."""
+    if "training_ids" in before and "training_ids" in after:
+        trained = set(before["training_ids"]) | set(after["training_ids"])
+        return {"training_ids": sorted(trained), "validation_ids": sorted(set(after["validation_ids"]) - trained)}
+    return {"validation_ids": sorted(set(before["validation_ids"]) & set(after["validation_ids"]))}
 
 
 def main(argv: Sequence[str]) -> None:

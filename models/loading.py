@@ -12,7 +12,8 @@ MOST_LAYERS = 1000  # of anything: building a model takes time for each, whateve
 
 
 def load_trained(path: str | Path, kind: str, build: Callable[[dict], nn.Module],
-                 up_to_date: Callable[[dict, dict], tuple[dict, dict]] | None = None) -> tuple[nn.Module, dict]:
+                 up_to_date: Callable[[dict, dict], tuple[dict, dict]] | None = None,
+                 checkpoint: dict | None = None) -> tuple[nn.Module, dict]:
     """A trained model for use as it is.
 
     Args:
@@ -21,13 +22,14 @@ def load_trained(path: str | Path, kind: str, build: Callable[[dict], nn.Module]
         build: makes the model from a copy of the file's `model_args`.
         up_to_date: function of the file's `model_args` and weights that gives them as today's model reads them; it may
             raise ValueError.
+        checkpoint: what load_checkpoint gave for `path`, where it has been read before.
     Returns:
         model: on the CPU, in eval mode and without gradients; checkpoint: dict (see utils.io.checkpoint).
     Raises:
         UserError: the file is missing, damaged, of another kind or does not fit its sizes, or an encoder that it knows
             by name alone is not found.
     """
-    checkpoint = load_checkpoint(path, kind)
+    checkpoint = checkpoint or load_checkpoint(path, kind)
     args, weights = checkpoint["model_args"], checkpoint["weights"]
     try:
         _check_limits({"image_size": checkpoint["image_size"], **args})

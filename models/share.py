@@ -13,7 +13,7 @@ from typing import Any
 
 from huggingface_hub import ModelCard, ModelHubMixin
 
-from config import OptionParser, UserError, run_script
+from config import OptionParser, UserError, counted, run_script
 from models.field_model import FieldModel, load_field_model
 from models.geometry_model import GeometryModel, load_geometry_model
 from models.texture_model import TextureModel, load_texture_model
@@ -112,7 +112,7 @@ def card_text(kind: str, shared: dict, table: str) -> str:
     """
     score = ("No validation score was taken of these weights." if shared["score"] is None else
              f"Validation score: {shared['score']:.5f} (lower is better{_metric(shared)}), on "
-             f"{len(shared['validation_ids'])} objects that it was not trained on, after epoch {shared['epoch']}.")
+             f"{counted(len(shared['validation_ids']), 'object')} that it was not trained on, after epoch {shared['epoch']}.")
     return f"""---
 library_name: MIto3D
 license: mit
@@ -131,7 +131,7 @@ From {WHAT[kind]}.
 
 ## Training
 
-Trained on {len(shared.get("training_ids", ()))} objects. {score}
+Trained on {counted(len(shared.get("training_ids", ())), "object")}. {score}
 
 ## Evaluation
 
@@ -182,7 +182,7 @@ def main(argv: Sequence[str]) -> None:
     model = CLASSES[load_checkpoint(options.checkpoint, tuple(COMMANDS))["kind"]].from_checkpoint(options.checkpoint)
     model.table = table
     check_writable(options.folder)
-    if any(Path(options.folder).iterdir()) and not is_model_folder(options.folder):
+    if Path(options.folder).is_dir() and any(Path(options.folder).iterdir()) and not is_model_folder(options.folder):
         raise UserError(f"{options.folder}: holds other files already; name a folder of its own for the model")
     (Path(options.folder) / "README.md").unlink(missing_ok=True)  # an earlier card, which the mixin would keep
     model.save_pretrained(options.folder)

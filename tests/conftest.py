@@ -55,7 +55,7 @@ def real_objects():
 @pytest.fixture(scope="session")
 def shoes(tmp_path_factory):
     """Folder with five synthetic shoes in the data layout."""
-    from utils.training_data.synthetic_shoes import write_shoes
+    from utils.training_data.synthetic.shoes import write_shoes
 
     folder = tmp_path_factory.mktemp("shoes")
     write_shoes(range(5), folder, image_size=64, texture_size=64)

@@ -43,22 +43,22 @@ TESTED_IN = {
     "utils.training_data.object_cache": "tests/models/test_encoder.py",
     "utils.training_data.loader": "tests/test_load_data.py",
     "utils.training_data.splits": "tests/test_load_data.py",
-    "utils.training_data.procedural_containers": "tests/training_data/test_synthetic_shapes.py",
-    "utils.training_data.procedural_figures": "tests/training_data/test_synthetic_shapes.py",
-    "utils.training_data.procedural_footwear": "tests/training_data/test_synthetic_shapes.py",
-    "utils.training_data.procedural_furniture": "tests/training_data/test_synthetic_shapes.py",
-    "utils.training_data.procedural_primitives": "tests/training_data/test_synthetic_shapes.py",
-    "utils.training_data.procedural_vehicles": "tests/training_data/test_synthetic_shapes.py",
-    "utils.training_data.procedural_solids": "tests/training_data/test_synthetic_shapes.py",
-    "utils.training_data.procedural_textures": "tests/training_data/test_synthetic_shapes.py",
-    "utils.training_data.procedural_vessels": "tests/training_data/test_synthetic_shapes.py",
+    "utils.training_data.synthetic.containers": "tests/training_data/synthetic/test_shapes.py",
+    "utils.training_data.synthetic.figures": "tests/training_data/synthetic/test_shapes.py",
+    "utils.training_data.synthetic.footwear": "tests/training_data/synthetic/test_shapes.py",
+    "utils.training_data.synthetic.furniture": "tests/training_data/synthetic/test_shapes.py",
+    "utils.training_data.synthetic.primitives": "tests/training_data/synthetic/test_shapes.py",
+    "utils.training_data.synthetic.vehicles": "tests/training_data/synthetic/test_shapes.py",
+    "utils.training_data.synthetic.solids": "tests/training_data/synthetic/test_shapes.py",
+    "utils.training_data.synthetic.textures": "tests/training_data/synthetic/test_shapes.py",
+    "utils.training_data.synthetic.vessels": "tests/training_data/synthetic/test_shapes.py",
     "models.loading": "tests/models/test_geometry_model.py",
     "utils.mesh.mesh": "tests/mesh/test_mesh_io.py",
     "utils.mesh.mesh_repair": "tests/multiview/test_field_cleanup.py",
     "utils.mesh.smoothing": "tests/multiview/test_field_cleanup.py",
     "utils.training.best_checkpoint": "tests/training/test_loop.py",
     "utils.training.run_log": "tests/training/test_loop.py",
-    "utils.training_data.shoe_textures": "tests/training_data/test_synthetic_shoes.py",
+    "utils.training_data.synthetic.shoe_textures": "tests/training_data/synthetic/test_shoes.py",
     "utils.evaluation.contact_sheet": "tests/test_evaluate.py",
     "utils.evaluation.near_duplicates": "tests/test_evaluate.py",
     "utils.evaluation.plots": "tests/test_evaluate.py",
@@ -202,15 +202,22 @@ def test_each_file_of_utils_and_models_has_a_test_file_of_its_name_or_is_tested_
 
 def test_test_files_mirror_the_packages():
     files, strays = source_files(ROOT), []
-    for path in (ROOT / "tests").glob("*/test_*.py"):
-        package, subject = path.parent.name, path.stem.removeprefix("test_")
-        if not {f"{package}.{subject}", f"utils.{package}.{subject}"} & files.keys():
+    for path in (ROOT / "tests").glob("*/**/test_*.py"):
+        subject = ".".join((*path.parent.relative_to(ROOT / "tests").parts, path.stem.removeprefix("test_")))
+        if not {subject, f"utils.{subject}"} & files.keys():
             strays.append(str(path.relative_to(ROOT)))
     assert sorted(strays) == sorted(OF_SEVERAL)
 
 
 def test_every_public_function_states_the_types_of_its_parameters_and_of_its_result():
     assert bare_functions(ROOT) == []
+
+
+@pytest.mark.parametrize("script", ["train_geometry", "train_field", "train_texture"])
+def test_a_training_loop_is_read_from_top_to_bottom_without_much_scrolling(script):
+    body = ast.parse((ROOT / f"{script}.py").read_text(encoding="utf-8")).body
+    lengths = {node.name: node.end_lineno - node.lineno + 1 for node in body if isinstance(node, ast.FunctionDef)}
+    assert max(lengths["train"], lengths["train_on"]) <= 90
 
 
 # ---- The rules themselves notice what breaks them

@@ -202,7 +202,7 @@ def test_initial_weights_that_cannot_be_used_are_named(content, expected, tiny_c
     if content:
         path.write_bytes(tiny_geometry.read_bytes() if content == "geometry" else content)
     monkeypatch.setattr(train_field, "prepare_field_objects", lambda cfg, quiet: ([], {}))
-    monkeypatch.setattr(train_field, "choose_split", lambda cfg, ids: ([], []))
+    monkeypatch.setattr(train_field, "split_of_run", lambda *_: ([], []))
     cfg = tiny_config(initial_weights=str(path), field_generated=1, field_grid=0)
     code, _, err = run_script_main(train_field, *as_options(cfg, "field"))
     assert code == 2 and err.startswith(f"error: {path}: ") and expected in err and err.count("\n") == 1, err

@@ -184,15 +184,18 @@ def batch(tmp_path_factory):
         patch.setattr(sys, "stderr", err)
         with pytest.raises(SystemExit) as stop:
             run_script(inference.main)
-    return SimpleNamespace(code=stop.value.code, lines=out.getvalue().splitlines(), err=err.getvalue(), folder=folder,
+    return SimpleNamespace(code=stop.value.code, out=out.getvalue(), lines=err.getvalue().splitlines(), folder=folder,
                            output=output, masks=masks)
 
 
 def test_the_run_ends_with_code_2_one_line_and_no_traceback(batch):
     count = len(REFUSED) + len(ACCEPTED) + len(MISSING) + len(DOUBLED) + 1
     assert batch.code == 2
-    assert batch.err == f"error: {len(ACCEPTED) + 1} of {count} objects reconstructed, the others were left out (see above)\n"
-    assert "Traceback" not in "\n".join(batch.lines) and "Warning" not in "\n".join(batch.lines)
+    *named, last = batch.lines
+    assert last == (f"error: {len(ACCEPTED) + 1} of {count} objects reconstructed, {count - len(ACCEPTED) - 1} left out "
+                    "(see above)")
+    assert all(line.startswith("left out: ") for line in named) and "left out" not in batch.out
+    assert "Traceback" not in batch.out and "Warning" not in batch.out
 
 
 @pytest.mark.parametrize("case", REFUSED)

@@ -67,7 +67,7 @@ CASES = [
     (train_field, "--resume --initial_weights x.pth", ["--initial_weights", "leave one of the two out"]),
     (train_field, "--split_file s.txt --num_folds 3", ["--num_folds", "leave one of the two out"]),
     (train_field, "--num_folds 3 --fold 3", ["--fold 3", "below"]),
-    (train_field, "--obj_dir a,b --images_dir c", ["--images_dir c", "names 1 folders"]),
+    (train_field, "--obj_dir a,b --images_dir c", ["--images_dir c", "names 1 folder,"]),
     (inference, "--geometry points --grid 64", ["--grid", "is for the field"]),
     (inference, "--mask_dir . --background model", ["not allowed with"]),
     (rename_to_IDs, "", ["nothing to do"]),

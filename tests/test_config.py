@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import config
-from config import Config, FastTrainingConfig, HighQualityConfig, MemoryEfficientConfig, UserError, parse_config
+from config import Config, FastTrainingConfig, HighQualityConfig, MemoryEfficientConfig, UserError, counted, parse_config
 
 ROOT = Path(__file__).parents[1]
 OTHER_VALUES = {str: ("elsewhere", "elsewhere"), int: ("3", 3), float: ("0.25", 0.25), bool: ("true", True),
@@ -86,7 +86,7 @@ def test_options_of_a_script_are_those_it_takes_and_give_its_settings_again():
 @pytest.mark.parametrize("argv, named", [
     (["--split_file", "a.csv", "--num_folds", "3"], "--num_folds: --split_file"),
     (["--split_file", "a.csv", "--validation_fraction", "0.3"], "--validation_fraction: --split_file"),
-    (["--obj_dir", "a,b", "--images_dir", "c"], "--images_dir c: names 1 folders, --obj_dir 2"),
+    (["--obj_dir", "a,b", "--images_dir", "c"], "--images_dir c: names 1 folder, --obj_dir 2"),
     (["--resume", "--initial_weights", "a.pth"], "--initial_weights: a resumed run")])
 def test_options_that_do_not_go_together_are_refused_naming_one(argv, named):
     with pytest.raises(UserError, match=named):
@@ -223,3 +223,10 @@ def test_every_option_has_a_help_text_and_a_script_even_without_the_source(tmp_p
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.stdout.startswith("3 ") and done.stdout.strip().endswith("config.pyc"), done.stderr
     assert all(item.metadata["help"] and item.metadata["scripts"] for item in config.option_fields())
+
+
+@pytest.mark.parametrize("number, words, expected", [
+    (1, ["view"], "1 view"), (2, ["view"], "2 views"), (0, ["view"], "0 views"), (1, ["batch", "batches"], "1 batch"),
+    (3, ["batch", "batches"], "3 batches"), (1, ["object is", "objects are"], "1 object is")])
+def test_what_is_counted_agrees_with_its_number(number, words, expected):
+    assert counted(number, *words) == expected

@@ -17,7 +17,7 @@ from tests.training.test_plot_log import write_log
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), ROOT / "checkpoints" / "pretrained" / "README.md"])
 SCRIPTS = ("inference.py", "evaluate.py", "load_data.py", "utils/prepare_dataset.py", "utils/rename_to_IDs.py",
-           "utils/io/checkpoint.py", "utils/training_data/synthetic_shoes.py", "utils/compare_runs.py", "models/share.py",
+           "utils/io/checkpoint.py", "utils/training_data/synthetic/shoes.py", "utils/compare_runs.py", "models/share.py",
            "app.py", "tests/stress/kill.py")
 TRAINING = {"train_geometry": "geometry", "train_field": "field", "train_texture": "texture", "load_data": "load_data"}
 # Programs that are not ours or have no options; nothing that is not known here or in the project is ever started

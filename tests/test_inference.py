@@ -18,8 +18,8 @@ import inference
 from config import VIEW_NAMES, UserError
 from models import field_model, texture_model
 from models.geometry_model import load_geometry_model
+from utils.evaluation.mesh_topology import topology
 from utils.evaluation.metrics import image_scores
-from utils.evaluation.topology import topology
 from utils.mesh.mesh_io import read_mesh
 from utils.output.provenance import named_hash
 from utils.rendering.cameras import VIEW_BASES, VIEW_CAMERAS, VIEW_EXTENT
@@ -150,9 +150,9 @@ def test_a_folder_of_many_objects_gives_one_mesh_each_and_a_bad_one_costs_no_oth
     with pytest.raises(UserError, match="left out"):
         run(folder, tmp_path / "out", *COARSE)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a"]
-    printed = capsys.readouterr().out
-    assert "per minute" not in printed  # one object says nothing of many
-    assert "b" in printed and "top" in printed and "c" in printed and "left" in printed
+    printed = capsys.readouterr()
+    assert "per minute" not in printed.out and "left out" not in printed.out  # one object says nothing of many
+    assert printed.err.splitlines()[0] == "left out: c: missing view left" and f"left out: {broken}: " in printed.err
     for path in EXAMPLE.iterdir():
         shutil.copy(path, folder / f"b_{path.name}")
         shutil.copy(path, folder / f"c_{path.name}")
@@ -178,9 +178,8 @@ def test_a_wrong_view_is_named_in_one_line_with_exit_code_2(views, tmp_path, dam
         (views / f"bottom{suffix}").rename(views / f"botom{suffix}")
     result = script(views, "--output", tmp_path / "out", "--device", "cpu", "--texture_size", 64)
     assert result.returncode == 2 and "Traceback" not in result.stderr
-    said = result.stdout + result.stderr
-    assert all(word in said for word in words)
-    assert len(result.stderr.strip().splitlines()) == 1
+    said, = result.stderr.splitlines()
+    assert said.startswith("error: ") and all(word in said for word in words) and "left out" not in result.stdout
     assert not list(tmp_path.glob("out/**/*.obj"))
 
 
@@ -260,11 +259,11 @@ def test_masks_that_are_missing_or_do_not_fit_are_named_by_view_with_exit_code_2
     for view in VIEW_NAMES:
         Image.new("L", (10, 20), 255).save(masks / f"{view}.png")
     rest = ["--output", tmp_path / "out", "--device", "cpu", "--texture_size", 64, "--mask_dir"]
-    code, out, err = run_script_main(inference, views, *rest, masks)
-    assert code == 2 and "the mask of the front view is 10 x 20 pixels" in out and err.count("\n") == 1
+    code, _, err = run_script_main(inference, views, *rest, masks)
+    assert code == 2 and "the mask of the front view is 10 x 20 pixels" in err and err.count("\n") == 1
     (masks / "left.png").unlink()
-    code, out, err = run_script_main(inference, views, *rest, masks)
-    assert code == 2 and "no mask for the left view of my_shoe" in out
+    code, _, err = run_script_main(inference, views, *rest, masks)
+    assert code == 2 and "no mask for the left view of my_shoe" in err and err.startswith("error: ")
     code, _, err = run_script_main(inference, views, *rest, tmp_path / "nowhere")
     assert code == 2 and "--mask_dir" in err and "nowhere: no such folder" in err
     assert not list(tmp_path.glob("out/**/*.obj"))
@@ -307,7 +306,7 @@ def test_shipped_weights_recognize_held_out_shoes_by_shape_and_color():
     from models.losses import chamfer_distance
     from utils.mesh.mesh import sample_surface, textured_mesh
     from utils.rendering.rasterizer import over_white, render_views
-    from utils.training_data.synthetic_shoes import make_shoe
+    from utils.training_data.synthetic.shoes import make_shoe
 
     geometry, texture, size = shipped_models()
     images, points, colors = [], [], []
@@ -356,6 +355,17 @@ def test_a_decoder_and_a_checkpoint_of_the_other_one_are_refused(views, tmp_path
                                    "--geometry_checkpoint", inference.choose_geometry("field")[0])
     assert code == 2 and "--geometry points" in err and "geometry_field_best.pth" in err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("options, files", [
+    ((), ["geometry_field_best.pth"]), (("--geometry", "field"), ["geometry_field_best.pth"]),
+    (("--geometry", "points"), ["geometry_best.pth", "texture_best.pth"])], ids=["default", "field", "points"])
+def test_each_checkpoint_is_read_once(options, files, views, tmp_path, monkeypatch, run_script_main):
+    read, load = [], torch.load
+    monkeypatch.setattr(torch, "load", lambda path, **how: read.append(Path(path).name) or load(path, **how))
+    (tmp_path / "a file").touch()  # where nothing can be written: the run ends as soon as the models are there
+    code, _, err = run_script_main(inference, views, "--output", tmp_path / "a file", "--texture_size", "128", *options)
+    assert code == 2 and "a file: it is a file" in err and read == files
 
 
 # ---- As a library ---------------------------------------------------------------------------------------------

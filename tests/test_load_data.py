@@ -80,6 +80,22 @@ def test_a_folder_without_a_complete_set_raises(tmp_path):
         find_view_sets(tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize("names, said", [
+    (["shoe.obj", "shoe.mtl", "shoe.png"], "holds shoe.obj: meshes, and pictures are wanted"),
+    (["a.glb", "b.GLB", "c.ply"], "holds a.glb and 2 more: meshes, and pictures are wanted"),
+    (["shoe/model.obj", "hat/model.obj", "hat/skin.jpg"], "holds model.obj and 1 more: meshes, and pictures are wanted")])
+def test_a_folder_of_meshes_is_told_from_one_of_pictures(names, said, tmp_path):
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(UserError) as refused:
+        find_view_sets(tmp_path)
+    assert f"{tmp_path}: {said}" in str(refused.value) and "unknown view" not in str(refused.value)
+    (tmp_path / "front.png").touch()  # one picture that shows a view: what is missing are the others
+    with pytest.raises(UserError, match="missing view back, left, right, top, bottom"):
+        find_view_sets(tmp_path)
+
+
 def test_every_mapping_problem_is_reported_at_once(tmp_path):
     for name in ("good", "shoe_00012", "no_images", "two_objs", "missing", "doubled", "misspelt", "empty", "glb"):
         write_object(tmp_path, name)
@@ -286,7 +302,7 @@ def test_objects_whose_opposite_views_differ_are_counted_and_still_used(tmp_path
     for _ in range(2):  # read, then from the cache
         assert len(prepare_objects(config_for(tmp_path, image_size=84))[0]) == 2
         text = capsys.readouterr().out
-        assert "warning: in 1 objects the six views do not fit together: odd\n" in text
+        assert "warning: in 1 object the six views do not fit together: odd\n" in text
         assert "do not fill the frame" not in text
 
 
@@ -369,7 +385,7 @@ def test_a_split_file_says_who_is_trained_on_validated_on_and_left_alone(tmp_pat
     cfg = Config(split_file=str(path))
     assert choose_split(cfg, ["shoe", "hat", "cup", "boot", "unlisted"]) == (["cup", "unlisted"], ["boot", "shoe"])
     printed = capsys.readouterr().out
-    assert "1 objects that are not here, such as gone" in printed and "1 test objects" in printed
+    assert "1 object that is not here, such as gone" in printed and "1 test object is" in printed
     cfg.training_share = 0.5
     assert len(choose_split(cfg, ["shoe", "hat", "cup", "boot", "unlisted"])[0]) == 1
     assert choose_split(Config(seed=3), ["a", "b", "c"]) == split_objects(["a", "b", "c"], 0.15, 3)
@@ -482,7 +498,7 @@ def test_script_reports_and_its_exit_code_says_whether_objects_were_left_out(tmp
     write_object(tmp_path, "bad", skip=("top",))
     options = ("--obj_dir", tmp_path / "OBJs", "--images_dir", tmp_path / "input_images", "--cache_dir", tmp_path / "c")
     code, printed, errors = run_script_main(load_data, *options)
-    assert code == 2 and "1 objects complete, 1 left out" in printed
+    assert code == 2 and "1 object complete, 1 left out" in printed
     assert "bad     missing view  top" in printed and "error: 1 of 2 objects cannot be used" in errors
     shutil.rmtree(tmp_path / "OBJs" / "bad")
     assert run_script_main(load_data, *options)[0] == 0

@@ -1,4 +1,7 @@
 """A data folder becomes photographs with true cameras and masks beside them, by the command itself."""
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 import trimesh
@@ -72,6 +75,14 @@ def test_mistakes_are_named_in_one_line(run_script_main, objects, tmp_path, opti
     code, _, error = run_script_main(utils.photograph_dataset, "--obj_dir", objects / "OBJs", "--output", tmp_path,
                                      *options)
     assert code == 2 and words in error and "Traceback" not in error
+
+
+def test_a_mesh_that_cannot_be_read_is_said_on_stderr_and_costs_no_other(run_script_main, objects, tmp_path):
+    data = Path(shutil.copytree(objects / "OBJs", tmp_path / "OBJs"))
+    next((data / "brick").glob("*.obj")).write_text("v 0 0 0\n")
+    code, out, error = run_script_main(utils.photograph_dataset, "--obj_dir", data, "--output", tmp_path / "out", "--size", 96)
+    assert code == 2 and "brick" in error and "left out: " in error and "left out" not in out
+    assert error.endswith(f"\nerror: 1 object in {tmp_path}/out, 1 left out (see above)\n") and "slab_2" in out
 
 
 def test_only_objects_with_images_where_a_folder_is_named(run_script_main, objects, tmp_path):

@@ -117,7 +117,7 @@ def test_nothing_is_overwritten_and_a_second_run_says_so(loose):
     assert done.stdout.count("is there already") == 14
     draw(loose / "images" / "new front.png")
     done = run(*options(loose))
-    assert done.returncode == 0 and "1 files copied, 14 left alone" in done.stdout
+    assert done.returncode == 0 and "1 file copied, 14 left alone" in done.stdout
     assert (loose / "data" / "input_images" / "new_front.png").is_file()
 
 

@@ -308,11 +308,13 @@ def test_a_named_empty_folder_is_an_error_with_code_2_and_no_fallback(tmp_path):
     (tmp_path / "views").mkdir()
     done = subprocess.run([sys.executable, "train_geometry.py", "--preset", "fast", "--device", "cpu", "--obj_dir",
                            str(tmp_path / "nothing"), "--images_dir", str(tmp_path / "views"), "--checkpoint_dir",
-                           str(tmp_path), "--log_dir", str(tmp_path), "--cache_dir", str(tmp_path)],
+                           str(tmp_path / "run" / "checkpoints"), "--log_dir", str(tmp_path / "run" / "logs"),
+                           "--cache_dir", str(tmp_path)],
                           cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
     assert "error: no complete object" in done.stderr and str(tmp_path / "nothing") in done.stderr
     assert "Traceback" not in done.stderr and "using the shipped" not in done.stdout
+    assert not (tmp_path / "run").exists(), "nothing was written, so no folder was needed"
 
 
 @pytest.mark.parametrize("script, own, foreign", [

@@ -7,7 +7,7 @@ both runs were judged on the same objects by the same measure.
 """
 from pathlib import Path
 
-from config import OptionParser, UserError, run_script
+from config import OptionParser, UserError, counted, run_script
 from utils.io.files import atomic_write
 from utils.training.loop import duration
 from utils.training.plot_log import PALETTE, curve, draw_lines, read_epoch_lines, stacked
@@ -50,7 +50,7 @@ def summary_line(name: str, records: list[dict]) -> str:
     scores = curve(records, "validation")
     best = min(scores, key=lambda point: point[1], default=None)
     seconds = sum(record.get("seconds", 0) for record in records)
-    return (f"{name}: {records[-1]['epoch']} epochs in {duration(seconds)}, "
+    return (f"{name}: {counted(records[-1]['epoch'], 'epoch')} in {duration(seconds)}, "
             + (f"best validation {best[1]:.5f} at epoch {best[0]}" if best else "not validated"))
 
 

@@ -8,12 +8,13 @@ exposure, alpha) and photo (as hand, with a lamp, a shadow on a table, noise, JP
 object, level and seed give the same files.
 """
 import json
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
 
-from config import VIEW_NAMES, OptionParser, UserError, run_script
+from config import VIEW_NAMES, OptionParser, UserError, counted, run_script
 from utils.io.files import atomic_write
 from utils.mesh.mesh import Mesh
 from utils.rendering.cameras import Camera
@@ -34,7 +35,7 @@ def write_photographs(object_id: str, mesh: Mesh, level: str, seed: int, size: i
 
     Args:
         object_id: str; mesh: utils.mesh.mesh.Mesh in the normalized frame.
-        level: name in utils.training_data.photographs.LEVELS; seed: int; size: image edge in pixels.
+        level: name in utils.training_data.simulated_photographs.LEVELS; seed: int; size: image edge in pixels.
         output: folder.
     Returns:
         {view name: Path} of the images.
@@ -42,7 +43,7 @@ def write_photographs(object_id: str, mesh: Mesh, level: str, seed: int, size: i
     from PIL import Image
 
     from utils.rendering.cameras import camera_as_dict
-    from utils.training_data.photographs import JPEG_QUALITY, LEVELS, photograph
+    from utils.training_data.simulated_photographs import JPEG_QUALITY, LEVELS, photograph
 
     images, masks, cameras = photograph(mesh, level, object_rng(object_id, level, seed), size)
     suffix, options = (".jpg", {"quality": JPEG_QUALITY}) if LEVELS[level].scene else (".png", {})
@@ -130,14 +131,15 @@ def main(argv: list[str]) -> None:
             mesh, _ = read_mesh(path)
         except UserError as error:
             failed.append(name)
-            print(f"{name:<{width}}  left out: {error}", flush=True)
+            print(f"{name:<{width}}  left out: {error}", file=sys.stderr, flush=True)
             continue
         mesh.vertices = normalize(mesh.vertices, mesh.faces)
         write_photographs(name, mesh, options.level, options.seed, options.size, options.output)
         print(f"{name:<{width}}  6 images ({time.perf_counter() - started:.1f} s)", flush=True)
     if failed:
-        raise UserError(f"{len(meshes) - len(failed)} objects in {options.output}, {len(failed)} left out (see above)")
-    print(f"{len(meshes)} objects in {Path(options.output) / 'input_images'}")
+        raise UserError(f"{counted(len(meshes) - len(failed), 'object')} in {options.output}, {len(failed)} left out (see "
+                        "above)")
+    print(f"{counted(len(meshes), 'object')} in {Path(options.output) / 'input_images'}")
 
 
 def _pictured(meshes, images_dir):

@@ -9,12 +9,13 @@ carries a mark of them and is made anew; files without such a mark are somebody'
 import functools
 import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from config import IMAGE_EXTENSIONS, VIEW_NAMES, OptionParser, UserError, run_script
+from config import IMAGE_EXTENSIONS, VIEW_NAMES, OptionParser, UserError, counted, run_script
 from utils.io.files import atomic_write, check_writable, clear_leftovers, content_hash, replaced_together
 from utils.mesh.mesh import normalize
 from utils.mesh.mesh_io import MESH_EXTENSIONS, mesh_dependencies, read_mesh, write_mesh
@@ -136,8 +137,8 @@ def prepare_object(object_id: str, source: str | Path, output: str | Path, turn:
         elif missing or outdated:
             _draw(mesh_path, new_images, object_id, missing + outdated, image_size, made_from, source)
     done = [mesh_done or "mesh there already"]
-    done += [f"{len(missing)} images {'copied' if own else 'drawn'}"] * bool(missing)
-    done += [f"{len(outdated)} images drawn anew"] * bool(outdated and not own)
+    done += [f"{counted(len(missing), 'image')} {'copied' if own else 'drawn'}"] * bool(missing)
+    done += [f"{counted(len(outdated), 'image')} drawn anew"] * bool(outdated and not own)
     if len(done) == 1:
         done = [f"{mesh_done}, images there already" if mesh_done else "there already"]
     return ", ".join(done), notes
@@ -158,7 +159,7 @@ def _prepare_mesh(object_id, source, folder, turn, new):
     mesh_path = new / (there[0].name if there else f"{object_id}.obj")
     write_mesh(mesh_path, mesh, MARK + made_from)
     anew = " anew: it was made with other axes or from another mesh" if there else ""
-    return mesh_path, f"mesh written ({len(mesh.faces)} faces){anew}", notes
+    return mesh_path, f"mesh written ({counted(len(mesh.faces), 'face')}){anew}", notes
 
 
 def _refuse_flat(source, mesh):
@@ -167,8 +168,8 @@ def _refuse_flat(source, mesh):
     points = (points - points.mean(axis=0)) / np.abs(points - points.mean(axis=0)).max()
     extents = np.ptp(points @ np.linalg.eigh(points.T @ points)[1], axis=0)
     if extents.min() < FLATTEST * extents.max():
-        count = f"{len(mesh.faces)} faces lie" if len(mesh.faces) > 1 else "1 face lies"
-        raise UserError(f"{source}: is flat: its {count} in one plane, so that it cannot be seen from all six sides")
+        raise UserError(f"{source}: is flat: its {counted(len(mesh.faces), 'face lies', 'faces lie')} in one plane, so that it "
+                        "cannot be seen from all six sides")
 
 
 def _mark_of(path):
@@ -242,13 +243,13 @@ def main(argv: list[str]) -> None:
         for note in notes:
             print(f"{'':<{width}}  warning: {note}")
     for name, reason in failed:
-        print(f"{name:<{width}}  left out: {reason}")
+        print(f"{name:<{width}}  left out: {reason}", file=sys.stderr)
     good = len(meshes) + len(collisions) - len(failed)
     if not good:
         raise UserError(f"{options.meshes_dir}: no mesh could be prepared")
     if failed:
-        raise UserError(f"{good} objects in {options.output}, {len(failed)} left out (see above)")
-    print(f"{good} objects in {options.output}")
+        raise UserError(f"{counted(good, 'object')} in {options.output}, {len(failed)} left out (see above)")
+    print(f"{counted(good, 'object')} in {options.output}")
 
 
 def _join_signed_axes(argv):

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from config import IMAGE_EXTENSIONS, VIEW_NAMES, OptionParser, UserError, run_script
+from config import IMAGE_EXTENSIONS, VIEW_NAMES, OptionParser, UserError, counted, run_script
 from utils.io.files import atomic_write, check_writable
 from utils.mesh.mesh_io import MESH_EXTENSIONS, mesh_dependencies, names_outside
 from utils.prepare_dataset import GENERIC_NAMES, clean_id, id_of_mesh, images_of
@@ -206,16 +206,16 @@ def main(argv: list[str]) -> None:
     if not moves and not all(reason == "has its name already" for reason in left.values()):
         raise UserError("none of the files can be brought into the layout, see the reasons above")
     if options.dry_run:
-        print(f"{len(moves)} files would be {'moved' if options.move else 'copied'}, {len(left)} left alone")
+        print(f"{counted(len(moves), 'file')} would be {'moved' if options.move else 'copied'}, {len(left)} left alone")
         return
     check_writable(options.output)
     _carry_out(moves, options.move)
-    print(f"{len(moves)} files {'moved' if options.move else 'copied'}, {len(left)} left alone; check them with "
+    print(f"{counted(len(moves), 'file')} {'moved' if options.move else 'copied'}, {len(left)} left alone; check them with "
           f"python load_data.py --obj_dir {options.output}/OBJs --images_dir {options.output}/input_images")
     unclear = [path for path, reason in left.items()
                if reason != "has its name already" and not reason.endswith("is there already")]
     if unclear:
-        raise UserError(f"{len(unclear)} files were left alone (see above)")
+        raise UserError(f"{counted(len(unclear), 'file was', 'files were')} left alone (see above)")
 
 
 def _carry_out(moves, remove):

@@ -26,8 +26,8 @@ from config import VIEW_NAMES  # noqa: E402
 from utils.mesh.mesh import Mesh, textured_mesh  # noqa: E402
 from utils.rendering.cameras import VIEW_BASES, Camera, camera_basis, project  # noqa: E402
 from utils.rendering.rasterizer import over_white, render  # noqa: E402
-from utils.training_data.synthetic_shapes import gray_image  # noqa: E402
-from utils.training_data.synthetic_shoes import make_shoe  # noqa: E402
+from utils.training_data.synthetic.shapes import gray_image  # noqa: E402
+from utils.training_data.synthetic.shoes import make_shoe  # noqa: E402
 
 SHOE_SEED = 900020  # a green sneaker with laces: neither side nor sole can be taken for another
 PIPELINE_EXAMPLE = "shoe_900002"

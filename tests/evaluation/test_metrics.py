@@ -23,7 +23,7 @@ from utils.evaluation.metrics import (
 )
 from utils.mesh.mesh import Mesh, normalize, plain_mesh, sample_surface, textured_mesh
 from utils.mesh.mesh_io import read_mesh
-from utils.training_data.synthetic_shoes import make_shoe
+from utils.training_data.synthetic.shoes import make_shoe
 
 
 def sphere(radius=1.0, color=(0.4, 0.4, 0.4), subdivisions=3):

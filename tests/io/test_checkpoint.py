@@ -1,4 +1,6 @@
 """Checkpoints: whole, plain, strict; every damaged one is named."""
+import re
+
 import pytest
 import torch
 from torch import nn
@@ -58,6 +60,22 @@ def test_a_truncated_file_is_named(kept, tmp_path):
     path.write_bytes(content[:int(kept * len(content))])
     with pytest.raises(UserError, match=r"cut\.pth: is damaged or no checkpoint"):
         load_checkpoint(path, "geometry")
+
+
+@pytest.mark.parametrize("content, said", [
+    (b"", "it is empty"), (b"version https://git-lfs.github.com/spec/v1\n", "it is a Git LFS pointer; run git lfs pull"),
+    (b"\n<!DOCTYPE html><title>Sign in</title>", "it is a web page; download it again"),
+    (b"<html>", "it is a web page; download it again"), (b"v 0 0 0\n", "it does not begin as one"),
+    (bytes(5000), "it does not begin as one"),
+    (None, "some of it is missing, changed or no part of a model; copy or download it again")])
+def test_damage_is_told_in_a_users_words(content, said, tmp_path):
+    path = save(tmp_path / "cut.pth", Model())
+    path.write_bytes(path.read_bytes()[:-100] if content is None else content)
+    with pytest.raises(UserError) as refused:
+        load_checkpoint(path, "geometry")
+    assert str(refused.value).startswith(f"{path}: is damaged or no checkpoint ({said}")
+    assert str(refused.value).endswith("; make one with: python train_geometry.py")
+    assert not re.search(r"zip|pickl|archive|header|Error", str(refused.value), re.IGNORECASE)
 
 
 def test_a_file_that_would_run_code_is_not_run(tmp_path):

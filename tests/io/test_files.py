@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from config import UserError
-from utils.io.files import atomic_write, check_writable, content_hash, replaced_together
+from utils.io.files import atomic_write, check_writable, content_hash, no_empty_folders, replaced_together
 
 
 def test_atomic_write_writes_the_target_and_leaves_nothing_else(tmp_path):
@@ -173,10 +173,24 @@ def test_content_hash_does_not_depend_on_the_folder(tmp_path):
 
 def test_a_folder_that_cannot_be_written_to_is_named_before_any_work(tmp_path):
     check_writable(tmp_path / "new" / "folder")
-    assert list((tmp_path / "new" / "folder").iterdir()) == []
+    assert not list(tmp_path.iterdir()), "it stays only once something is written into it"
+    (tmp_path / "mine").mkdir()
+    check_writable(tmp_path / "mine")
+    assert (tmp_path / "mine").is_dir()
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(UserError, match="file"):
         check_writable(tmp_path / "file")
+
+
+@pytest.mark.parametrize("name, written, left", [("new/deep", False, False), ("new/deep", True, True), ("mine", False, True)])
+def test_of_new_folders_those_that_end_empty_go(name, written, left, tmp_path):
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(ZeroDivisionError), no_empty_folders(tmp_path / name):
+        (tmp_path / name).mkdir(parents=True, exist_ok=True)
+        if written:
+            (tmp_path / name / "result").touch()
+        raise ZeroDivisionError
+    assert (tmp_path / name).exists() == left and (tmp_path / "new").exists() == written
 
 
 # ---- Files that belong together

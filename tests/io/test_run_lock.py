@@ -47,6 +47,15 @@ def test_what_goes_wrong_inside_lets_the_lock_go(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_folder_made_for_the_lock_goes_with_it_unless_something_else_was_written(tmp_path):
+    with run_lock(tmp_path / "new" / "run", "geometry", ""):
+        pass
+    assert not list(tmp_path.iterdir())
+    with run_lock(tmp_path / "run", "geometry", ""):
+        (tmp_path / "run" / "geometry_last.pth").touch()
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["geometry_last.pth"]
+
+
 def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write .*file"), run_lock(tmp_path / "file", "geometry", ""):

@@ -84,7 +84,7 @@ def test_factor_times_vertex_color_times_texture(read):
 
 def test_vertex_colors_that_are_no_numbers_are_gray_and_said(read):
     mesh, notes = read(square_gltf(uvs=False, COLOR_0=np.float32([[np.nan] * 3, [1, 0, 0], [1, 0, 0], [1, 0, 0]])))
-    assert np.isfinite(mesh.corner_colors).all() and len(notes) == 1 and "1 vertex colors" in notes[0]
+    assert np.isfinite(mesh.corner_colors).all() and len(notes) == 1 and "1 vertex color is not a number" in notes[0]
 
 
 def test_what_has_no_color_is_gray_and_a_bare_material_is_white(read):

@@ -296,7 +296,7 @@ def test_colors_that_are_no_numbers_are_gray_and_counted(read):
     mesh, notes = read("v 0 0 0 nan nan nan\nv 1 0 0 1 0 0\nv 1 1 0 1 0 0\nv 0 1 0\nf 1 2 3\nf 1 3 4\n")
     np.testing.assert_allclose(mesh.corner_colors[0], [[0.4] * 3, [1, 0, 0], [1, 0, 0]])
     np.testing.assert_allclose(mesh.corner_colors[1, 2], [0.4] * 3)
-    assert len(notes) == 1 and "1 vertex colors are not numbers" in notes[0]
+    assert len(notes) == 1 and "1 vertex color is not a number" in notes[0]
 
 
 def test_white_on_every_vertex_does_not_hide_the_material(read):
@@ -316,7 +316,7 @@ def test_a_face_without_coordinates_leaves_the_others_their_texture(read, face):
     obj = LIBRARY + OBJ.replace("f 1/1 3/3 4/4", face).replace("usemtl", "vt nan 0\nusemtl")
     mesh, notes = read(obj, MTL.replace("map_Kd", "Kd 0 1 0\nmap_Kd"))
     assert corner_looks(mesh) == ["green", "green", "blue", "white"]
-    assert len(notes) == 1 and "1 of 2 faces of skin have no texture coordinates" in notes[0]
+    assert len(notes) == 1 and "faces of skin without texture coordinates stay without texture (1 of 2)" in notes[0]
 
 
 def test_a_mask_cuts_its_faces(read, tmp_path):

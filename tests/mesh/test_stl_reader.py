@@ -39,7 +39,7 @@ def test_every_cut_of_a_binary_file_is_refused(tmp_path):
         with pytest.raises(UserError) as error:
             read(tmp_path, BINARY[:end])
         assert "ends early" in str(error.value) or "has no faces" in str(error.value) and end < 84
-    with pytest.raises(UserError, match="header says 12 triangles, and 8 are there"):
+    with pytest.raises(UserError, match="header says more triangles .12. than are there .8."):
         read(tmp_path, BINARY[:-200])
 
 
@@ -56,7 +56,7 @@ def test_every_cut_of_a_text_is_refused_or_a_warning(tmp_path):
 
 
 @pytest.mark.parametrize("content, words", [
-    (bytes(80) + struct.pack("<I", 2**32 - 1) + bytes(50), "4294967295 triangles, and 1 are there"),
+    (bytes(80) + struct.pack("<I", 2**32 - 1) + bytes(50), r"more triangles .4294967295. than are there .1."),
     (bytes(80) + struct.pack("<I", 0), "has no faces"), ("solid a\nendsolid a\nfacet", "has no faces"),
     (TEXT.replace("vertex 0.5", "vertex x", 1), "not three numbers"), (TEXT.replace("vertex 0.5", "vertex nan"), "not finite"),
 ])

@@ -279,7 +279,7 @@ def test_an_incomplete_dinov2_is_refused_rather_than_filled_with_random_weights(
     weights = load_file(tmp_path / "model.safetensors")
     del weights["layernorm.weight"]
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(UserError, match="1 weights are missing, the first is layernorm.weight"):
+    with pytest.raises(UserError, match="1 weight is missing, the first is layernorm.weight"):
         load_encoder(config_with(tmp_path))
 
 

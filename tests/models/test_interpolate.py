@@ -3,6 +3,7 @@ import pytest
 import torch
 
 import models.interpolate
+from evaluate import trained_on
 from models.field_model import FieldModel, load_field_model
 from models.interpolate import interpolate
 from utils.io.checkpoint import load_checkpoint, save_checkpoint
@@ -29,6 +30,26 @@ def test_ends_are_the_two_checkpoints_and_the_middle_is_their_mean(two):
             expected = (1 - fraction) * before["weights"][name] + fraction * after["weights"][name]
             assert torch.allclose(value, expected, atol=1e-6), name
     assert mixed["score"] is None and mixed["training_ids"] == ["b"]  # nobody has scored these weights
+
+
+def test_what_either_was_trained_on_is_nowhere_held_out(two):
+    before, after = (load_checkpoint(path, "field") for path in two)
+    before |= {"training_ids": ["shoe", "cup"], "validation_ids": ["hat", "bowl"]}
+    after |= {"training_ids": ["cup", "hat"], "validation_ids": ["shoe", "bowl", "vase"]}
+    mixed = interpolate(before, after, 0.5)
+    assert mixed["training_ids"] == ["cup", "hat", "shoe"] and mixed["validation_ids"] == ["bowl", "vase"]
+    objects = ["bowl", "cup", "hat", "shoe", "vase"]
+    assert trained_on(mixed, objects, objects) == {"cup", "hat", "shoe"}, "as evaluate.py warns of them"
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_where_one_does_not_say_what_it_was_trained_on_only_what_both_held_out_counts_as_new(which, two):
+    both = [load_checkpoint(path, "field") for path in two]
+    both[0]["validation_ids"], both[1]["validation_ids"] = ["hat", "bowl"], ["bowl", "shoe"]
+    del both[which]["training_ids"]
+    mixed = interpolate(*both, 0.5)
+    assert "training_ids" not in mixed and mixed["validation_ids"] == ["bowl"]
+    assert trained_on(mixed, ["bowl", "hat", "shoe"], ["bowl", "hat", "shoe"]) == {"hat", "shoe"}
 
 
 def test_an_older_checkpoint_counts_its_missing_inputs_as_weight_zero(two, tmp_path):

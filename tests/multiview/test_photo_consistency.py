@@ -152,6 +152,23 @@ def test_a_thin_plate_may_not_be_pushed_through_itself_and_a_thick_one_has_all_t
         assert (outwards == LARGEST_MOVE).all(), "nothing lies before it"
 
 
+def test_two_sheets_whose_images_lie_behind_each_other_do_not_pass_through_each_other():
+    plate = trimesh.creation.box([1.4, 0.1, 1.4])
+    for _ in range(4):
+        plate = plate.subdivide()
+    turn = trimesh.geometry.align_vectors([0, 1, 0], [1, 1, 1])[:3, :3]  # three views see either side
+    vertices, faces, normal = np.array(plate.vertices) @ turn.T, np.array(plate.faces), turn @ [0, 1, 0]
+    deeper, higher = (images_of(colored_mesh(vertices + shift * normal, faces, patterned(vertices)), 256)[0]
+                      for shift in (-0.06, 0.06))
+    upper = np.array([basis[2] @ normal > 0 for basis in VIEW_BASES.values()])
+    images = np.where(upper[:, None, None, None], deeper, higher)  # each side is drawn 0.06 too deep, beyond the middle
+    masks = images_of(colored_mesh(vertices, faces, patterned(vertices)), 256)[1]
+    found = refine_by_photo_consistency(vertices, faces, images, masks, silhouette_sdf(masks))
+    middle, side = np.abs(plate.vertices[:, [0, 2]]).max(axis=1) < 0.4, np.sign(plate.vertices[:, 1])
+    inwards = -((found - vertices) @ normal * side)[middle]
+    assert inwards.max() <= 0.1 * CLEARANCE_FRACTION + 1e-9 and inwards.mean() > 0.9 * 0.1 * CLEARANCE_FRACTION
+
+
 def overlap(vertices, faces, masks):
     """Smallest IoU of the six silhouettes of a mesh with masks."""
     drawn = np.stack(list(render_views(plain_mesh(vertices, faces), masks.shape[-1]).values()))[..., 3] >= 128

@@ -34,7 +34,7 @@ from tests.test_bad_input_images import tetrahedron, tiny_field, view_image
 from tests.test_train_field import TINY_FIELD
 from utils import prepare_dataset
 from utils.io.files import TEMPORARY
-from utils.training_data.synthetic_shoes import write_shoes
+from utils.training_data.synthetic.shoes import write_shoes
 
 OBJECTS = 4
 

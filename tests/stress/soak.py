@@ -24,7 +24,7 @@ from tests.test_bad_input_images import tiny_field, view_image
 from utils import prepare_dataset
 from utils.output import results
 from utils.training.run_log import RunLog
-from utils.training_data.synthetic_shoes import write_shoes
+from utils.training_data.synthetic.shoes import write_shoes
 
 GROWTH = 1.05  # largest memory at the end over that after the first fifth
 LINEAR = 1.35  # largest time for an object among twice as many, over that among half of them

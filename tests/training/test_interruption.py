@@ -17,7 +17,7 @@ from tests.conftest import as_options
 from tests.io.test_run_lock import HOLD, in_another_process
 from tests.test_train_field import TINY_FIELD
 from tests.test_train_geometry import assert_same_checkpoints, read_log, without_times
-from utils.training.interruption import note_signals, signals_restored
+from utils.training.interruption import note_signals, signals_restored, stopped
 
 ROOT = Path(__file__).parents[2]
 MODULES = {"geometry": train_geometry, "field": train_field, "texture": train_texture}
@@ -65,7 +65,7 @@ def test_a_signal_lets_the_step_finish_and_a_resumed_run_equals_an_unbroken_one(
     with monkeypatch.context() as patch:
         step = 2 if "gradient_accumulation_steps" in changes else 5
         signal_at(step, number, patch, module)
-        with pytest.raises(Stopped, match=f"{step + 1} steps .1 whole epochs. are saved in .*_last.pth; --resume") as stop:
+        with pytest.raises(Stopped, match=f"{step + 1} steps .1 whole epoch. are saved in .*_last.pth; --resume") as stop:
             module.train(config_of(script, **changes))
     assert stop.value.number == number
     assert torch.load(tmp_path / "run" / f"{STAGES[script]}_last.pth", weights_only=True)["batch"] == 2
@@ -98,6 +98,12 @@ def test_a_second_signal_ends_at_once_and_leaves_nothing_half_written(config_of,
 def test_a_signal_in_the_last_step_of_all_lets_the_run_end_as_it_would(config_of, monkeypatch):
     signal_at(5, signal.SIGTERM, monkeypatch, train_geometry)
     assert train_geometry.train(config_of("geometry", num_epochs_stage1=1, batch_size_stage1=1, validation_fraction=0.0))
+
+
+@pytest.mark.parametrize("epoch, step, said", [(0, 1, "1 step (0 whole epochs) is saved in last.pth; --resume"),
+                                               (1, 4, "4 steps (1 whole epoch) are saved in last.pth; --resume")])
+def test_what_was_done_is_counted_in_good_english(epoch, step, said):
+    assert str(stopped([signal.SIGINT], Path("last.pth"), epoch, step)).startswith(said)
 
 
 def test_signals_do_what_they_did_before_once_the_block_is_left():
@@ -135,7 +141,7 @@ def test_a_resumed_run_keeps_its_split_whatever_objects_come_and_whatever_the_op
     capsys.readouterr()
     MODULES[script].train(config_of(script, **folders, resume=True, seed=9, validation_fraction=0.5, **{epochs: 2}))
     assert split_of(last) == before and not set(before[0]) & set(before[1])
-    assert "1 objects are not part of the run" in capsys.readouterr().out
+    assert "1 object is not part of the run" in capsys.readouterr().out
 
 
 def test_objects_that_went_are_said_and_another_seed_alone_changes_no_split(config_of, shoes, tmp_path, capsys):
@@ -147,7 +153,7 @@ def test_objects_that_went_are_said_and_another_seed_alone_changes_no_split(conf
     capsys.readouterr()
     train_geometry.train(config_of("geometry", **folders, num_epochs_stage1=2, validation_fraction=0.4, resume=True, seed=5))
     printed = capsys.readouterr().out
-    assert f"1 objects of the run in {tmp_path}/run/geometry_last.pth are no longer here, such as {train_ids[0]}" in printed
+    assert f"1 object of the run in {tmp_path}/run/geometry_last.pth no longer to be found, such as {train_ids[0]}" in printed
     assert split_of(tmp_path / "run" / "geometry_last.pth") == (train_ids[1:], held_out)
 
 

@@ -30,7 +30,6 @@ from utils.training.loop import (
     silence_other_ranks,
     subsample_points,
     uniform_noise,
-    validation_mean,
 )
 from utils.training.plot_log import SIZE
 from utils.training.run_log import RunLog, StepMeter, read_epochs
@@ -165,19 +164,6 @@ class One:
 
     def reduce(self, value, reduction="sum"):
         return value
-
-
-def test_validation_is_in_eval_mode_without_gradients_and_weighs_objects_alike():
-    model, modes = torch.nn.Sequential(torch.nn.Dropout(0.5)), []
-    batches = [{"id": ["a", "b", "c"], "x": torch.full((64,), 1.0)}, {"id": ["d"], "x": torch.full((64,), 5.0)}]
-
-    def score(network, batch):
-        modes.append((network.training, torch.is_grad_enabled()))
-        return network(batch["x"]).mean()
-
-    assert validation_mean(model, batches, score, One()) == pytest.approx((3 * 1 + 5) / 4), "nothing dropped"
-    assert modes == [(False, False)] * 2 and model.training
-    assert validation_mean(model, [], score, One()) is None
 
 
 def test_other_processes_are_silent_within_the_context_and_speak_after_it(capsys):

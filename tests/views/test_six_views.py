@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from config import VIEW_NAMES, UserError
-from utils.training_data.synthetic_shoes import write_shoes
+from utils.training_data.synthetic.shoes import write_shoes
 from utils.views.names import match_images
 from utils.views.six_views import (
     FRAMED,

@@ -8,7 +8,7 @@ from config import VIEW_NAMES
 from utils.mesh.mesh import textured_mesh
 from utils.rendering.cameras import OPPOSITE_VIEWS
 from utils.rendering.rasterizer import over_white, render_views
-from utils.training_data.synthetic_shoes import make_shoe
+from utils.training_data.synthetic.shoes import make_shoe
 from utils.views.six_views import SixViews, frame_views, is_framed
 from utils.views.view_consistency import (
     UNLIKE,

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from config import VIEW_NAMES, OptionParser, UserError, run_script
+from config import VIEW_NAMES, OptionParser, UserError, counted, run_script
 from utils.evaluation import near_duplicates
 from utils.io.files import atomic_write
 from utils.io.object_files import ObjectFiles, merge_objects, pairs_of_folders
@@ -135,7 +135,8 @@ def duplicate_pairs(objects: list[ObjectFiles], cache_dir: str | Path) -> list[t
     """
     points, images = near_duplicates.describe(objects, cache_dir)
     if len(points) < len(objects):
-        raise UserError(f"{len(objects) - len(points)} objects cannot be read (see above); a split is of all objects")
+        raise UserError(f"{counted(len(objects) - len(points), 'object')} cannot be read (see above); a split is of all "
+                        "objects")
     found: dict[tuple[str, str], float] = {}
     for alike in (near_duplicates.similar_shapes(points, points, SHAPE_DISTANCE),
                   near_duplicates.similar_images(images, images)):
@@ -171,7 +172,7 @@ def main(argv: list[str]) -> None:
                    {True: options.validation_shoes, False: options.validation_others})
     counts = {side: [sum(sides[name] == side and (name in shoes) == shoe for name in sides) for shoe in (True, False)]
               for side in SPLITS}
-    summary = "; ".join(f"{side}: {shoe} shoes, {other} others" for side, (shoe, other) in counts.items())
+    summary = "; ".join(f"{side}: {counted(shoe, 'shoe')}, {counted(other, 'other')}" for side, (shoe, other) in counts.items())
     write_split(options.output, sides, f"Made by utils/evaluation/make_split.py, which states the rule.\n{summary}")
     if options.shoes:
         with atomic_write(Path(options.shoes)) as temporary:

@@ -10,7 +10,7 @@ from itertools import product
 
 import numpy as np
 
-from utils.evaluation.topology import topology
+from utils.evaluation.mesh_topology import topology
 from utils.mesh.mesh import Mesh, sample_surface
 from utils.rendering.cameras import NOVEL_ANGLES_DEG, VIEW_EXTENT, camera_basis
 from utils.rendering.depth_maps import DepthMap, fitted_depth_maps, is_visible

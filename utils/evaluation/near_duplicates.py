@@ -3,11 +3,12 @@
 Scans of one product in two sizes, a left and a right shoe, a mesh saved twice: a network that remembers does well on
 such an object without having learned anything.
 """
+import sys
 from pathlib import Path
 
 import numpy as np
 
-from config import UserError
+from config import UserError, counted
 from utils.mesh.symmetry import standing_symmetries
 
 SHAPE_DISTANCE = 0.02  # cd_l1 below which two meshes are called near duplicates: 1 % of the longest edge
@@ -101,7 +102,7 @@ def check_leaks(train: list, held_out: list, cache_dir: str | Path) -> int:
     found = [("meshes", SHAPE_DISTANCE, similar_shapes(points, held_points)),
              ("images", IMAGE_DISTANCE, similar_images(images, held_images))]
     for what, threshold, pairs in found:
-        print(f"{len(pairs)} pairs of held-out and training {what} nearer than {threshold} (" + (
+        print(f"{counted(len(pairs), 'pair')} of held-out and training {what} nearer than {threshold} (" + (
             "cd_l1, over quarter turns and mirror images" if what == "meshes" else
             f"color difference of {THUMBNAIL_SIZE // 4} px images, sRGB in [0, 1]") + ")")
         for distance, name, other in pairs:
@@ -126,5 +127,5 @@ def describe(objects: list, cache_dir: str | Path) -> tuple[dict, dict]:
             points[files.id] = sample_surface(true_mesh(files), NUM_POINTS, np.random.default_rng(0))[0]
             images[files.id] = small
         except UserError as error:
-            print(f"left out: {error}")
+            print(f"left out: {error}", file=sys.stderr)
     return points, images

@@ -9,7 +9,7 @@ import json
 import re
 from pathlib import Path
 
-from config import OptionParser, UserError, run_script
+from config import OptionParser, UserError, counted, run_script
 from utils.evaluation.report import COLUMNS, format_table
 from utils.io.files import atomic_write
 
@@ -75,7 +75,7 @@ def main(argv: list[str]) -> None:
         if new != old:
             with atomic_write(path) as temporary:
                 temporary.write_text(new, encoding="utf-8")
-        print(f"{name}: {len(BLOCK.findall(new))} tables" + (", written anew" if new != old else ""))
+        print(f"{name}: {counted(len(BLOCK.findall(new)), 'table')}" + (", written anew" if new != old else ""))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from config import UserError
+from config import UserError, counted
 from utils.evaluation.plots import write_curve
 from utils.io.files import atomic_write
 
@@ -25,7 +25,7 @@ COLUMNS = {"cd_l1": ("cd_l1", 4), "f_0.02": ("F@0.02", 3), "f_0.04": ("F@0.04", 
            "mask_iou": ("mask IoU", 3),
            "worst_mask_iou": ("worst mask IoU", 3)}
 HULL = "hull"  # the method beside which all others are judged object by object
-SYNTHETIC = re.compile(r"shoe_\d{5,}")  # how utils/training_data/synthetic_shoes.py names its shoes
+SYNTHETIC = re.compile(r"shoe_\d{5,}")  # how utils/training_data/synthetic/shoes.py names its shoes
 
 
 def summarize(rows: list[dict], seed: int = 0, shoes: set[str] = frozenset()) -> dict:
@@ -238,4 +238,4 @@ def more_objects_help(rows: list[dict], counts: dict[str, int]) -> str:
                "more scans made it worse: look for bad ones, or train longer")
     change = gains.mean() / np.mean([cd[before][name] for name in shared])
     return (f"{verdict}: from {counts[before]} to {counts[after]} training objects mean cd_l1 fell by {change:.1%} "
-            f"(95 % interval of the difference {low:.4f}..{high:.4f}, {len(shared)} objects)")
+            f"(95 % interval of the difference {low:.4f}..{high:.4f}, {counted(len(shared), 'object')})")

@@ -16,6 +16,7 @@ from utils.io.files import atomic_write
 from utils.io.model_folder import is_model_folder, read_model_folder
 
 FORMAT = 1
+SAVED = b"PK\x03\x04"  # how a file begins that torch.save wrote
 COMMANDS = {"geometry": "python train_geometry.py", "texture": "python train_texture.py",
             "field": "python train_field.py"}
 # Settings that name places on the machine that trained; a copy for sharing is written without them.
@@ -70,11 +71,28 @@ def load_checkpoint(path: str | Path, kind: str | tuple[str, ...]) -> dict:
         what = "is a folder, not a checkpoint" if path.is_dir() else "no such checkpoint"
         raise UserError(f"{path}: {what}; make one with: {command}")
     try:
+        with path.open("rb") as file:
+            beginning = file.read(1000)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    try:
         data = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises half a dozen types for a damaged file
-        raise UserError(f"{path}: is damaged or no checkpoint ({type(error).__name__}); make one with: "
-                        f"{command}") from None
+    except Exception:  # torch raises half a dozen types for a damaged file, in words for those who wrote it
+        raise UserError(f"{path}: is damaged or no checkpoint ({_damage(beginning)}); make one with: {command}") from None
     return _checked(data, path, kinds)
+
+
+def _damage(beginning: bytes) -> str:
+    """What a user can see of a file that cannot be loaded, by its first bytes."""
+    if not beginning:
+        return "it is empty"
+    if beginning.startswith(b"version https://git-lfs"):
+        return "it is a Git LFS pointer; run git lfs pull"
+    if beginning.lstrip()[:5].lower() in (b"<!doc", b"<html"):
+        return "it is a web page; download it again"
+    if beginning.startswith(SAVED):
+        return "some of it is missing, changed or no part of a model; copy or download it again"
+    return "it does not begin as one"
 
 
 def _checked(data, path, kinds):

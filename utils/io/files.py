@@ -84,6 +84,18 @@ def atomic_write(path: str | Path, durable: bool = False) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
+def no_empty_folders(folder: str | Path) -> Iterator[None]:
+    """What is made within this context of a folder, and of those above it, is removed again if it ends empty."""
+    made = [path for path in (Path(folder), *Path(folder).parents) if not path.exists()]
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # not empty: all went well, or somebody else writes there
+            for path in made:
+                path.rmdir()
+
+
+@contextlib.contextmanager
 def replaced_together(folder: str | Path) -> Iterator[Path]:
     """Give a temporary folder; its files go to `folder` if the block ends well: all of them, or none.
 
@@ -98,29 +110,26 @@ def replaced_together(folder: str | Path) -> Iterator[Path]:
         CannotWrite: `folder` cannot be written to, or a folder is in the way of a file. Errors of the block pass.
     """
     folder = Path(folder)
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=_prefix("new"), dir=folder))
-    except OSError as error:
-        raise CannotWrite(folder, error) from None
-    try:
-        yield temporary
-        # In the order in which they were written: what names other files comes after them
-        files = sorted(temporary.iterdir(), key=lambda path: (path.stat().st_mtime_ns, path.name))
-        for path in files:
-            if (folder / path.name).is_dir():
-                raise CannotWrite(folder / path.name, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
+    with no_empty_folders(folder):
         try:
-            for path in files:
-                os.replace(path, folder / path.name)
+            folder.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(prefix=_prefix("new"), dir=folder))
         except OSError as error:
-            raise CannotWrite(path, error) from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        with contextlib.suppress(OSError):  # not empty: all went well, or somebody else writes there
-            for path in made:
-                path.rmdir()
+            raise CannotWrite(folder, error) from None
+        try:
+            yield temporary
+            # In the order in which they were written: what names other files comes after them
+            files = sorted(temporary.iterdir(), key=lambda path: (path.stat().st_mtime_ns, path.name))
+            for path in files:
+                if (folder / path.name).is_dir():
+                    raise CannotWrite(folder / path.name, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
+            try:
+                for path in files:
+                    os.replace(path, folder / path.name)
+            except OSError as error:
+                raise CannotWrite(path, error) from None
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def clear_leftovers(folder: str | Path, below: bool = False) -> None:
@@ -199,13 +208,17 @@ def _sync(path: str | Path) -> None:
 
 
 def check_writable(folder: str | Path) -> None:
-    """Make a folder if needed and raise UserError if nothing can be written there: before hours of work, not after."""
+    """Raise UserError if nothing can be written to a folder: before hours of work, not after.
+
+    A folder that is not there is made for the trial, and stays only once something is written into it.
+    """
     if Path(folder).exists() and not Path(folder).is_dir():
         raise UserError(f"cannot write to {folder}: it is a file, and a folder is needed")
     try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        with no_empty_folders(folder):
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
     except OSError as error:
         raise UserError(f"cannot write to {folder}: {error.strerror}") from None
 

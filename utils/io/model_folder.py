@@ -62,8 +62,8 @@ def read_model_folder(folder: Path | str) -> dict:
     try:
         tensors = load_file(weights)
         return data | {"weights": {name: tensor.clone() for name, tensor in tensors.items()}}
-    except Exception as error:  # of safetensors' own type, or torch's for a type of number that it does not know
-        raise UserError(f"{weights}: is damaged or no safetensors file ({str(error).splitlines()[0][:100]})") from None
+    except Exception:  # of safetensors' own type, or torch's for a type of number that it does not know
+        raise UserError(f"{weights}: is damaged or no safetensors file; copy or download it again") from None
 
 
 def local_model(name: Path | str, revision: str | None = None) -> Path:

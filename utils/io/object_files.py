@@ -3,7 +3,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from config import UserError
+from config import UserError, counted
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ def pairs_of_folders(obj_dirs: str, images_dirs: str) -> list[tuple[str, str]]:
     """
     meshes, images = ([one.strip() for one in names.split(",") if one.strip()] for names in (obj_dirs, images_dirs))
     if len(meshes) != len(images):
-        raise UserError(f"--obj_dir names {len(meshes)} folders and --images_dir {len(images)}; they go in pairs")
+        raise UserError(f"--obj_dir names {counted(len(meshes), 'folder')} and --images_dir {len(images)}; they go in pairs")
     return list(zip(meshes, images))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from config import UserError
-from utils.io.files import CannotWrite
+from utils.io.files import CannotWrite, no_empty_folders
 
 
 @contextlib.contextmanager
@@ -23,12 +23,19 @@ def run_lock(folder: str | Path, name: str, advice: str) -> Iterator[None]:
     Raises:
         UserError: another process has it; CannotWrite: the folder cannot be written to.
     """
-    try:
-        import fcntl
-    except ImportError:  # Windows
+    if os.name != "posix":
         yield
         return
     path = Path(folder) / f".{name}.lock"
+    with no_empty_folders(folder), _held(path, advice):
+        yield
+
+
+@contextlib.contextmanager
+def _held(path: Path, advice: str) -> Iterator[None]:
+    """Hold the lock on a file while the block runs."""
+    import fcntl
+
     handle = None
     try:
         while handle is None:
@@ -41,7 +48,8 @@ def run_lock(folder: str | Path, name: str, advice: str) -> Iterator[None]:
                 fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except (BlockingIOError, PermissionError):
                 owner = os.read(handle, 20).decode(errors="replace").strip()
-                raise UserError(f"{folder}: another run is writing here (process {owner or 'unknown'}); {advice}") from None
+                raise UserError(f"{path.parent}: another run is writing here (process {owner or 'unknown'}); "
+                                f"{advice}") from None
             except OSError:
                 break  # a file system without locks
             if not _names(path, handle):  # the owner before us removed it meanwhile

@@ -1,6 +1,7 @@
 """Colors as mesh files write them, brought to what a `Mesh` holds: sRGB in [0, 1]."""
 import numpy as np
 
+from config import counted
 from utils.mesh.mesh import GRAY
 
 
@@ -26,6 +27,12 @@ def unit_colors(values: np.ndarray) -> tuple[np.ndarray, int]:
     colors = np.full((len(values), 3), GRAY, np.float32)
     colors[good] = (known / scale).clip(0, 1)
     return colors, int((~good).sum())
+
+
+def unreadable_colors(num_bad: int) -> str:
+    """What is said of a file with vertex colors that are no numbers."""
+    return counted(num_bad, "vertex color is not a number; gray stands for it",
+                   "vertex colors are not numbers; gray stands for them")
 
 
 def linear_to_srgb(linear: np.ndarray) -> np.ndarray:

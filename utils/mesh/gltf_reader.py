@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from utils.mesh.file_colors import linear_to_srgb, unit_colors
+from utils.mesh.file_colors import linear_to_srgb, unit_colors, unreadable_colors
 from utils.mesh.mesh import GRAY, Mesh, join_meshes
 from utils.mesh.referenced_files import TextureStore, Wrapping, decode_text, locate
 from utils.mesh.transparency import cut_out
@@ -369,7 +369,7 @@ class _Asset:
             good = np.isfinite(values).all(axis=1)
             colors = np.where(good[:, None], values, 0.133)  # GRAY in linear light
             if not good.all():
-                self.note(f"{int((~good).sum())} vertex colors are not numbers; gray stands for them")
+                self.note(unreadable_colors(int((~good).sum())))
             return colors[:, :3].clip(0, 1), colors[:, 3].clip(0, 1) if values.shape[1] > 3 else None
         alpha = values[:, 3] / np.float64(np.iinfo(values.dtype).max) if values.shape[1] > 3 else None
         return unit_colors(values)[0], alpha

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from utils.mesh.file_colors import unit_colors
+from utils.mesh.file_colors import unit_colors, unreadable_colors
 from utils.mesh.mesh import GRAY, Mesh
 from utils.mesh.referenced_files import TextureStore, decode_text, locate
 from utils.mesh.transparency import cut_out
@@ -370,7 +370,7 @@ def _paint(path: Path, text: ObjText, corners: np.ndarray, material_of_face: np.
         vertex_colors, num_bad = unit_colors(text.colors)
         num_bad -= len(text.colors) - text.num_colored
         if num_bad:
-            notes.append(f"{num_bad} vertex colors are not numbers; gray stands for them")
+            notes.append(unreadable_colors(num_bad))
         vertex_colors = None if (vertex_colors == 1).all() else vertex_colors  # white everywhere says nothing
     cuts = []
     for number, (material, name) in enumerate(zip(materials, names)):
@@ -389,8 +389,8 @@ def _paint(path: Path, text: ObjText, corners: np.ndarray, material_of_face: np.
         if not len(with_uvs) and (len(text.uvs) or text.names):  # else nothing says that a texture is meant
             notes.append(f"a texture has no usable texture coordinates and is left out ({name})")
         elif 0 < len(with_uvs) < len(mine):
-            notes.append(f"{len(mine) - len(with_uvs)} of {len(mine)} faces of {name} have no texture coordinates and "
-                         "stay without texture")
+            notes.append(f"faces of {name} without texture coordinates stay without texture "
+                         f"({len(mine) - len(with_uvs)} of {len(mine)})")
         uvs[with_uvs] = uvs[with_uvs] * scale + offset
         face_texture[with_uvs] = texture
         if material.mask and len(with_uvs):

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.mesh.file_colors import unit_colors
+from utils.mesh.file_colors import unit_colors, unreadable_colors
 from utils.mesh.mesh import GRAY, Mesh
 from utils.mesh.referenced_files import decode_text
 from utils.mesh.triangulation import triangulate
@@ -22,7 +22,8 @@ def read_off(path: Path, content: bytes) -> tuple[Mesh, list[str]]:
     num_vertices, num_faces = _numbers(lines[0][:2], int)
     rows = lines[1:]
     if min(num_vertices, num_faces) < 0 or num_vertices + num_faces > len(rows):
-        raise ValueError(f"it ends early: it says {num_vertices} vertices and {num_faces} faces, and {len(rows)} lines follow")
+        raise ValueError(f"it ends early: {len(rows)} of the lines for its vertices ({num_vertices}) and faces "
+                         f"({num_faces}) follow")
     vertices = [_numbers(words) for words in rows[:num_vertices]]
     if any(len(values) < 3 for values in vertices):
         raise ValueError("a vertex has fewer than three coordinates")
@@ -44,7 +45,7 @@ def read_off(path: Path, content: bytes) -> tuple[Mesh, list[str]]:
     if "C" in kind[:-3] and all(len(values) >= start + 3 for values in vertices):
         of_vertices, num_bad = unit_colors(np.array([values[start:start + 3] for values in vertices]).reshape(-1, 3))
         colors = of_vertices[triangles]
-        notes = [f"{num_bad} vertex colors are not numbers; gray stands for them"] * bool(num_bad)
+        notes = [unreadable_colors(num_bad)] * bool(num_bad)
     return Mesh(positions, triangles, colors, np.zeros((len(triangles), 3, 2), np.float32),
                 np.full(len(triangles), -1, np.int32)), notes
 

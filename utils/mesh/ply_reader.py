@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from utils.mesh.file_colors import unit_colors
+from utils.mesh.file_colors import unit_colors, unreadable_colors
 from utils.mesh.mesh import GRAY, Mesh
 from utils.mesh.referenced_files import TextureStore, decode_text, locate
 from utils.mesh.triangulation import triangulate
@@ -328,7 +328,7 @@ def _colors(vertex: dict, face: dict, triangles: np.ndarray, faces: np.ndarray) 
     elif of_faces is not None:
         values, num_bad = unit_colors(of_faces)
         colors[:len(faces)] = values[faces][:, None]
-    return colors, [f"{num_bad} vertex colors are not numbers; gray stands for them"] * bool(num_bad)
+    return colors, [unreadable_colors(num_bad)] * bool(num_bad)
 
 
 def _texture_names(comments: list[str]) -> list[str]:

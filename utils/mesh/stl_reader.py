@@ -24,7 +24,7 @@ def read_stl(path: Path, content: bytes) -> tuple[Mesh, list[str]]:
         raise ValueError("it ends early: a binary STL has a header of 84 bytes")
     there = (len(content) - HEADER) // TRIANGLE.itemsize
     if count > there:
-        raise ValueError(f"it ends early: its header says {count} triangles, and {there} are there")
+        raise ValueError(f"it ends early: its header says more triangles ({count}) than are there ({there})")
     return _binary(content, count), []
 
 
@@ -37,7 +37,7 @@ def _text(text: str) -> tuple[Mesh, list[str]]:
     lines = re.findall(rf"\bvertex\s+({NUMBER})\s+({NUMBER})\s+({NUMBER})", text, re.IGNORECASE)
     facets = len(re.findall(r"\bfacet\s+normal\b", text, re.IGNORECASE))
     if len(lines) % 3 or facets > len(lines) // 3:
-        raise ValueError(f"it ends early: {facets} facets begin, and {len(lines) // 3} are whole")
+        raise ValueError(f"it ends early: more facets begin ({facets}) than are whole ({len(lines) // 3})")
     ended = re.search(r"\bendsolid\b", text, re.IGNORECASE)
     try:
         corners = np.array([[float(value) for value in line] for line in lines]).reshape(-1, 3)

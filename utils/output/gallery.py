@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 from urllib.parse import quote
 
+from config import counted
 from utils.io.files import atomic_write
-from utils.output.report import SUFFIX, counted, report_line, worst_first
+from utils.output.report import SUFFIX, report_line, worst_first
 
 PAGE = """<!DOCTYPE html>
 <html lang="en">

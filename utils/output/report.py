@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from config import VIEW_NAMES
+from config import VIEW_NAMES, counted
+from utils.evaluation.mesh_topology import topology
 from utils.evaluation.report import format_table
-from utils.evaluation.topology import topology
 from utils.io.files import atomic_write
 from utils.mesh.textured_mesh import TexturedMesh
 from utils.output.agreement import mean_agreement
@@ -112,7 +112,7 @@ def report_line(report: dict) -> str:
             f"{counted(mesh['handles'], 'handle')}, {' x '.join(f'{edge:.{digits}f}' for edge in size)}{unit}, "
             f"thinnest wall {'none' if wall is None else f'{wall:.{digits + 1}f}{unit}'}; outlines agree to "
             f"{agreement['outline_mean_px']:.2f} px (95 %: {agreement['outline_95_px']:.2f}), colors to "
-            f"{agreement['psnr_db']:.1f} dB; {100 * mesh['uv_use']:.0f} % of the texture in {mesh['charts']} charts")
+            f"{agreement['psnr_db']:.1f} dB; {100 * mesh['uv_use']:.0f} % of the texture in {counted(mesh['charts'], 'chart')}")
 
 
 def report_table(reports: list) -> str:
@@ -148,7 +148,8 @@ def facts(report: dict) -> list:
         size = " x ".join(f"{edge:.1f}" for edge in report["print"]["size_mm"])
         wall = report["print"]["thinnest_wall_mm"]
         pairs += [("in millimeters", size), ("thinnest wall then", "none" if wall is None else f"{wall:.2f} mm")]
-    pairs.append(("texture", f"{mesh['texture_px'][0]} px, {100 * mesh['uv_use']:.0f} % used, {mesh['charts']} charts"))
+    pairs.append(("texture", f"{mesh['texture_px'][0]} px, {100 * mesh['uv_use']:.0f} % used, "
+                             f"{counted(mesh['charts'], 'chart')}"))
     if cameras["kind"] == "found":
         away = cameras["object_lengths"]
         pairs.append(("cameras", f"{f'{away:.1f} lengths away' if away else 'far away'}, tilts up to "
@@ -176,11 +177,6 @@ def _cameras(mesh, calibration):
             "tilts_deg": {view: float(angle) for view, angle in calibration.tilts_deg.items()},
             "silhouettes_px": float(calibration.error_after),
             "views": {view: camera_as_dict(camera) for view, camera in mesh.cameras.items()}}
-
-
-def counted(number: int, word: str) -> str:
-    """`2 parts`, `1 part`."""
-    return f"{number} {word}" + ("" if number == 1 else "s")
 
 
 def _rounded(value):

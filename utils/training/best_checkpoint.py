@@ -16,11 +16,13 @@ class BestCheckpoint:
             other objects the two cannot be compared, and what lies at `path` is moved aside before the first save.
         metric_name: str, what the score measures; where the old one's is another, they cannot be compared either.
         active: False in all processes but the first: no file is touched.
+
+    Its `epoch` is that of the model which the run itself kept there; 0: none so far, or what the run began with.
     """
 
     def __init__(self, path: Path | str, validation_ids: list[str], old: dict | None = None,
                  metric_name: str | None = None, active: bool = True) -> None:
-        self.path = Path(path)
+        self.path, self.epoch = Path(path), 0
         comparable = (old is not None and old["validation_ids"] == validation_ids and old["score"] is not None
                       and metric_of(old, metric_name) == metric_name)
         self.score = old["score"] if comparable else math.inf

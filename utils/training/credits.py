@@ -7,7 +7,7 @@ objects.csv has columns id, source and licence; credits.csv has id, title, autho
 """
 import csv
 
-from config import OptionParser, UserError, run_script
+from config import OptionParser, UserError, counted, run_script
 from utils.io.checkpoint import COMMANDS, load_checkpoint
 from utils.io.files import atomic_write
 
@@ -70,7 +70,7 @@ def main(argv: list[str]) -> None:
             "textures reduced,\nmaterials baked into one texture. None of them is part of this repository.\n\n")
     with atomic_write(options.output) as temporary:
         temporary.write_text(text + table, encoding="utf-8")
-    print(f"{options.output}: {len(ids)} objects")
+    print(f"{options.output}: {counted(len(ids), 'object')}")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
-from config import Stopped, Terminated
+from config import Stopped, Terminated, counted
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 WORDS = b"\nstopping after this step; once more stops at once, without saving\n"
@@ -63,4 +63,6 @@ def stopped(noted: list[int], path: Path, epoch: int, step: int) -> Stopped:
         epoch, step: whole epochs and optimizer steps done.
     """
     number = noted[0] if noted else signal.SIGTERM  # another process of the run was asked
-    return Stopped(f"{step} steps ({epoch} whole epochs) are saved in {path}; --resume goes on from there", number)
+    whole = counted(epoch, "whole epoch")
+    said = counted(step, f"step ({whole}) is", f"steps ({whole}) are")
+    return Stopped(f"{said} saved in {path}; --resume goes on from there", number)

@@ -1,4 +1,4 @@
-"""What the training loops share and what does not care about their order: set-up, seeds, learning rate, validation."""
+"""What the training loops share and what does not care about their order: set-up, seeds, learning rate, resuming."""
 import contextlib
 import hashlib
 import math
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from config import Config, UserError, config_as_dict
+from config import Config, UserError, config_as_dict, counted
 from utils.device import make_accelerator
 from utils.io.checkpoint import load_checkpoint, load_weights, save_checkpoint, stored_weights
 from utils.io.files import check_writable, clear_leftovers
@@ -160,6 +160,15 @@ class WeightAverage:
         get_ema_multi_avg_fn(min(self.decay, (1 + count) / (10 + count)))(means, weights, count)
 
 
+def weight_average(model: nn.Module, decay: float, saved: dict) -> WeightAverage | None:
+    """The running mean of a run's weights, as it was in the checkpoint that it goes on from; None if `decay` is 0."""
+    if not decay:
+        return None
+    average = WeightAverage(model, decay)
+    average.load(saved.get("average") or {})
+    return average
+
+
 @contextlib.contextmanager
 def silence_other_ranks(accelerator: Accelerator) -> Iterator[None]:
     """Within this context stdout is silent in every process but the first: a run in several reads like one."""
@@ -233,8 +242,8 @@ def resume(saved: dict, path: Path, model: nn.Module, optimizer: torch.optim.Opt
                         f"--average_weights {saved['config']['average_weights']:g}")
     load_weights(model, saved["weights"], path)
     optimizer.load_state_dict(saved["optimizer"])
-    within = f" and {saved['batch']} batches of the next" if saved.get("batch") else ""
-    print(f"resumed from {path}: {saved['epoch']} epochs done{within}")
+    within = f" and {counted(saved['batch'], 'batch', 'batches')} of the next" if saved.get("batch") else ""
+    print(f"resumed from {path}: {counted(saved['epoch'], 'epoch')} done{within}")
 
 
 def begin_with(path: Path | str, kind: str, model: nn.Module,
@@ -257,17 +266,27 @@ def begin_with(path: Path | str, kind: str, model: nn.Module,
     print(f"begins with the weights of {path}")
 
 
-def where_it_stopped(saved: dict) -> tuple[int, int, int, float | None, float | None]:
-    """Whole epochs, batches of the next one and steps that a run has behind it, its first and its last validation score."""
-    return saved.get("epoch", 0), saved.get("batch", 0), saved.get("step", 0), saved.get("start_score"), saved.get("score")
+def take_weights(cfg: Config, saved: dict, path: Path, kind: str, model: nn.Module, optimizer: torch.optim.Optimizer,
+                 up_to_date: Callable = lambda model_args, weights: (model_args, weights)) -> None:
+    """`resume` if the run goes on from a checkpoint, `begin_with` if --initial_weights names one, else nothing."""
+    if saved:
+        resume(saved, path, model, optimizer, cfg.average_weights)
+    elif cfg.initial_weights:
+        begin_with(cfg.initial_weights, kind, model, up_to_date)
 
 
-def batches_to_do(accelerator: Accelerator, loader: Iterable, skipped: int, meter: StepMeter, saved: dict) -> Iterable:
-    """An epoch's batches without the `skipped` first, which a stopped run had done: `meter` goes on from their sums."""
-    if not skipped:
+def where_it_stopped(saved: dict) -> tuple[int, int, float | None, float | None]:
+    """Whole epochs and steps that a run has behind it, its first and its last validation score."""
+    return saved.get("epoch", 0), saved.get("step", 0), saved.get("start_score"), saved.get("score")
+
+
+def batches_to_do(accelerator: Accelerator, loader: Iterable, epoch: int, meter: StepMeter, saved: dict) -> Iterable:
+    """An epoch's batches without the first ones if a stopped run had done them: `meter` goes on from their sums."""
+    loader.set_epoch(epoch)
+    if not saved.get("batch") or epoch != saved["epoch"]:
         return loader
     meter.load(saved["meter"])
-    return accelerator.skip_first_batches(loader, skipped)
+    return accelerator.skip_first_batches(loader, saved["batch"])
 
 
 def progress(loader: Iterable, epoch: int, epochs: int, active: bool) -> tqdm:
@@ -303,48 +322,6 @@ def save_model(accelerator: Accelerator, path: Path, kind: str, model: nn.Module
     if accelerator.is_main_process:
         save_checkpoint(path, kind, model_args=model.model_args(), weights=stored_weights(model),
                         config=config_as_dict(cfg), **facts)
-
-
-def validation_mean(model: nn.Module, batches: Iterable[dict], score: Callable[[nn.Module, dict], Tensor],
-                    accelerator: Accelerator) -> float | None:
-    """Mean score over the held-out objects of all processes, the model in eval mode and without gradients.
-
-    Args:
-        model: the bare model: processes may hold unequal numbers of batches, and a wrapped one would wait for more.
-        batches: of this process's fraction of the objects.
-        score: score(model, batch) -> scalar tensor, the mean over the batch's objects.
-        accelerator: accelerate.Accelerator.
-    Returns:
-        float; None if no process has a batch.
-    """
-    model.eval()
-    total = torch.zeros(2, device=accelerator.device)
-    with torch.no_grad():
-        for batch in batches:
-            value = score(model, batch)
-            total += len(batch["id"]) * torch.stack([value, torch.ones_like(value)])
-    model.train()
-    total = accelerator.reduce(total)
-    return float(total[0] / total[1]) if total[1] else None
-
-
-def closing_line(epochs: int, first_epoch: int, option: str, improved: bool, best: Any, last_path: Path) -> str:
-    """What a finished run says of its files.
-
-    Args:
-        epochs, first_epoch: asked for, and done before this run.
-        option: that asks for more epochs.
-        improved: best was written.
-        best: BestCheckpoint.
-        last_path: of the last epoch's checkpoint.
-    Returns:
-        str, one line.
-    """
-    if first_epoch >= epochs:
-        return f"nothing to do: {first_epoch} epochs are done; raise --{option}"
-    if not improved:
-        return f"wrote {last_path}; {best.path} stays the earlier one ({best.score:.5f}), which no epoch beat"
-    return f"wrote {best.path} and {last_path}"
 
 
 def check_finite(total: Tensor, parts: dict[str, Tensor], step: int, object_ids: Sequence[str]) -> None:

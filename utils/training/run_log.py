@@ -119,7 +119,17 @@ class StepMeter:
     """
 
     def __init__(self) -> None:
-        self.epoch, self.recent, self.clock = {}, {}, time.perf_counter()
+        self.epoch, self.recent = {}, {}
+        self.begun = self.clock = time.perf_counter()
+
+    @property
+    def batches(self) -> int:
+        """Batches of the epoch that are done."""
+        return self.epoch["step_seconds"][1] if self.epoch else 0
+
+    def seconds(self) -> float:
+        """Time since the meter was made."""
+        return time.perf_counter() - self.begun
 
     def timed(self, batches: Iterable) -> Iterator:
         """The batches, each noted as soon as it is there."""

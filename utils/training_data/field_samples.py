@@ -15,7 +15,7 @@ from utils.multiview.visual_hull import silhouette_sdf
 from utils.rendering.cameras import VIEW_CAMERAS, VIEW_EXTENT, Camera, rotation_matrix
 from utils.rendering.rasterizer import over_white, render_views
 from utils.training_data.occupancy import distances_and_walls, outer_surface
-from utils.training_data.photographs import DISPLAY_GAMMA, Level, corner_normals, random_cameras
+from utils.training_data.simulated_photographs import DISPLAY_GAMMA, Level, corner_normals, random_cameras
 
 FIELD_VERSION = 5  # raise when what `field_arrays` returns changes meaning
 SURFACE_SAMPLES = 100_000  # stand for the surface when distances are measured: about 0.01 apart

@@ -28,12 +28,12 @@ from utils.training_data.field_samples import (
     random_rotation,
     render_field_arrays,
 )
-from utils.training_data.synthetic_shapes import synthetic_shape
+from utils.training_data.synthetic.shapes import synthetic_shape
 from utils.views.six_views import read_framed_views
 
 SURFACE_VERSION, VIEWS_VERSION = 4, 6  # raise one when what its cache files hold changes meaning
 # Raise when variants or generated objects are drawn otherwise, be it here, in field_samples.py (random_rotation, composite),
-# in synthetic_shapes.py or in any procedural_*.py: those cached before are then stale.
+# in any file of synthetic/: those cached before are then stale.
 VARIANTS_VERSION = 1
 VARIANT_SHARES = (0.55, 0.2, 0.25)  # of the field's variants: turned, joined with others, a generated solid instead
 SOLIDS = ((1, 2, 3), (0.7, 0.2, 0.1))  # how many solids a generated object is made of, and how often

@@ -3,8 +3,19 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from config import Config, UserError
+from config import Config, UserError, counted
 from utils.io.split_file import SPLITS, read_split
+
+
+def split_of_run(cfg: Config, ids: Sequence[str], saved: dict, path: Path | str) -> tuple[list[str], list[str]]:
+    """Ids to train on and to validate on: `choose_split` for a new run, `resumed_split` for one that goes on.
+
+    Args:
+        cfg: Config; ids: of the objects that are there.
+        saved: dict of the checkpoint that is resumed, {} for a new run; path: of it, for messages.
+    """
+    chosen = choose_split(cfg, ids)
+    return resumed_split(saved, ids, chosen, path) if saved else chosen
 
 
 def choose_split(cfg: Config, ids: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -23,10 +34,11 @@ def choose_split(cfg: Config, ids: Sequence[str]) -> tuple[list[str], list[str]]
     named = read_split(cfg.split_file)
     absent = sorted(named.keys() - set(ids))
     if absent:
-        print(f"warning: {cfg.split_file} names {len(absent)} objects that are not here, such as {absent[0]}")
+        print(f"warning: {cfg.split_file} names {counted(len(absent), 'object that is', 'objects that are')} not here, such as "
+              f"{absent[0]}")
     parts = {word: sorted(name for name in ids if named.get(name, "train") == word) for word in SPLITS}
     if parts["test"]:
-        print(f"{len(parts['test'])} test objects are neither trained on nor validated on")
+        print(f"{counted(len(parts['test']), 'test object is', 'test objects are')} neither trained on nor validated on")
     return _share(parts["train"], cfg.seed, cfg.training_share), parts["validation"]
 
 
@@ -49,11 +61,11 @@ def resumed_split(saved: dict, ids: Sequence[str], chosen: tuple[list[str], list
     kept = (sorted(set(saved["training_ids"]) & set(ids)), sorted(set(saved["validation_ids"]) & set(ids)))
     gone = sorted((set(saved["training_ids"]) | set(saved["validation_ids"])) - set(ids))
     if gone:
-        print(f"warning: {len(gone)} objects of the run in {path} are no longer here, such as {gone[0]}")
+        print(f"warning: {counted(len(gone), 'object')} of the run in {path} no longer to be found, such as {gone[0]}")
     new = sorted(set(chosen[0] + chosen[1]) - set(kept[0] + kept[1]))
     if new:
-        print(f"{len(new)} objects are not part of the run in {path} and are left alone, such as {new[0]}; a new run "
-              "would use them (--initial_weights lets it begin with what was learned)")
+        print(f"{counted(len(new), 'object is', 'objects are')} not part of the run in {path} and left alone, such as {new[0]}"
+              "; a new run would use them (--initial_weights lets it begin with what was learned)")
     elif kept != tuple(chosen):
         print(f"the split stays that of the run in {path}, whatever the options say now")
     return kept
@@ -78,7 +90,7 @@ def split_objects(ids: Sequence[str], validation_fraction: float, seed: int, num
     ranked = _ranked(ids, seed)
     if num_folds:
         if num_folds > len(ranked):
-            raise UserError(f"--num_folds {num_folds}: there are only {len(ranked)} objects")
+            raise UserError(f"--num_folds {num_folds}: more than there are objects ({len(ranked)})")
         first, last = (len(ranked) * number // num_folds for number in (fold, fold + 1))
     else:
         first, last = 0, int(len(ranked) * validation_fraction + 0.5)

@@ -5,6 +5,7 @@ for the view may stand anywhere, and what is left of the name is the object's id
 """
 import difflib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -161,6 +162,15 @@ def in_one_line(problems: list[Problem], names: bool = False, most: int = 3) -> 
         more = f" and {len(details) - STRAYS_SHOWN} more" if len(details) > STRAYS_SHOWN else ""
         shown.append(str(Problem(object_id, what, ", ".join(details[:STRAYS_SHOWN]) + more)))
     return "; ".join(shown) + (f"; and {len(grouped) - most} more" if len(grouped) > most else "")
+
+
+def format_problems(problems: Sequence[Problem]) -> str:
+    """Problems as an aligned table: object, problem, detail; "" if there are none."""
+    if not problems:
+        return ""
+    rows = [("object", "problem", "detail")] + [(p.id or "-", p.what, p.detail) for p in problems]
+    widths = [max(len(row[i]) for row in rows) for i in (0, 1)]
+    return "\n".join(f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]}" for row in rows)
 
 
 def views_in_words(views: list[str]) -> str:

@@ -1,8 +1,8 @@
-"""Plain procedural footwear: lasts with a sole, hollow shafts, heels, straps; rougher than synthetic_shoes."""
+"""Plain procedural footwear: lasts with a sole, hollow shafts, heels, straps; rougher than shoes.py's."""
 import numpy as np
 from manifold3d import Manifold
 
-from utils.training_data.procedural_solids import curve, group, loft, superellipse_points, tube, union
+from utils.training_data.synthetic.solids import curve, group, loft, superellipse_points, tube, union
 
 
 def _outline(share, toe, waist, heel):

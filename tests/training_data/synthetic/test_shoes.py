@@ -11,7 +11,7 @@ from PIL import Image
 from config import VIEW_NAMES, UserError
 from utils.mesh.mesh import textured_mesh
 from utils.mesh.mesh_io import read_mesh
-from utils.training_data.synthetic_shoes import KINDS, main, make_shoe, write_shoes
+from utils.training_data.synthetic.shoes import KINDS, main, make_shoe, write_shoes
 
 SHOES = [make_shoe(seed, 64, kind) for seed, kind in enumerate(KINDS)] + [make_shoe(seed, 64) for seed in (50, 51, 52)]
 EACH_SHOE = pytest.mark.parametrize("shoe", SHOES, ids=lambda shoe: shoe.kind)
@@ -154,8 +154,8 @@ def test_the_command_refuses_nonsense(options, tmp_path):
 
 
 def test_the_command_answers_nonsense_in_one_line(tmp_path):
-    root = Path(__file__).resolve().parents[2]
-    command = [sys.executable, "-m", "utils.training_data.synthetic_shoes", "--count", "-4", "--output", str(tmp_path)]
+    root = Path(__file__).resolve().parents[3]
+    command = [sys.executable, "-m", "utils.training_data.synthetic.shoes", "--count", "-4", "--output", str(tmp_path)]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.splitlines() == ["error: --count -4: must be from 1 to 1000000"]

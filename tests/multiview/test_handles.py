@@ -4,7 +4,7 @@ import pytest
 from scipy import ndimage
 from skimage.measure import euler_number
 
-from utils.multiview.topology import NEIGHBORS, close_uncertain_handles, is_simple
+from utils.multiview.handles import NEIGHBORS, close_uncertain_handles, is_simple
 
 COUNT = 48
 STEP = 2 / COUNT

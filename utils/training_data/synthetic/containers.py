@@ -6,7 +6,7 @@ caller unites, normalizes and paints them part by part, so sizes are free.
 import numpy as np
 from manifold3d import Manifold
 
-from utils.training_data.procedural_solids import (
+from utils.training_data.synthetic.solids import (
     ball,
     box,
     curve,
@@ -23,7 +23,7 @@ from utils.training_data.procedural_solids import (
     unit,
     vessel_profiles,
 )
-from utils.training_data.procedural_vessels import _cut, outline_factor, wall_radii
+from utils.training_data.synthetic.vessels import _cut, outline_factor, wall_radii
 
 
 def open_box(rng: np.random.Generator) -> list[Manifold]:

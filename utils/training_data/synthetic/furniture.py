@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from manifold3d import Manifold
 
-from utils.training_data.procedural_solids import ball, box, group, lathe, loft, rod, rotated, union
+from utils.training_data.synthetic.solids import ball, box, group, lathe, loft, rod, rotated, union
 
 
 def leg(x: float, z: float, top: float, radius: float, splay: float, square: bool) -> Manifold:

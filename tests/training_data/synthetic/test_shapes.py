@@ -4,10 +4,18 @@ import pytest
 import trimesh
 from PIL import Image
 
-import utils.training_data.procedural_primitives
-import utils.training_data.procedural_vessels
+import utils.training_data.synthetic.primitives
+import utils.training_data.synthetic.vessels
 from utils.training_data.occupancy import outer_surface, signed_distances
-from utils.training_data.procedural_solids import (
+from utils.training_data.synthetic.shapes import (
+    FAMILY_WEIGHTS,
+    _assembled,
+    deformed,
+    main,
+    named_shape,
+    synthetic_shape,
+)
+from utils.training_data.synthetic.solids import (
     ball,
     blend,
     box,
@@ -20,15 +28,7 @@ from utils.training_data.procedural_solids import (
     tube,
     vessel_profiles,
 )
-from utils.training_data.procedural_textures import PATTERNS, TEXTURE_SIZE, openness, painted
-from utils.training_data.synthetic_shapes import (
-    FAMILY_WEIGHTS,
-    _assembled,
-    deformed,
-    main,
-    named_shape,
-    synthetic_shape,
-)
+from utils.training_data.synthetic.textures import PATTERNS, TEXTURE_SIZE, openness, painted
 
 SEEDS = range(40)
 
@@ -104,7 +104,7 @@ def test_a_third_of_all_objects_is_plain():
 @pytest.mark.parametrize("kind, handles, expected", [("mug", 1, 1), ("bowl", 0, 0), ("pot", 2, 2), ("mug", 0, 0)])
 def test_a_vessel_has_as_many_handles_as_its_genus(kind, handles, expected):
     for seed in range(6):
-        parts = utils.training_data.procedural_vessels.vessel_of(kind, np.random.default_rng(seed), handles, section="round")
+        parts = utils.training_data.synthetic.vessels.vessel_of(kind, np.random.default_rng(seed), handles, section="round")
         assert genus(parts[0]) == expected, seed
         solid = trimesh.Trimesh(*arrays(parts[0]), process=False)  # and is hollow down to a floor
         hits = solid.ray.intersects_location([[0.003, 5, 0.002]], [[0, -1, 0]])[0][:, 1]
@@ -130,14 +130,14 @@ def test_a_through_hole_adds_one_and_a_void_none():
 
 
 def test_closed_cavities_are_dropped(monkeypatch):
-    monkeypatch.setattr(utils.training_data.procedural_primitives, "heap", lambda rng: [box((1, 1, 1)) - box((0.8, 0.8, 0.8))])
-    monkeypatch.setattr("utils.training_data.synthetic_shapes.deformed", lambda vertices, name, rng: vertices)
+    monkeypatch.setattr(utils.training_data.synthetic.primitives, "heap", lambda rng: [box((1, 1, 1)) - box((0.8, 0.8, 0.8))])
+    monkeypatch.setattr("utils.training_data.synthetic.shapes.deformed", lambda vertices, name, rng: vertices)
     assert as_solid(_assembled("heap", np.random.default_rng(0))).volume == pytest.approx(8)
 
 
 def test_an_empty_draw_is_drawn_again(monkeypatch):
     draws = iter([box((1, 1, 1)) - box((2, 2, 2)), ball(1.0)])
-    monkeypatch.setattr(utils.training_data.procedural_primitives, "heap", lambda rng: [next(draws)])
+    monkeypatch.setattr(utils.training_data.synthetic.primitives, "heap", lambda rng: [next(draws)])
     assert as_solid(named_shape(np.random.default_rng(0), "heap")[1]).volume > 1
 
 

@@ -6,7 +6,7 @@ caller unites, normalizes and paints them part by part, so sizes are free.
 import numpy as np
 from manifold3d import Manifold
 
-from utils.training_data.procedural_solids import (
+from utils.training_data.synthetic.solids import (
     ball,
     blend,
     box,

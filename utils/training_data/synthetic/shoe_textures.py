@@ -1,6 +1,6 @@
 """The look of the made-up shoes: palettes, and paint laid on by where each texel lies on the shoe.
 
-The texture is one image in five regions; synthetic_shoes.py lays the mesh out in them and this file fills them.
+The texture is one image in five regions; shoes.py lays the mesh out in them and this file fills them.
 """
 from types import SimpleNamespace
 
@@ -26,7 +26,7 @@ def paint(form: SimpleNamespace, spans: dict, size: int, rng: np.random.Generato
     """Paint the texture of a shoe.
 
     Args:
-        form: the measures of the shoe (synthetic_shoes.Form).
+        form: the measures of the shoe (shoes.Form).
         spans: {"sole", "upper", "lining": (heights (R,) rising from 0 to 1 or less, rings (R, C, 3))}: the rings that
             cross a region, and where in its height.
         size: texture edge in pixels.

@@ -7,7 +7,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from config import VIEW_NAMES
-from utils.evaluation.photographs import camera_scores, mask_scores, rotation_differences_deg
+from utils.evaluation.photograph_scores import camera_scores, mask_scores, rotation_differences_deg
 from utils.rendering.cameras import VIEW_BASES
 
 BASES = np.stack([VIEW_BASES[name] for name in VIEW_NAMES])

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 import trimesh
 
+from utils.evaluation.mesh_topology import Topology, topology
 from utils.evaluation.metrics import GroundTruth, make_ground_truth, topology_scores
-from utils.evaluation.topology import Topology, topology
 from utils.mesh.mesh import plain_mesh
 
 

@@ -2,7 +2,7 @@
 
 After Zeroverse of LRM-Zero (Xie et al. 2024, arXiv 2406.09371), which showed that shapes from rules alone can train a
 reconstruction network; the rules here lean towards what six views leave open: thin walls, cavities, holes and handles.
-`python -m utils.training_data.synthetic_shapes --count 48 --sheet sheet.png` draws some, in gray and in color.
+`python -m utils.training_data.synthetic.shapes --count 48 --sheet sheet.png` draws some, in gray and in color.
 
 Items made of these shapes are cached: whoever changes what a family draws raises object_cache.VARIANTS_VERSION.
 """
@@ -12,19 +12,19 @@ from pathlib import Path
 
 import numpy as np
 
-from config import OptionParser, UserError, run_script
+from config import OptionParser, UserError, counted, run_script
 from utils.mesh.mesh import Mesh, normalize, textured_mesh
 
 # Families by the module their function is in, and how often they come. About half of all objects have thin walls,
 # cavities, holes or handles.
 FAMILIES = {
-    "procedural_vessels": {"vessel": 14, "lidded": 4, "bottle": 4, "plate": 4},
-    "procedural_containers": {"open_box": 8, "shell": 5, "packet": 7, "sheet": 3, "lamp": 3, "tubes": 3},
-    "procedural_furniture": {"chair": 5, "armchair": 2, "table": 3, "bed": 2, "shelf": 3, "house": 2},
-    "procedural_figures": {"figure": 7, "animal": 6, "swimmer": 3},
-    "procedural_vehicles": {"car": 5, "plane": 4, "tool": 6},
-    "procedural_footwear": {"shoe": 8},
-    "procedural_primitives": {"extrusion": 5, "heap": 7, "carved": 4, "frame": 3},
+    "vessels": {"vessel": 14, "lidded": 4, "bottle": 4, "plate": 4},
+    "containers": {"open_box": 8, "shell": 5, "packet": 7, "sheet": 3, "lamp": 3, "tubes": 3},
+    "furniture": {"chair": 5, "armchair": 2, "table": 3, "bed": 2, "shelf": 3, "house": 2},
+    "figures": {"figure": 7, "animal": 6, "swimmer": 3},
+    "vehicles": {"car": 5, "plane": 4, "tool": 6},
+    "footwear": {"shoe": 8},
+    "primitives": {"extrusion": 5, "heap": 7, "carved": 4, "frame": 3},
 }
 FAMILY_WEIGHTS = {name: weight for families in FAMILIES.values() for name, weight in families.items()}
 SPACING = 0.13  # longest edge of a face, normalized units: fine enough to bend and to carry shade
@@ -71,8 +71,8 @@ def named_shape(rng: np.random.Generator, family: str | None = None) -> tuple[st
 
 def _assembled(name, rng):
     """The object of a family, united, deformed, normalized and painted; None where the draw is no use."""
-    from utils.training_data.procedural_solids import subdivided, union
-    from utils.training_data.procedural_textures import painted
+    from utils.training_data.synthetic.solids import subdivided, union
+    from utils.training_data.synthetic.textures import painted
 
     solid = union(*family_function(name)(rng))
     if solid.is_empty():
@@ -119,19 +119,10 @@ def _without_voids(vertices, faces, part):
 
 def family_function(name: str) -> Callable:
     """The function of a family, from random generator to list of solids; its module is loaded when first asked for."""
-    from utils.training_data import (
-        procedural_containers,
-        procedural_figures,
-        procedural_footwear,
-        procedural_furniture,
-        procedural_primitives,
-        procedural_vehicles,
-        procedural_vessels,
-    )
+    from utils.training_data.synthetic import containers, figures, footwear, furniture, primitives, vehicles, vessels
 
-    modules = {module.__name__.rpartition(".")[2]: module for module in (
-        procedural_containers, procedural_figures, procedural_footwear, procedural_furniture, procedural_primitives,
-        procedural_vehicles, procedural_vessels)}
+    modules = {"containers": containers, "figures": figures, "footwear": footwear, "furniture": furniture,
+               "primitives": primitives, "vehicles": vehicles, "vessels": vessels}
     return getattr(modules[next(module for module, families in FAMILIES.items() if name in families)], name)
 
 
@@ -196,8 +187,8 @@ def _relief(vertices, rng):
 
 def _shoe(rng):
     """A shoe of the shoe generator, stretched a little, in its own texture or another paint."""
-    from utils.training_data.procedural_textures import painted
-    from utils.training_data.synthetic_shoes import make_shoe
+    from utils.training_data.synthetic.shoes import make_shoe
+    from utils.training_data.synthetic.textures import painted
 
     shoe = make_shoe(int(rng.integers(2 ** 31)), 128)
     vertices = normalize(np.asarray(shoe.vertices, np.float64) * np.exp(0.1 * rng.normal(size=3)))
@@ -274,7 +265,7 @@ def main(argv: list[str]) -> None:
         seconds.setdefault(shapes[-1][0], []).append(time.perf_counter() - start)
     draw_sheet(shapes, options.sheet)
     for name, spent in sorted(seconds.items()):
-        print(f"{name:10s} {len(spent):4d} objects {np.mean(spent):6.3f} s each, longest {max(spent):.3f} s")
+        print(f"{name:10s} {counted(len(spent), 'object'):>12s} {np.mean(spent):6.3f} s each, longest {max(spent):.3f} s")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import trimesh
 from config import VIEW_NAMES
 from utils.mesh.mesh import colored_mesh, normalize, plain_mesh
 from utils.rendering.cameras import VIEW_BASES, Camera, project, rotation_vector
-from utils.training_data.photographs import (
+from utils.training_data.simulated_photographs import (
     LEVELS,
     Level,
     Scene,

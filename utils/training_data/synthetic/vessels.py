@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from manifold3d import Manifold
 
-from utils.training_data.procedural_solids import (
+from utils.training_data.synthetic.solids import (
     ball,
     curve,
     group,

@@ -6,8 +6,8 @@ point is (row along that path, angle around the foot), which is also how the tex
 paints it.
 Before normalizing, z runs from 0 (heel) to 1 (toe), y = 0 is the ground and x the width, all in shoe lengths.
 
-    python -m utils.training_data.synthetic_shoes --count 11 --first_seed 16 --output data/sample
-    python -m utils.training_data.synthetic_shoes --count 1 --first_seed 900002 --output data/examples --views_only
+    python -m utils.training_data.synthetic.shoes --count 11 --first_seed 16 --output data/sample
+    python -m utils.training_data.synthetic.shoes --count 1 --first_seed 900002 --output data/examples --views_only
 """
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from config import VIEW_NAMES, OptionParser, UserError, run_script
-from utils.training_data.shoe_textures import CAP_BOX, OUTSOLE_TOP, paint, region_uv, smooth_step
+from config import VIEW_NAMES, OptionParser, UserError, counted, run_script
+from utils.training_data.synthetic.shoe_textures import CAP_BOX, OUTSOLE_TOP, paint, region_uv, smooth_step
 
 SEED_SPACE = 20240611  # keeps these draws apart from other uses of the same small seeds
 COLUMNS = 56  # vertices around a ring; even, so that the two sides of the foot face each other
@@ -441,7 +441,7 @@ def main(argv: list[str]) -> None:
             raise UserError(f"--{name} {value}: must be from {low} to {high}")
     seeds = range(options.first_seed, options.first_seed + options.count)
     count = write_shoes(seeds, options.output, options.image_size, options.texture_size, options.views_only)
-    print(f"{count} shoes written to {options.output}, {options.count - count} were there already")
+    print(f"{counted(count, 'shoe')} written to {options.output}, {options.count - count} there already")
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ caller unites, normalizes and paints them part by part, so sizes are free.
 import numpy as np
 from manifold3d import CrossSection, Manifold
 
-from utils.training_data.procedural_figures import blade
-from utils.training_data.procedural_furniture import slats
-from utils.training_data.procedural_solids import (
+from utils.training_data.synthetic.figures import blade
+from utils.training_data.synthetic.furniture import slats
+from utils.training_data.synthetic.solids import (
     ball,
     box,
     curve,
