@@ -399,6 +399,7 @@ def reconstruct_field(model: FieldModel, reader: ViewReader, grid: int, num_face
     from utils.multiview.texture_projection import project_colors
     from utils.multiview.view_maps import seen_by_network, view_maps
     from utils.multiview.visual_hull import grid_axes, hull_on_grid, silhouette_sdf
+    from utils.rendering.seams import erase_seams
     from utils.rendering.uv_atlas import make_atlas
 
     # What the silhouettes say, by the cameras that they agree on best
@@ -441,10 +442,11 @@ def reconstruct_field(model: FieldModel, reader: ViewReader, grid: int, num_face
     corners, weights = faces[atlas.texel_faces], atlas.texel_weights[..., None]
     points, normals = ((values[corners] * weights).sum(1) for values in (vertices, vertex_normals(vertices, faces)))
     colors, known = project_colors(points, normals, vertices, faces, sharp_images, sharp_masks, cameras)
-    texture = np.empty((texture_size * texture_size, 3), np.uint8)
-    texture[:] = np.round(255 * colors[known].mean(0)) if known.any() else 128  # texels that no face shows
-    texture[atlas.texels] = np.round(255 * colors.clip(0, 1))
-    return TexturedMesh(vertices, faces, atlas.uvs, atlas.face_uvs, texture.reshape(texture_size, texture_size, 3))
+    texture = np.empty((texture_size * texture_size, 3), np.float32)
+    texture[:] = 255 * colors[known].mean(0) if known.any() else 128  # texels that no face shows
+    texture[atlas.texels] = 255 * colors
+    texture = erase_seams(texture.reshape(texture_size, texture_size, 3), faces, atlas.uvs, atlas.face_uvs)
+    return TexturedMesh(vertices, faces, atlas.uvs, atlas.face_uvs, np.round(texture.clip(0, 255)).astype(np.uint8))
 
 
 def reconstruct_points(geometry: GeometryModel, texture: TextureModel, shape_views: SixViews, color_views: SixViews,

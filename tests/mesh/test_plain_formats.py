@@ -21,6 +21,14 @@ def solid():
 
 
 @pytest.fixture(scope="module")
+def painted(solid):
+    """The box in a texture of four colors, one for the corners of each."""
+    uvs = np.array([[0.25, 0.25], [0.75, 0.25], [0.75, 0.75], [0.25, 0.75]])
+    texture = np.uint8([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]]).repeat(8, axis=0).repeat(8, axis=1)
+    return *solid, uvs, solid[1] % 4, texture
+
+
+@pytest.fixture(scope="module")
 def quarters():
     """A square of two triangles whose corners lie in a red, green, blue and white quarter of its texture."""
     vertices = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], float)
@@ -68,8 +76,8 @@ def test_stl_is_binary_with_outward_normals(solid, tmp_path):
         assert np.abs(values[0]).max() == 1 and np.dot(values[0], values[1:].mean(0) - [0, 0, 5]) > 0
 
 
-def test_3mf_is_a_package_whose_model_has_the_same_triangles(solid, tmp_path):
-    write_3mf(tmp_path / "my <box> & \"lid\".3mf", *solid)
+def test_3mf_is_a_package_whose_model_has_the_same_triangles(solid, painted, tmp_path):
+    write_3mf(tmp_path / "my <box> & \"lid\".3mf", *painted)
     with zipfile.ZipFile(tmp_path / "my <box> & \"lid\".3mf") as package:
         assert package.testzip() is None and package.namelist()[0] == "[Content_Types].xml"
         types = ElementTree.fromstring(package.read("[Content_Types].xml"))
@@ -85,15 +93,35 @@ def test_3mf_is_a_package_whose_model_has_the_same_triangles(solid, tmp_path):
     assert np.allclose(vertices, solid[0]) and np.array_equal(triangles, solid[1])
 
 
-def test_trimesh_reads_the_3mf_closed_and_in_millimeters(solid, tmp_path):
+def test_trimesh_reads_the_3mf_closed_and_in_millimeters(painted, tmp_path):
     pytest.importorskip("lxml", reason="trimesh reads 3MF through lxml")
-    write_3mf(tmp_path / "box.3mf", *solid)
+    write_3mf(tmp_path / "box.3mf", *painted)
     back = trimesh.load(tmp_path / "box.3mf", force="mesh")
     assert back.is_watertight and back.volume == pytest.approx(6000) and back.bounds[0].tolist() == [-15, -10, 0]
 
 
-def test_the_same_mesh_gives_the_same_bytes(quarters, solid, tmp_path):
-    for name, write, content in (("a.ply", write_ply, quarters), ("a.stl", write_stl, solid), ("a.3mf", write_3mf, solid)):
+def test_lib3mf_reads_a_closed_box_with_the_color_of_each_corner(painted, tmp_path):
+    lib3mf = pytest.importorskip("lib3mf", reason="the 3MF Consortium's own reader")
+    write_3mf(tmp_path / "box.3mf", *painted)
+    model = lib3mf.get_wrapper().CreateModel()
+    reader = model.QueryReader("3mf")
+    reader.SetStrictModeActive(True)
+    reader.ReadFromFile(str(tmp_path / "box.3mf"))
+    assert reader.GetWarningCount() == 0
+    meshes = model.GetMeshObjects()
+    assert meshes.MoveNext() and meshes.Count() == 1
+    box = meshes.GetCurrentMeshObject()
+    assert box.IsManifoldAndOriented() and box.GetTriangleCount() == 12
+    for number, corners in enumerate(painted[1].tolist()):
+        assert list(box.GetTriangle(number).Indices) == corners
+        shown = box.GetTriangleProperties(number)
+        group = model.GetColorGroupByID(shown.ResourceID)
+        colors = [group.GetColor(place) for place in shown.PropertyIDs]
+        assert [[color.Red, color.Green, color.Blue] for color in colors] == [COLORS[corner % 4] for corner in corners]
+
+
+def test_the_same_mesh_gives_the_same_bytes(quarters, solid, painted, tmp_path):
+    for name, write, content in (("a.ply", write_ply, quarters), ("a.stl", write_stl, solid), ("a.3mf", write_3mf, painted)):
         for folder in ("one", "two"):
             write(tmp_path / folder / name, *content)
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name

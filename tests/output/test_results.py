@@ -5,12 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import trimesh
+from PIL import Image
 
 from config import VIEW_NAMES, UserError
 from inference import FORMATS
 from utils.mesh.textured_mesh import SUFFIXES
 from utils.output.provenance import file_hash
 from utils.output.results import OutputOptions, write_result
+from utils.rendering.cameras import VIEW_BASES, VIEW_CAMERAS, Camera, rotation_matrix
+from utils.rendering.rasterizer import over_white, render_views
 
 ALL = OutputOptions(FORMATS, texture_format="jpg", longest_edge_mm=280.0, min_wall_mm=1.0, ground=True)
 CLOSED = {".obj": 1, ".glb": 0.001, ".ply": 1, ".stl": 1}  # and millimeters of a unit
@@ -28,6 +31,18 @@ def test_each_format_is_closed_stands_on_the_ground_and_is_as_long_as_said(resul
         up = 2 if suffix == ".stl" else 1
         assert solid.bounds[0, up] == pytest.approx(0, abs=1e-6) and solid.extents.max() == pytest.approx(280 * unit, rel=1e-4)
         assert len(solid.faces) == len(result.mesh.faces), "none is degenerate"
+
+
+def test_the_preview_shows_the_result_from_the_cameras_of_its_photographs(result, tmp_path):
+    turn = rotation_matrix(np.radians([4.0, -5, 3]))
+    cameras = {view: Camera(turn @ VIEW_BASES[view], 0.2, 0.7, (0.05, -0.04)) for view in VIEW_NAMES[:4]}  # two are missing
+    drawn = render_views(result.mesh.as_mesh(), 128, cameras=VIEW_CAMERAS | cameras)
+    views = replace(result.views, images=np.stack([over_white(image) for image in drawn.values()]) / 255)
+    write_result(tmp_path, "leaning", replace(result.mesh, cameras=cameras), views, OutputOptions(viewer=False))
+    sheet = np.asarray(Image.open(tmp_path / "leaning_preview.png"))[:, :6 * 128]
+    assert np.array_equal(sheet[:128], sheet[128:]), "the same cameras show the same"
+    apart = render_views(result.mesh.as_mesh(), 128)[VIEW_NAMES[2]]
+    assert np.abs(sheet[128:, 256:384].astype(int) - over_white(apart)).mean() > 5, "which the exact ones do not"
 
 
 def test_a_size_in_millimeters_is_told_where_there_is_one():

@@ -1,4 +1,4 @@
-"""Formats without a texture image: PLY with vertex colors, and STL and 3MF for printing."""
+"""Formats without a texture image: PLY and 3MF with vertex colors, and STL; the last two for printing."""
 import re
 import struct
 import zipfile
@@ -24,11 +24,14 @@ RELATIONSHIPS = """<?xml version="1.0" encoding="UTF-8"?>
 </Relationships>
 """
 MODEL = """<?xml version="1.0" encoding="UTF-8"?>
-<model unit="millimeter" xml:lang="en-US" xmlns="http://schemas.microsoft.com/3dmanufacturing/core/2015/02">
+<model unit="millimeter" xml:lang="en-US" xmlns="http://schemas.microsoft.com/3dmanufacturing/core/2015/02"
+ xmlns:m="http://schemas.microsoft.com/3dmanufacturing/material/2015/02">
 <metadata name="Title">%(title)s</metadata>
 <metadata name="Application">MIto3D</metadata>
 <resources>
-<object id="1" type="model" name=%(name)s>
+<m:colorgroup id="2">
+%(colors)s</m:colorgroup>
+<object id="1" type="model" name=%(name)s pid="2" pindex="0">
 <mesh>
 <vertices>
 %(vertices)s</vertices>
@@ -88,14 +91,23 @@ def write_stl(path: str | Path, vertices: np.ndarray, faces: np.ndarray) -> None
         temporary.write_bytes(b"MIto3D, millimeters, z up".ljust(80) + struct.pack("<I", len(faces)) + rows.tobytes())
 
 
-def write_3mf(path: str | Path, vertices: np.ndarray, faces: np.ndarray) -> None:
-    """Write a 3MF (Core Specification 1.3): vertices (V, 3) float in millimeters, z up; faces (F, 3) int, closed."""
+def write_3mf(path: str | Path, vertices: np.ndarray, faces: np.ndarray, uvs: np.ndarray, face_uvs: np.ndarray,
+              texture: np.ndarray) -> None:
+    """Write a 3MF (Core Specification 1.3) with colors on its vertices (Materials Extension 1.2, chapter 3).
+
+    Args:
+        vertices: (V, 3) float in millimeters, z up; faces: (F, 3) int, closed; the others as for `write_obj`.
+    """
     title = NOT_IN_XML.sub("_", Path(path).stem)
     name = quoteattr(title)
+    colors, number = np.unique(vertex_colors(vertices, faces, uvs, face_uvs, texture), axis=0, return_inverse=True)
+    corners = np.concatenate([faces, number.ravel()[faces]], axis=1)
     model = MODEL % {
         "title": name[1:-1], "name": name,
+        "colors": "".join('<m:color color="#%02X%02X%02X"/>\n' % tuple(row) for row in colors.tolist()),
         "vertices": "".join('<vertex x="%.5f" y="%.5f" z="%.5f"/>\n' % tuple(row) for row in np.asarray(vertices).tolist()),
-        "triangles": "".join('<triangle v1="%d" v2="%d" v3="%d"/>\n' % tuple(row) for row in np.asarray(faces).tolist())}
+        "triangles": "".join('<triangle v1="%d" v2="%d" v3="%d" pid="2" p1="%d" p2="%d" p3="%d"/>\n' % tuple(row)
+                             for row in corners.tolist())}
     with atomic_write(path) as temporary:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as package:
             for inside, text in (("[Content_Types].xml", CONTENT_TYPES), ("_rels/.rels", RELATIONSHIPS),

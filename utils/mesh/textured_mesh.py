@@ -44,7 +44,7 @@ class TexturedMesh:
     def write(self, path: str | Path, *, up: str = "y", ground: bool = False, longest_edge_mm: float | None = None,
               texture_format: str = "png") -> Path:
         """Write a mesh file by the suffix of `path`: .obj (with its .mtl and texture beside it), .glb, .ply (vertex
-        colors), .stl or .3mf (shape alone, for printing).
+        colors), .3mf (vertex colors, for printing) or .stl (shape alone, for printing).
 
         Args:
             path: its folder is made if needed.
@@ -72,5 +72,5 @@ class TexturedMesh:
             elif suffix == ".stl":
                 write_stl(target, vertices, self.faces)
             else:
-                write_3mf(target, vertices, self.faces)
+                write_3mf(target, vertices, self.faces, *look)
         return path

@@ -11,13 +11,13 @@ from utils.rendering.rasterizer import over_white, render
 
 
 def write_preview(path: str | Path, images: np.ndarray, mesh: Mesh, drawn: dict) -> None:
-    """Write the six inputs above six views of the result, and two oblique views at the right.
+    """Write the six inputs above the result from the same cameras, and two oblique views at the right.
 
     Args:
         path: .png file.
         images: (6, S, S, 3) float array in [0, 1].
         mesh: utils.mesh.mesh.Mesh.
-        drawn: {view name: (S, S, 4) uint8 RGBA}, the mesh from the six exact cameras.
+        drawn: {view name: (S, S, 4) uint8 RGBA}, the mesh from the cameras of the six images.
     """
     from PIL import Image
 

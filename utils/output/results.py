@@ -11,6 +11,7 @@ from utils.output.provenance import file_hash, named_hash, versions
 from utils.output.report import SUFFIX, object_report, write_report
 from utils.output.turntable import write_turntable
 from utils.output.viewer import write_viewer
+from utils.rendering.cameras import VIEW_CAMERAS
 from utils.rendering.rasterizer import render_views
 from utils.views.calibration import CalibrationReport
 from utils.views.mask_sheet import write_mask_sheet
@@ -62,15 +63,14 @@ def write_result(folder: str | Path, name: str, mesh: TexturedMesh, views: SixVi
         path = mesh.write(folder / f"{name}.{suffix}", up=options.up, ground=options.ground,
                           longest_edge_mm=options.longest_edge_mm, texture_format=options.texture_format)
         files += [path, path.with_suffix(".mtl"), path.with_suffix(f".{options.texture_format}")] if suffix == "obj" else [path]
-    drawn = render_views(solid, size)
+    drawn = render_views(solid, size, cameras=VIEW_CAMERAS | mesh.cameras)
     write_preview(folder / f"{name}_preview.png", views.images, solid, drawn)
     tiles = write_mask_sheet(folder / f"{name}_masks.png",
                              [image if present else None for image, present in zip(views.images, views.present)],
                              list(views.masks), list(views.confidence))
 
     inputs = {view: path for view, path, present in zip(VIEW_NAMES, views.paths, views.present) if present}
-    seen = render_views(solid, size, cameras=mesh.cameras) if mesh.cameras else drawn
-    agreement = view_agreement({view: seen[view] for view in inputs}, views.images, views.masks)
+    agreement = view_agreement({view: drawn[view] for view in inputs}, views.images, views.masks)
     made = {"inputs": {view: named_hash(path) for view, path in inputs.items()},
             "masks": {view: named_hash(path) for view, path in (masks or {}).items()},
             **(made_with or {}), "seed": None, "versions": versions(),  # nothing is drawn at random

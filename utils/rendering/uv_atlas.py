@@ -8,8 +8,11 @@ from config import UserError
 from utils.io.cached_file import read_npz
 from utils.io.files import atomic_write
 from utils.mesh.sphere_template import sphere_template
+from utils.rendering.charts import cut_into_charts
 
-ATLAS_VERSION = 3  # raise when the same mesh gets another atlas: cached ones are then made again
+FIRST_USE = 0.6  # of the square, by which charts are scaled before they are packed for the first time
+PACKINGS, GROWTH = 8, 1.03  # times they are packed, each larger by at most this factor
+ATLAS_VERSION = 4  # raise when the same mesh gets another atlas: cached ones are then made again
 GUTTER_PX = 4  # texels painted beyond each chart's edge, so that viewers' filtering finds no background
 # The nearest of them, which bilinear filtering mixes into the edge itself, show where their face would go on: both charts
 # at a seam then read the same color there. Where a sliver would reach far, texels repeat what is nearest, as the others do.
@@ -105,28 +108,41 @@ def _weights_at(texels, corners, texture_size):
 
 
 def _unwrap(vertices, faces, texture_size):
-    """Charts of a mesh by xatlas, none of them mirrored: uvs (T, 2) float32 in [0, 1] and face_uvs (F, 3) int64."""
+    """Charts of a mesh, packed upright by xatlas: uvs (T, 2) float32 in [0, 1] and face_uvs (F, 3) int64."""
     import xatlas
 
-    pack = xatlas.PackOptions()
-    pack.resolution, pack.padding = texture_size, 2 * GUTTER_PX
-    pack.rotate_charts = False  # xatlas turns a chart by swapping its axes, which mirrors it
-    atlas = xatlas.Atlas()
-    atlas.add_mesh(np.asarray(vertices, np.float32), np.asarray(faces, np.uint32))
-    atlas.generate(pack_options=pack)
-    _, face_uvs, uvs = atlas[0]
-    mirrored = mirrored_charts(uvs, face_uvs.astype(np.int64))
-    if mirrored.any():  # its parameterization leaves some: they are turned over and all are packed again
-        longest = max(atlas.width, atlas.height)
-        turned = uvs * np.float32([atlas.width, atlas.height])
-        turned[mirrored, 0] *= -1
-        # Texels as large as in the first packing, or larger where that left much of the square empty.
-        pack.resolution, pack.texels_per_unit = 0, max(1.0, texture_size / longest)
+    flat, face_flat, chart = cut_into_charts(vertices, faces)
+    of_place = np.zeros(len(flat), np.int64)
+    of_place[face_flat] = chart[:, None]
+    flat = _apart(flat, of_place)
+    right, up = (flat[face_flat[:, corner]] - flat[face_flat[:, 0]] for corner in (1, 2))
+    area = np.abs(right[:, 0] * up[:, 1] - right[:, 1] * up[:, 0]).sum() / 2
+    scale, best = texture_size * np.sqrt(FIRST_USE / max(area, 1e-12)), None  # texels per unit
+    for _ in range(PACKINGS):  # it packs into a rectangle that it chooses: the largest scale that fits is looked for
+        pack = xatlas.PackOptions()
+        pack.resolution, pack.texels_per_unit, pack.padding = 0, 1.0, 2 * GUTTER_PX
+        pack.rotate_charts = pack.rotate_charts_to_axis = False  # it turns a chart by swapping its axes, which mirrors it
         atlas = xatlas.Atlas()
-        atlas.add_uv_mesh(turned, face_uvs)
+        atlas.add_uv_mesh((scale * flat).astype(np.float32), face_flat.astype(np.uint32))
         atlas.generate(pack_options=pack)
-        _, face_uvs, uvs = atlas[0]
-    return uvs, face_uvs.astype(np.int64)
+        room = texture_size / max(atlas.width, atlas.height)
+        if best is None or (min(room, 1.0), scale) > best[0]:
+            best = (min(room, 1.0), scale), atlas
+        scale *= min(room, GROWTH)
+
+    # Where each chart went; vertices of faces that are too thin for xatlas are left at 0 and must not count
+    (_, scale), atlas = best
+    place, _, uvs = atlas[0]
+    moved = uvs * [atlas.width, atlas.height] - scale * flat[place]
+    shift = np.stack([np.median(moved[of_place[place] == number], axis=0) for number in range(chart.max() + 1)])
+    uvs = (scale * flat + shift[of_place]) / [atlas.width, atlas.height]
+    return uvs.clip(0, 1).astype(np.float32), face_flat
+
+
+def _apart(flat, of_place):
+    """Places (T, 2) with charts beside each other: xatlas takes places that coincide for one, as of a box's equal sides."""
+    row, column = np.divmod(of_place, int(np.ceil(np.sqrt(of_place.max() + 1))))
+    return flat + 1.1 * np.ptp(flat, axis=0).max() * np.stack([column, row], axis=1)
 
 
 def mirrored_charts(uvs: np.ndarray, face_uvs: np.ndarray) -> np.ndarray:

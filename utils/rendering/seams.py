@@ -1,0 +1,65 @@
+"""Both sides of a texture's seams read the same color, as a viewer filters it.
+
+The surface has one color at a point, but where charts meet its texels lie at different places on either side, and what
+bilinear filtering makes of them differs. The texels beside the seams are corrected as little as makes them agree (Liu et
+al. 2017, "Seamless: Seam Erasure and Seam-Aware Decoupling of Shape from Mesh Resolution", section 3).
+"""
+import numpy as np
+from scipy.sparse import csr_array, eye_array
+from scipy.sparse.linalg import cg
+
+SAMPLES_PER_TEXEL = 2.0  # along a seam
+KEEP = 0.02  # weight of a texel's own color, beside 1 for a sample of the seam on which it has all the weight
+ITERATIONS = 40
+
+
+def erase_seams(texture: np.ndarray, faces: np.ndarray, uvs: np.ndarray, face_uvs: np.ndarray) -> np.ndarray:
+    """The texture with texels beside seams corrected so that both sides read alike.
+
+    Args:
+        texture: (H, H, C) float32; gutters are painted.
+        faces: (F, 3) int; uvs: (T, 2) float in [0, 1]; face_uvs: (F, 3) int, indices into uvs.
+    Returns:
+        (H, H, C) float32.
+    """
+    sides = seam_edges(faces, face_uvs)
+    if not len(sides):
+        return texture
+    ends = uvs[sides].astype(np.float64) * len(texture)                                     # (E, side, end, 2)
+    count = np.ceil(SAMPLES_PER_TEXEL * np.linalg.norm(ends[:, :, 1] - ends[:, :, 0], axis=2).max(axis=1)).astype(int) + 1
+    edge = np.repeat(np.arange(len(ends)), count)
+    share = ((np.arange(len(edge)) - np.repeat(np.cumsum(count) - count, count) + 0.5) / count[edge])[:, None, None]
+    places = ends[edge, :, 0] * (1 - share) + ends[edge, :, 1] * share                       # (K, side, 2)
+    texels, weights = _bilinear(places, len(texture))                                        # (K, side, 4)
+    touched, column = np.unique(texels, return_inverse=True)
+    signed = (weights * [[[1], [-1]]]).ravel()
+    differ = csr_array((signed, (np.repeat(np.arange(len(edge)), 8), column.ravel())), shape=(len(edge), len(touched)))
+    flat = texture.reshape(-1, texture.shape[-1]).copy()
+    system = differ.T @ differ + KEEP * eye_array(len(touched))
+    for channel in range(flat.shape[1]):
+        step = differ @ flat[touched, channel]
+        flat[touched, channel] -= cg(system, differ.T @ step, maxiter=ITERATIONS, rtol=1e-3)[0].astype(flat.dtype)
+    return flat.reshape(texture.shape)
+
+
+def seam_edges(faces: np.ndarray, face_uvs: np.ndarray) -> np.ndarray:
+    """Edges at which a texture is cut: (E, 2, 2) int64 indices of texture coordinates, of each side the same two ends."""
+    faces, face_uvs = np.asarray(faces, np.int64), np.asarray(face_uvs, np.int64)
+    edges, ends = (values[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2) for values in (faces, face_uvs))
+    turned = edges[:, 0] > edges[:, 1]
+    edges[turned], ends[turned] = edges[turned, ::-1], ends[turned, ::-1]
+    order = np.lexsort(edges.T)
+    edges, ends = edges[order], ends[order]
+    same = np.flatnonzero((edges[1:] == edges[:-1]).all(axis=1))
+    pairs = np.stack([ends[same], ends[same + 1]], axis=1)
+    return pairs[(pairs[:, 0] != pairs[:, 1]).any(axis=1)]
+
+
+def _bilinear(places, size):
+    """The four texels (..., 4), flat indices, and their weights (..., 4) by which places (..., 2), in texels from the lower
+    left, are read."""
+    column, row = places[..., 0] - 0.5, size - places[..., 1] - 0.5
+    left, top = (np.clip(np.floor(value), 0, size - 2).astype(np.int64) for value in (column, row))
+    across, down = (column - left).clip(0, 1), (row - top).clip(0, 1)
+    texels = np.stack([top * size + left, top * size + left + 1, (top + 1) * size + left, (top + 1) * size + left + 1], axis=-1)
+    return texels, np.stack([(1 - across) * (1 - down), across * (1 - down), (1 - across) * down, across * down], axis=-1)
