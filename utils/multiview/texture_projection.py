@@ -6,6 +6,7 @@ boundary, where an image mixes two surfaces.
 import numpy as np
 
 from config import VIEW_NAMES
+from utils.mesh.smoothing import neighbor_mean_matrix, vertex_normals
 from utils.multiview.visual_hull import all_cameras, are_named
 from utils.rendering.cameras import Camera, to_pixels
 from utils.rendering.image_sampling import sample_images
@@ -15,6 +16,8 @@ DEPTH_SIZE = 512  # pixels per edge of the depth images that decide who is seen
 DEPTH_TOLERANCE = 0.012  # normalized units; a point this far behind what its pixel sees still counts as seen
 SHARPNESS = 3  # power of the cosine: the view that faces a point most squarely counts most
 MIN_COVERAGE = 0.95  # of a pixel that gives color: at a boundary it mixes object and background
+BESIDE = 0.01  # normalized units from a point that is seen, within which an unseen one takes its color
+AROUND = 4  # vertices between which an unseen point's color is interpolated
 
 
 def visibility(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray,
@@ -59,7 +62,7 @@ def facing_cosines(points: np.ndarray, normals: np.ndarray, cameras: list[Camera
 
 def project_colors(points: np.ndarray, normals: np.ndarray, vertices: np.ndarray, faces: np.ndarray, images: np.ndarray,
                    masks: np.ndarray, cameras: list[Camera] | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Colors of points on a mesh from the views that see them; unseen points take their nearest seen one's color.
+    """Colors of points on a mesh from the views that see them; over unseen ones colors run on smoothly.
 
     Args:
         points, normals: (K, 3) float on the mesh, normals of length 1.
@@ -70,9 +73,19 @@ def project_colors(points: np.ndarray, normals: np.ndarray, vertices: np.ndarray
     Returns:
         colors: (K, 3) float32; seen: (K,) bool, whether a view saw the point.
     """
-    from scipy.spatial import cKDTree
-
     cameras = all_cameras(cameras)
+    everywhere = np.concatenate([points, vertices]), np.concatenate([normals, vertex_normals(vertices, faces)])
+    colors, seen = _seen_colors(*everywhere, vertices, faces, images, masks, cameras)
+    of_vertices, seen_vertices = colors[len(points):], seen[len(points):]
+    colors, seen = colors[:len(points)], seen[:len(points)]
+    if seen.any() and not seen.all():
+        spread = _spread_over_surface(of_vertices, seen_vertices, faces, colors[seen].mean(axis=0))
+        colors[~seen] = _colors_from_around(points[~seen], points[seen], colors[seen], vertices, spread)
+    return colors.astype(np.float32), seen
+
+
+def _seen_colors(points, normals, vertices, faces, images, masks, cameras):
+    """Colors (K, 3) of points as in `project_colors`, and (K,) bool which ones a view sees: the others' are nothing."""
     sampled = sample_images(np.concatenate([images, masks[..., None]], axis=-1), points, cameras)
     cosine = facing_cosines(points, normals, cameras).clip(0)
     weight = visibility(points, vertices, faces, cameras) * (sampled[..., 3] > MIN_COVERAGE)
@@ -81,8 +94,40 @@ def project_colors(points: np.ndarray, normals: np.ndarray, vertices: np.ndarray
     share = sampled[..., 3:].clip(MIN_COVERAGE, 1)
     pure = (sampled[..., :3] - (1 - share)) / share  # without the white that shines in there
     colors = (np.einsum("vk,vkc->kc", weight, pure) / np.maximum(total, 1e-12)[:, None]).clip(0, 1)
-    seen = total > 1e-9
-    if seen.any() and not seen.all():
-        _, nearest = cKDTree(points[seen]).query(points[~seen])
-        colors[~seen] = colors[seen][nearest]
-    return colors.astype(np.float32), seen
+    return colors, total > 1e-9
+
+
+def _spread_over_surface(colors, seen, faces, elsewhere):
+    """Colors (V, 3) of vertices, those that no view sees each the mean of its neighbors': they run smoothly along the surface.
+
+    `elsewhere` is the color of a part of which nothing is seen.
+    """
+    from scipy.sparse import identity
+    from scipy.sparse.linalg import splu
+
+    if seen.all():
+        return colors
+    mean = neighbor_mean_matrix(faces, len(colors)).tocsr()[~seen]
+    system = (1 + 1e-6) * identity(len(colors), format="csr")[~seen][:, ~seen] - mean[:, ~seen]
+    spread = colors.copy()
+    spread[~seen] = splu(system.tocsc()).solve(mean[:, seen] @ colors[seen] + 1e-6 * np.asarray(elsewhere))
+    return spread
+
+
+def _colors_from_around(unseen, seen, colors, vertices, spread):
+    """Colors of unseen points (K, 3): of the nearest seen point where one is BESIDE them, else of the vertices around.
+
+    Args:
+        unseen: (K, 3); seen, colors: (N, 3) seen points; vertices, spread: (V, 3) vertices and their colors.
+    Returns:
+        (K, 3).
+    """
+    from scipy.spatial import cKDTree
+
+    distance, nearest = cKDTree(vertices).query(unseen, min(AROUND, len(vertices)))
+    weight = 1 / np.maximum(distance, 1e-6).reshape(len(unseen), -1) ** 2
+    filled = np.einsum("kn,knc->kc", weight / weight.sum(axis=1, keepdims=True), spread[nearest.reshape(weight.shape)])
+    distance, nearest = cKDTree(seen).query(unseen, distance_upper_bound=BESIDE)
+    beside = np.isfinite(distance)
+    filled[beside] = colors[nearest[beside]]
+    return filled
