@@ -125,7 +125,6 @@ class Config:
     # Field (train_field.py)
     field_grid: int = option(24, FIELD, "cells per edge of the volume that sees the object as a whole; 0 leaves it out")
     field_widths: tuple = option((32, 64, 128, 192), FIELD, "channels per level of the volume's U-Net, multiples of 8")
-    field_fine: int = option(16, FIELD, "channels of a second volume of twice the cells per edge, a multiple of 8; 0: none")
     field_color: bool = option(True, FIELD, "False: silhouettes alone, whatever the images show")
     field_points: int = option(4096, FIELD, "points of space per object and step")
     field_variants: int = option(3, FIELD,
@@ -232,7 +231,6 @@ LIMITS = {
     "num_points": (4, 1 << 18),
     "num_loss_samples": (1, 1 << 18),
     "field_grid": (0, 256),
-    "field_fine": (0, 256),
     "field_points": (1, 72_000),
     "field_stretch": (0.0, 1.0),
     "field_variants": (0, 1000),
@@ -277,10 +275,6 @@ COMBINATIONS: list[tuple[Callable, Callable]] = [
     (lambda cfg: cfg.field_grid % 2 ** (len(cfg.field_widths) - 1),
      lambda cfg: f"--field_grid {cfg.field_grid}: must be a multiple of {2 ** (len(cfg.field_widths) - 1)}, as "
                  f"--field_widths has {counted(len(cfg.field_widths), 'level')}"),
-    (lambda cfg: cfg.field_fine % 8,
-     lambda cfg: f"--field_fine {cfg.field_fine}: expected a multiple of 8"),
-    (lambda cfg: cfg.field_fine and not cfg.field_grid and "field_fine" in cfg.explicit,
-     lambda cfg: f"--field_fine {cfg.field_fine}: --field_grid 0 leaves no volume to sharpen; leave one of the two out"),
     (lambda cfg: cfg.resume and cfg.initial_weights,
      lambda cfg: "--initial_weights: a resumed run goes on with its own; leave one of the two out"),
     (lambda cfg: cfg.encoder_width % cfg.encoder_heads,

@@ -203,7 +203,7 @@ class FieldTask:
                  validation_objects: list[FieldObject]) -> None:
         self.cfg, self.device, self.validation_objects = cfg, device, validation_objects
         self.model = FieldModel(grid_size=cfg.field_grid, volume_widths=tuple(cfg.field_widths),
-                                use_color=cfg.field_color, fine_width=cfg.field_fine)
+                                use_color=cfg.field_color)
         dataset = FieldDataset(train_objects, cfg.field_generated, cfg.seed, cfg.cache_dir)
         if not len(dataset):
             raise UserError("no object is left to train on: name some in --split_file, or give --field_generated")

@@ -6,9 +6,8 @@ be left.
 
 A shared MLP and DeepSets pooling (Zaheer et al. 2017) make one feature of the views, so neither the order of the (image,
 camera) pairs nor how many there are can matter. The same description on a coarse grid that fills the object's box goes
-through a 3D U-Net (Ronneberger et al. 2015; Cicek et al. 2016), which sees the object as a whole; on a grid of half its cells'
-size a few convolutions sharpen what it says, for walls and legs thinner than a coarse cell. A last MLP decides from all of it
-(as in Peng et al. 2020, "Convolutional Occupancy Networks"). Every length is measured along a line of sight or in an
+through a 3D U-Net (Ronneberger et al. 2015; Cicek et al. 2016), which sees the object as a whole; a last MLP decides from
+both (as in Peng et al. 2020, "Convolutional Occupancy Networks"). Every length is measured along a line of sight or in an
 image, so little has to be learned and a hundred objects teach it.
 """
 from collections.abc import Sequence
@@ -27,7 +26,6 @@ from utils.rendering.cameras import VIEW_EXTENT, Camera
 
 NUM_GEOMETRIC_FEATURES = 13  # numbers per view of a point that are no color: see `FieldModel.per_view_features`
 CELL_WIDTH, VOLUME_FEATURES = 32, 16  # of a cell's description per view, and of what the 3D U-Net says of it
-FINE_CELL_WIDTH = 16  # of a fine cell's description per view
 TANH_SCALE_FINE, TANH_SCALE_COARSE = 0.05, 0.25  # normalized units; distances are also given squeezed to these ranges
 COLOR_SIZE = 48  # pixels per edge of the images from which points take their colors
 TRUNCATION = 0.3  # normalized units; distances to a silhouette's boundary are cut off here
@@ -43,12 +41,12 @@ RETIRED_ARGS = {"pictures": False, "target": "occupancy", "token_width": 0, "tok
 
 class EncodedObject(NamedTuple):
     """What is worked out once per object: maps (B, S, C, H, H) with blurred colors, cameras, box (B, 2, 3), features of
-    the volumes [(B, W, G, G, G)], coarse to fine, views that take no part (B, S) bool or None if all do."""
+    the volume (B, W, G, G, G) or None, views that take no part (B, S) bool or None if all do."""
 
     maps: torch.Tensor
     cameras: Cameras
     box: torch.Tensor
-    volumes: tuple[torch.Tensor, ...] = ()
+    volume: torch.Tensor | None = None
     absent: torch.Tensor | None = None
 
 
@@ -104,31 +102,23 @@ class FieldModel(nn.Module):
         head_width: width of the last MLP.
         use_color: False hides the images' content, so only silhouettes are features.
         stand_ins: each view tells whether its image was taken, or its opposite's silhouette stands in for it.
-        fine_width: channels of a second volume, of 2 G cells per edge, that the first one's features enter; a multiple of
-            8, and 0 without it, as where grid_size is 0.
     """
 
     def __init__(self, *, grid_size: int = 24, volume_widths: Sequence[int] = (32, 64, 128, 192), view_width: int = 64,
-                 head_width: int = 128, use_color: bool = True, stand_ins: bool = True, fine_width: int = 16) -> None:
+                 head_width: int = 128, use_color: bool = True, stand_ins: bool = True) -> None:
         super().__init__()
         if grid_size % 2 ** (len(volume_widths) - 1):
             raise ValueError(f"grid_size {grid_size} cannot be halved {len(volume_widths) - 1} times")
-        fine_width = fine_width if grid_size else 0
         self.sizes = {"grid_size": grid_size, "volume_widths": list(volume_widths), "view_width": view_width,
-                      "head_width": head_width, "use_color": use_color, "stand_ins": stand_ins,
-                      "fine_width": fine_width}
-        self.grid_size, self.use_color, self.stand_ins, self.fine_width = grid_size, use_color, stand_ins, fine_width
+                      "head_width": head_width, "use_color": use_color, "stand_ins": stand_ins}
+        self.grid_size, self.use_color, self.stand_ins = grid_size, use_color, stand_ins
         per_view = NUM_GEOMETRIC_FEATURES + 6 * use_color + stand_ins
         self.per_view = nn.Sequential(nn.Linear(per_view, view_width), nn.SiLU(),
                                       nn.Linear(view_width, view_width), nn.SiLU())
         if grid_size:
             self.per_cell = nn.Sequential(nn.Linear(per_view, CELL_WIDTH), nn.SiLU())
             self.volume = UNet(2 * CELL_WIDTH + 7, tuple(volume_widths), VOLUME_FEATURES)
-        if fine_width:
-            self.per_fine_cell = nn.Sequential(nn.Linear(per_view, FINE_CELL_WIDTH), nn.SiLU())
-            self.fine_volume = nn.Sequential(nn.Conv3d(2 * FINE_CELL_WIDTH + 7 + VOLUME_FEATURES, fine_width, 1),
-                                             ConvBlock(fine_width, fine_width), nn.Conv3d(fine_width, fine_width, 1))
-        known = 2 * view_width + 7 + VOLUME_FEATURES * bool(grid_size) + fine_width
+        known = 2 * view_width + 7 + VOLUME_FEATURES * bool(grid_size)
         self.head = nn.Sequential(nn.Linear(known, head_width), nn.SiLU(),
                                   nn.Linear(head_width, head_width), nn.SiLU(), nn.Linear(head_width, 1))
 
@@ -149,29 +139,20 @@ class FieldModel(nn.Module):
         """
         # Printed text would otherwise appear as relief
         absent = None if bool(cameras.present.all()) else ~cameras.present
-        scene = EncodedObject(_blurred(maps, COLOR_SIZE, channels=3), cameras, box, absent=absent)
-        if not self.grid_size:
-            return scene
-        coarse = self.volume(self._cells(scene, self.grid_size, self.per_cell))
-        if not self.fine_width:
-            return scene._replace(volumes=(coarse.float(),))
-        smooth = F.interpolate(coarse.float(), scale_factor=2, mode="trilinear", align_corners=False)
-        cells = self._cells(scene, 2 * self.grid_size, self.per_fine_cell)
-        fine = self.fine_volume(torch.cat([cells, smooth], dim=1))
-        return scene._replace(volumes=(coarse.float(), fine.float()))
-
-    def _cells(self, scene, count, per_cell):
-        """Description of the cells of a grid that fills the box: (B, 2 * width of `per_cell` + 7, count, count, count)."""
-        centers = (torch.arange(count, device=scene.maps.device) + 0.5) * 2 / count - 1
-        place = torch.stack(torch.meshgrid(centers, centers, centers, indexing="ij"), dim=-1)
-        place = place.reshape(1, -1, 3).expand(len(scene.maps), -1, -1)             # (B, count^3, 3)
-        middle, half = scene.box.mean(dim=1, keepdim=True), (scene.box[:, 1:] - scene.box[:, :1]) / 2
-        with full_precision(scene.maps):                                            # bf16 would round lengths
-            blurred = scene._replace(maps=_blurred(scene.maps, count, channels=4))
-            features, hull = self.per_view_features(middle + place * half * self._margin(), blurred)
-            around = _box_coordinates(place, half, hull)
-        cells = torch.cat([_pooled(per_cell(features), scene.absent), around], dim=-1)
-        return cells.transpose(1, 2).unflatten(2, (count,) * 3)
+        scene = EncodedObject(_blurred(maps, COLOR_SIZE, channels=3), cameras, box, None, absent)
+        if self.grid_size:
+            count = self.grid_size
+            centers = (torch.arange(count, device=maps.device) + 0.5) * 2 / count - 1
+            place = torch.stack(torch.meshgrid(centers, centers, centers, indexing="ij"), dim=-1)
+            place = place.reshape(1, -1, 3).expand(len(maps), -1, -1)               # (B, G^3, 3)
+            middle, half = box.mean(dim=1, keepdim=True), (box[:, 1:] - box[:, :1]) / 2
+            with full_precision(maps):                                              # bf16 would round lengths
+                blurred = scene._replace(maps=_blurred(maps, count, channels=4))
+                features, hull = self.per_view_features(middle + place * half * self._margin(), blurred)
+                around = _box_coordinates(place, half, hull)
+            cells = torch.cat([_pooled(self.per_cell(features), absent), around], dim=-1)  # (B, G^3, 71)
+            scene = scene._replace(volume=self.volume(cells.transpose(1, 2).unflatten(2, (count,) * 3)).float())
+        return scene
 
     def query(self, points: torch.Tensor, scene: EncodedObject) -> tuple[torch.Tensor, torch.Tensor]:
         """Decide about points.
@@ -188,10 +169,10 @@ class FieldModel(nn.Module):
         middle, half = scene.box.mean(dim=1, keepdim=True), (scene.box[:, 1:] - scene.box[:, :1]) / 2
         place = (points - middle) / half
         parts = [_pooled(self.per_view(features), scene.absent), _box_coordinates(place, half, hull)]
-        spot = (place / self._margin()).flip(-1)[:, :, None, None] if scene.volumes else None  # grid_sample wants z, y, x
-        for volume in scene.volumes:
-            read = F.grid_sample(volume, spot, padding_mode="border", align_corners=False)
-            parts.append(read[..., 0, 0].transpose(1, 2))                           # (B, K, W)
+        if self.grid_size:
+            spot = (place / self._margin()).flip(-1)[:, :, None, None]              # grid_sample wants z, y, x
+            volume = F.grid_sample(scene.volume, spot, padding_mode="border", align_corners=False)
+            parts.append(volume[..., 0, 0].transpose(1, 2))                         # (B, K, 16)
         return self.head(torch.cat(parts, dim=-1)).squeeze(-1).float() * LOGIT_SCALE, hull
 
     def per_view_features(self, points: torch.Tensor, scene: EncodedObject) -> tuple[torch.Tensor, torch.Tensor]:
@@ -199,7 +180,7 @@ class FieldModel(nn.Module):
 
         Args:
             points: (B, K, 3) float32.
-            scene: EncodedObject; its volumes are not used.
+            scene: EncodedObject; its volume is not used.
         Returns:
             features: (B, S, K, M): coverage; distance to the boundary, coarse and fine; depth below the hull's
                 entry and above its exit along the line of sight, each coarse and in two fine scales; fraction of the
@@ -307,44 +288,23 @@ def current_checkpoint(model_args: dict, weights: dict) -> tuple[dict, dict]:
         if args.pop(name, off) != off:
             raise ValueError(f"{name} is no part of the field any more")
     args.setdefault("stand_ins", False)
-    args.setdefault("fine_width", 0)
     return args, weights
 
 
 def with_stand_ins(weights: dict) -> dict:
     """Weights of a model without `stand_ins` for one with it, whose outputs stay the same: the new inputs weigh 0."""
     widened = dict(weights)
-    for name in ("per_view.0.weight", "per_cell.0.weight", "per_fine_cell.0.weight"):
+    for name in ("per_view.0.weight", "per_cell.0.weight"):
         if name in weights:
             widened[name] = F.pad(weights[name], (0, 1))
     return widened
 
 
-def with_fine_volume(model_args: dict, weights: dict) -> dict:
-    """Weights of a model without fine volume for one with it, whose outputs stay the same: its features weigh 0.
-
-    Args:
-        model_args: of the new model, its `fine_width` among them; weights: {name: tensor} of the old one.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        fresh = FieldModel(**model_args).state_dict()
-    added = {name: weight for name, weight in fresh.items() if name.startswith(("per_fine_cell.", "fine_volume."))}
-    return weights | added | {"head.0.weight": F.pad(weights["head.0.weight"], (0, model_args["fine_width"]))}
-
-
-def up_to_date(model_args: dict, weights: dict, wanted: dict) -> tuple[dict, dict]:
-    """A checkpoint's model arguments and weights for a model that has more parts, with weight 0 for what is new.
-
-    Args:
-        model_args, weights: of the checkpoint; wanted: the model's own arguments, from `FieldModel.model_args`.
-    """
+def up_to_date(model_args: dict, weights: dict) -> tuple[dict, dict]:
+    """A checkpoint's model arguments and weights as today's field reads them, with inputs of weight 0 for what is new."""
     model_args, weights = current_checkpoint(model_args, weights)
-    if wanted["stand_ins"] and not model_args["stand_ins"]:
+    if not model_args["stand_ins"]:
         model_args, weights = model_args | {"stand_ins": True}, with_stand_ins(weights)
-    if wanted["fine_width"] and not model_args["fine_width"] and model_args["grid_size"]:
-        model_args = model_args | {"fine_width": wanted["fine_width"]}
-        weights = with_fine_volume(model_args, weights)
     return model_args, weights
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from config import OptionParser, UserError, run_script
-from models.field_model import current_checkpoint, up_to_date
+from models.field_model import up_to_date
 from utils.io.checkpoint import load_checkpoint, without_training_state
 from utils.io.files import atomic_write
 
@@ -29,8 +29,8 @@ def interpolate(before: dict, after: dict, fraction: float) -> dict:
     Raises:
         ValueError: the two are not of the same sizes.
     """
-    new_args, new_weights = current_checkpoint(after["model_args"], after["weights"])
-    args, weights = up_to_date(before["model_args"], before["weights"], new_args)
+    args, weights = up_to_date(before["model_args"], before["weights"])
+    new_args, new_weights = up_to_date(after["model_args"], after["weights"])
     if args != new_args or weights.keys() != new_weights.keys():
         raise ValueError("they are of different sizes, so one was not trained from the other")
     mixed = {name: torch.lerp(weights[name].float(), value.float(), fraction) if value.is_floating_point() else value

@@ -15,7 +15,7 @@ OTHER_VALUES = {str: ("elsewhere", "elsewhere"), int: ("3", 3), float: ("0.25", 
 # Options whose other value must be one of a few, or fit another option.
 SPECIAL = {"mixed_precision": ("bf16", "bf16"), "image_size": ("140", 140), "num_points": ("99", 99),
            "num_surface_samples": ("5000", 5000), "encoder_width": ("8", 8), "encoder_heads": ("2", 2),
-           "geometry_decoder": ("field", "field"), "field_grid": ("48", 48), "field_fine": ("8", 8),
+           "geometry_decoder": ("field", "field"), "field_grid": ("48", 48),
            "field_widths": ("8,16", (8, 16)), "field_color": ("false", False),
            "field_stretch": ("0.1", 0.1), "field_variants": ("5", 5)}
 

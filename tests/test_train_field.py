@@ -368,8 +368,6 @@ def test_generated_objects_alone_are_trained_on_in_other_processes_and_never_val
 @pytest.mark.parametrize("options, named", [
     (["--field_grid", "10"], "--field_grid 10: must be a multiple of 8"),
     (["--field_grid", "24", "--field_widths", "32,60"], "--field_widths (32, 60): expected multiples of 8"),
-    (["--field_fine", "12"], "--field_fine 12: expected a multiple of 8"),
-    (["--field_fine", "16", "--field_grid", "0"], "--field_fine 16: --field_grid 0 leaves no volume to sharpen"),
     (["--field_points", "0"], "--field_points 0: must be at least 1"),
     (["--resume", "--checkpoint_dir", "{tmp}", "--log_dir", "{tmp}"], "geometry_field_last.pth: no such checkpoint")])
 def test_wrong_combinations_are_refused_in_one_line(options, named, run_script_main, field_config, tmp_path):

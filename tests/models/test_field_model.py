@@ -18,7 +18,6 @@ from models.field_model import (
     field_loss,
     field_on_grid,
     load_field_model,
-    up_to_date,
     with_stand_ins,
 )
 from models.view_cameras import Cameras, camera_tensors, view_cameras
@@ -182,22 +181,19 @@ def test_measures_of_a_point_by_hand():
     assert hull.item() == 0, "the other five views lie on their outlines"
 
 
-def test_the_volumes_are_described_and_read_at_the_same_places(seen, monkeypatch):
+def test_the_volume_is_described_and_read_at_the_same_places(seen, monkeypatch):
     points, maps, cameras, box = seen
     box = torch.tensor([[[-1.0, -0.4, -0.7], [1.0, 0.6, 0.5]]])
-    model, asked, read = small_model(fine_width=8), [], []
+    model, asked, read = small_model(), [], []
     described = model.per_view_features
     monkeypatch.setattr(model, "per_view_features", lambda where, scene: asked.append(where) or described(where, scene))
     scene = model.encode(maps, cameras, box)
-    volumes = []
-    for places, count, width in zip(asked, (8, 16), (VOLUME_FEATURES, 8), strict=True):
-        cells = places.transpose(1, 2).unflatten(2, (count,) * 3)  # each cell holds its own place
-        volumes.append(torch.cat([cells, torch.zeros(1, width - 3, *(count,) * 3)], dim=1))
+    cells = asked[0].transpose(1, 2).unflatten(2, (8, 8, 8))  # each cell holds its own place
+    scene = scene._replace(volume=torch.cat([cells, torch.zeros(1, VOLUME_FEATURES - 3, 8, 8, 8)], dim=1))
     model.head.register_forward_pre_hook(lambda module, inputs: read.append(inputs[0]))
     points = box[:, :1] + torch.rand(1, 40, 3) * (box[:, 1:] - box[:, :1])
-    model.query(points, scene._replace(volumes=tuple(volumes)))
-    for start in (-8 - VOLUME_FEATURES, -8):
-        assert torch.allclose(read[0][..., start:][..., :3], points, atol=1e-5)
+    model.query(points, scene)
+    assert torch.allclose(read[0][..., -VOLUME_FEATURES:][..., :3], points, atol=1e-5)
 
 
 def test_a_u_net_returns_the_resolution_it_was_given():
@@ -274,7 +270,7 @@ def test_on_a_grid_any_cameras_are_used_as_the_model_uses_them():
                                    camera_tensors(cameras, measured), torch.tensor(box[None]))
     assert np.allclose(field[hull > 0], output[0].numpy() * LOGIT_LENGTH, atol=1e-4)
     assert np.allclose(model_hull[0].numpy(), hull[hull > 0], atol=1e-4), "the model's hull is the grid's"
-    assert np.abs(field_on_grid(model, maps, axes, hull) - field).max() > 5e-4
+    assert np.abs(field_on_grid(model, maps, axes, hull) - field).max() > 1e-3
 
 
 class BallField(FieldModel):
@@ -344,27 +340,6 @@ def test_an_earlier_checkpoint_still_loads_and_may_be_widened_for_stand_ins_with
         assert torch.equal(loaded(*seen)[0], expected) and torch.allclose(wider(*seen)[0], expected, atol=1e-5)
 
 
-def test_a_checkpoint_without_fine_volume_says_the_same_once_it_has_one_and_a_fine_volume_can_then_learn(seen):
-    plain = small_model(fine_width=0)
-    wanted = small_model(fine_width=8)
-    args, weights = up_to_date(plain.model_args(), plain.state_dict(), wanted.model_args())
-    assert args == wanted.model_args()
-    wanted.load_state_dict(weights)
-    with torch.no_grad():
-        assert torch.allclose(wanted(*seen)[0], plain(*seen)[0], atol=1e-5)
-    wanted(*seen)[0].square().sum().backward()
-    assert wanted.head[0].weight.grad[:, -8:].abs().max() > 0, "the weights that are 0 have a slope"
-
-
-def test_a_fine_volume_tells_points_apart_that_one_coarse_cell_holds(seen):
-    model = small_model(fine_width=8)
-    scene = model.encode(*seen[1:])
-    coarse, fine = scene.volumes
-    assert fine.shape[2:] == tuple(2 * count for count in coarse.shape[2:]) and fine.shape[1] == 8
-    spread = fine.unfold(2, 2, 2).unfold(3, 2, 2).unfold(4, 2, 2).flatten(5).std(dim=-1)
-    assert (spread > 1e-4).float().mean() > 0.5
-
-
 @pytest.mark.parametrize("name, value", [("pictures", True), ("target", "distance"), ("token_width", 384)])
 def test_a_checkpoint_with_a_part_that_is_gone_is_refused_naming_the_part(name, value, tmp_path):
     model = small_model()
@@ -376,7 +351,6 @@ def test_a_checkpoint_with_a_part_that_is_gone_is_refused_naming_the_part(name, 
 def test_defaults_are_those_of_the_configuration():
     model = FieldModel()
     assert model.sizes["grid_size"] == Config.field_grid and tuple(model.sizes["volume_widths"]) == Config.field_widths
-    assert model.sizes["fine_width"] == Config.field_fine
 
 
 @pytest.mark.parametrize("sizes", [{"grid_size": 8, "unknown": 1}, {"volume_widths": [7]}])

@@ -247,19 +247,18 @@ def resume(saved: dict, path: Path, model: nn.Module, optimizer: torch.optim.Opt
 
 
 def begin_with(path: Path | str, kind: str, model: nn.Module,
-               up_to_date: Callable = lambda model_args, weights, wanted: (model_args, weights)) -> None:
+               up_to_date: Callable = lambda model_args, weights: (model_args, weights)) -> None:
     """Load the weights of a checkpoint that a new run starts from.
 
     Args:
         path, kind: of the checkpoint; model: of the same sizes.
-        up_to_date: function of the checkpoint's model arguments and weights and of the model's own arguments, that gives the
-            former as this model reads them.
+        up_to_date: function of the checkpoint's model arguments and weights that gives them as today's model reads them.
     Raises:
         UserError: the checkpoint is missing or damaged, or its model has other sizes.
     """
     given = load_checkpoint(path, kind)
     try:
-        model_args, weights = up_to_date(given["model_args"], given["weights"], model.model_args())
+        model_args, weights = up_to_date(given["model_args"], given["weights"])
     except ValueError as error:
         raise UserError(f"{path}: {error}") from None
     check_architecture(model_args, model.model_args(), path)
@@ -268,7 +267,7 @@ def begin_with(path: Path | str, kind: str, model: nn.Module,
 
 
 def take_weights(cfg: Config, saved: dict, path: Path, kind: str, model: nn.Module, optimizer: torch.optim.Optimizer,
-                 up_to_date: Callable = lambda model_args, weights, wanted: (model_args, weights)) -> None:
+                 up_to_date: Callable = lambda model_args, weights: (model_args, weights)) -> None:
     """`resume` if the run goes on from a checkpoint, `begin_with` if --initial_weights names one, else nothing."""
     if saved:
         resume(saved, path, model, optimizer, cfg.average_weights)
