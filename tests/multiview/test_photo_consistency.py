@@ -66,19 +66,15 @@ def test_a_ball_comes_out_of_its_visual_hull_further_than_one_pass_takes_it():
     assert off < 0.3 * (1 / widest - 1)[two].mean(), "after one pass 0.36"
 
 
-@pytest.mark.parametrize("paint, strength, angles, most", [
-    # One pass leaves 0.0082, two 0.0095: they come to rest, but the images agree no better
-    pytest.param(patterned, 0.8, (0.3, 2, 4, 5, 1, 3), 0.009, id="a pattern, light from everywhere"),
-    # One pass leaves 0.067, two 0.123: the images agree better, but it drifts on
-    pytest.param(lambda points: np.full((len(points), 3), 0.6), 0.3, (0,) * 6, 0.09, id="plain, light from one side")])
-def test_a_ball_that_light_alone_moves_is_moved_once(paint, strength, angles, most):
-    vertices, faces, images, masks = painted_ball(paint)
+def test_a_plain_ball_that_light_alone_moves_is_moved_once():
+    vertices, faces, images, masks = painted_ball(lambda points: np.full((len(points), 3), 0.6))
     place = np.linspace(-1, 1, images.shape[1])
-    for image, mask, angle in zip(images, masks, angles):
-        light = 1 + strength * (np.cos(angle) * place[None] + np.sin(angle) * place[:, None])
+    for image, mask, angle in zip(images, masks, (0.3, 2, 4, 5, 1, 3)):
+        light = 1 + 0.3 * (np.cos(angle) * place[None] + np.sin(angle) * place[:, None])
         image[:] = np.where(mask[..., None] > 0, np.clip(image * light[..., None], 0, 1), 1)
     found = refine_by_photo_consistency(vertices, faces, images, masks, silhouette_sdf(masks))
-    assert np.abs(np.linalg.norm(found, axis=1) - 1)[seen_by_two(vertices, faces)].mean() < most
+    off = np.abs(np.linalg.norm(found, axis=1) - 1)[seen_by_two(vertices, faces)].mean()
+    assert off < 0.09, "after a second pass 0.13"
 
 
 def test_points_move_in_each_image_as_they_are_projected_before_and_after_a_step():

@@ -27,10 +27,7 @@ ANCHOR_WEIGHT = 0.02  # how much each vertex is held where it was, likewise
 HULL_ANCHOR_WEIGHT, SILHOUETTE_ANCHOR_WEIGHT = 1.0, 100.0  # of vertices on the hull, of those that hold a silhouette
 SEGMENT_PX, SLACK = 5, 0.003  # pixels of a boundary that are held once; normalized units
 LARGEST_STEP, LARGEST_MOVE = 0.01, 0.2  # normalized units, in one round and in all
-# A second pass counts if it moves less than this share of the first one's mean move, and leaves less than that share of the
-# difference between colors: else it chases what no point of the surface shows
-CONVERGING, AGREEING = 0.7, 0.9
-LARGEST_DIFFERENCE = 0.3  # of colors in [0, 1]: what differs more is another thing, however far it is off
+CONVERGING = 0.6  # of the first pass's mean move: a second pass that moves more is chasing what no point of the surface shows
 CLEARANCE_FRACTION, NEIGHBORS = 0.35, 64  # of the distance to what lies against a vertex; among how many it is looked for
 
 
@@ -41,8 +38,8 @@ def refine_by_photo_consistency(vertices: np.ndarray, faces: np.ndarray, images:
     First what lies on the hull is held but loosely: a silhouette says that something lies on each line of sight that
     touches it, not where. What then is still outmost holds that piece of the silhouette, and the rest of the hull's
     surface is left to the images. A second pass starts from there: what has left the hull is held by it no longer, and what
-    two views see from its new place could not be seen before. It counts only where it comes to rest and the
-    images agree better; on a surface whose images differ by light or gloss every pass drifts on, and the first is enough.
+    two views see from its new place could not be seen before. It counts only where it comes to rest; on a surface
+    whose images differ by light or gloss every pass drifts on, and the first is enough.
 
     Args:
         vertices: (V, 3) float64 in the normalized frame; faces: (F, 3) int64, closed.
@@ -62,8 +59,7 @@ def refine_by_photo_consistency(vertices: np.ndarray, faces: np.ndarray, images:
     first = _pass(vertices, faces, readings, distances, cameras, stiffness)
     second = _pass(first, faces, readings, distances, cameras, stiffness)
     moves = [np.linalg.norm(after - before, axis=1).mean() for before, after in ((vertices, first), (first, second))]
-    left = [_disagreement(readings[-2], points, faces, cameras) for points in (first, second)]
-    return second if moves[1] < CONVERGING * moves[0] and left[1] < AGREEING * left[0] else first
+    return second if moves[1] < CONVERGING * moves[0] else first
 
 
 def _pass(vertices, faces, readings, distances, cameras, stiffness):
@@ -168,43 +164,24 @@ def _photometric_residual(readings, vertices, normals, seen, cameras):
     Returns:
         curvature, slope: (V,) float, of half the weighted squared difference of colors; per normalized unit.
     """
-    curvature, slope = np.zeros(len(vertices)), np.zeros(len(vertices))
-    for both, difference, change, cosine in _pairs(readings, vertices, normals, seen, cameras):
-        weight = cosine / (1 + (np.linalg.norm(difference, axis=1) / OUTLIER_COLOR) ** 2)
-        curvature[both] += weight * (change**2).sum(axis=1)
-        slope[both] += weight * (change * difference).sum(axis=1)
-    return curvature, slope
-
-
-def _disagreement(readings, vertices, faces, cameras):
-    """Mean difference of colors between two views that see one vertex, at most LARGEST_DIFFERENCE each; 0 if none do."""
-    normals = vertex_normals(vertices, faces)
-    pairs = list(_pairs(readings, vertices, normals, visibility(vertices, vertices, faces, cameras), cameras))
-    if not pairs:
-        return 0.0
-    sizes = np.concatenate([np.linalg.norm(difference, axis=1).clip(0, LARGEST_DIFFERENCE) for _, difference, _, _ in pairs])
-    return float(np.average(sizes, weights=np.concatenate([cosine for *_, cosine in pairs])))
-
-
-def _pairs(readings, vertices, normals, seen, cameras):
-    """What each two views say of the vertices that both see, as the vertices move along their normals.
-
-    Yields:
-        both: (N,) int, their numbers; difference: (N, 3) of colors, apart from its median, which is exposure; change: (N, 3)
-        of it per normalized unit; cosine: (N,) of the view that faces them less.
-    """
     values = sample_images(readings, vertices, cameras)
     right, up, cosine = image_motion(vertices, normals, cameras)
     per_length = readings.shape[1] / (2 * VIEW_EXTENT)
     slopes = (values[..., 3:6] * right[..., None] - values[..., 6:9] * up[..., None]) * per_length
     usable = seen & (cosine > MIN_COSINE) & (values[..., 9] > INSIDE)
+    curvature, slope = np.zeros(len(vertices)), np.zeros(len(vertices))
     for one, other in combinations(range(len(cameras)), 2):
         both = np.flatnonzero(usable[one] & usable[other])
         if not len(both):
             continue
         difference = values[one, both, :3] - values[other, both, :3]
         difference = difference - np.median(difference, axis=0)
-        yield both, difference, slopes[one, both] - slopes[other, both], np.minimum(cosine[one, both], cosine[other, both])
+        change = slopes[one, both] - slopes[other, both]
+        weight = np.minimum(cosine[one, both], cosine[other, both])
+        weight = weight / (1 + (np.linalg.norm(difference, axis=1) / OUTLIER_COLOR) ** 2)
+        curvature[both] += weight * (change**2).sum(axis=1)
+        slope[both] += weight * (change * difference).sum(axis=1)
+    return curvature, slope
 
 
 def image_motion(points: np.ndarray, normals: np.ndarray, cameras: list[Camera]) -> tuple[np.ndarray, ...]:
