@@ -20,6 +20,7 @@ from utils.views.segmentation import (
     like_background,
     local_color,
     restore_overlooked,
+    seen_through_from_behind,
     segment,
 )
 
@@ -155,6 +156,26 @@ def test_a_part_left_out_comes_back_from_the_opposite_view_only_where_that_is_su
     assert iou(bitten, DISC) < 0.85 and iou(restored.mask, DISC) > 0.96
     unsure, _ = restore_overlooked(rgb, view, level, other, np.zeros_like(DISC), 1)
     assert unsure.mask is bitten
+
+
+@pytest.mark.parametrize("color, around, is_hole", [
+    ((238, 240, 243), (200, 120, 90), True), ((90, 140, 200), (200, 120, 90), False), ((238, 240, 243),) * 2 + (False,)],
+    ids=["the wall's color", "a color of its own", "a white object before a white wall"])
+def test_a_hole_that_the_network_sees_from_one_side_alone_is_open_where_the_wall_shows(color, around, is_hole):
+    distance = np.hypot(*(np.mgrid[:SIZE, :SIZE] + 0.5 - SIZE / 2))
+    hole = distance <= 25
+    wall = np.array([[238, 240, 243]] * 80 + [[150, 110, 70]] * 80)[:, None]  # a table below it: their mean is neither's
+    image = np.where(DISC[..., None], np.where(hole[..., None], color, around), wall).astype(float)
+    rgb = (image + np.random.default_rng(0).normal(0, 3, image.shape)).clip(0, 255).astype(np.uint8)
+    local = np.full((SIZE, SIZE, 3), 194, np.float32)
+    view = BorderMask(DISC, np.zeros(DISC.shape, np.int32), 1.0, local)
+    other = BorderMask(DISC, np.roll(hole, 3, 1).astype(np.int32), 1.0, local)  # tilt moves its mirror image
+    level = np.where(other.holes > 0, 0.05, 1.0).astype(np.float32)
+    found = seen_through_from_behind(rgb, view, other, level, 1)
+    mask = open_holes(found, other, 1, 0.04)
+    assert iou(mask, DISC & ~hole if is_hole else DISC) > 0.98 and not view.holes.any()
+    closed = seen_through_from_behind(rgb, view, other, np.ones_like(level), 1)
+    assert closed.holes.max() == 0, "the network sees no hole there: nothing to go by"
 
 
 # ---- The network

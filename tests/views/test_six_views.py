@@ -1,8 +1,11 @@
 """Reading six images and masks, and framing them, on files drawn by hand."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+from scipy import ndimage
 
 from config import VIEW_NAMES, UserError
 from utils.training_data.synthetic.shoes import write_shoes
@@ -15,9 +18,11 @@ from utils.views.six_views import (
     is_framed,
     read_framed_views,
     read_six_views,
+    read_squares,
 )
 from utils.views.view_consistency import UNLIKE
 
+ROOT = Path(__file__).parents[2]
 RED, WHITE = (200, 30, 30), (255, 255, 255)
 # A box of width 1 (x), height 0.5 (y) and depth 2 (z): what each view sees, width then height.
 BOX_VIEWS = {"front": (1, 0.5), "back": (1, 0.5), "left": (2, 0.5), "right": (2, 0.5), "top": (1, 2), "bottom": (1, 2)}
@@ -480,6 +485,15 @@ def test_photographs_in_odd_names_are_read_with_the_confidence_of_their_edges(tm
     assert views.masks.sum(axis=(1, 2)) == pytest.approx([5000, 5000, 10000, 10000, 20000, 20000], rel=0.04)
     assert views.edge_confidence.shape == views.masks.shape and views.confidence.min() > 0.8
     assert 0 <= views.edge_confidence.min() and views.edge_confidence.max() <= 1
+
+
+def test_the_handle_of_the_example_mug_is_open_in_both_side_views_though_the_network_sees_that_in_one():
+    pytest.importorskip("rembg")
+    mug = read_squares(ROOT / "data" / "examples" / "photo_mug", 256)
+    for view in ("left", "right"):
+        solid = mug.squares[VIEW_NAMES.index(view)].mask >= 128
+        opening = ndimage.binary_fill_holes(solid) & ~solid
+        assert 0.05 < opening.sum() / solid.sum() < 0.3, view
 
 
 def test_without_the_wheel_photographs_are_read_by_their_border_and_it_says_so(tmp_path, monkeypatch):

@@ -27,6 +27,8 @@ HOLE_DOUBT = 0.75  # saliency below which the network does not deny that one see
 HOLE_EVEN = 16  # of 255: how far most of a hole, apart from shadow, may be from the background beside the object
 HOLE_SHADOW = 0.5  # of the contrast to what is around a hole: so far shadow may take what shows through it from there
 HOLE_CUTS = (20, 36, 60)  # of 255: differences from the background beside the object up to which holes are looked for
+GOES_ON = 0.3  # of what is around a hole: where more of it has the hole's color there is no border, and no hole
+SEEN_BESIDE = 0.03  # of the background beside an object, which has the color of what is seen through a hole
 HOLE_CONTRAST = 60  # of 255: how far nearly all of what is around a hole must be from it
 AWAY = 0.04  # of the longer edge: what is farther from the object shows background alone, apart from shadow
 UNLIKE_BACKGROUND = 48  # of 255: difference from a smooth background that neither noise nor texture makes
@@ -378,6 +380,48 @@ def restore_overlooked(rgb: np.ndarray, view: BorderMask, level: np.ndarray, oth
     mask = _without_specks(level > OBJECT_FROM) | view.mask
     holes = np.where(added, 0, view.holes)
     return BorderMask(mask, holes, view.plain, view.color), level
+
+
+def seen_through_from_behind(rgb: np.ndarray, view: BorderMask, other: BorderMask, other_level: np.ndarray,
+                             axis: int) -> BorderMask:
+    """A view's silhouette with the holes through which the network sees the background in the opposite view alone.
+
+    Both look along the same lines, so what is open from one side is open from the other. There the hole takes the place
+    that has its middle's color, if some of the background has it too: a patch on one side of an object is no hole.
+
+    Args:
+        rgb, view: of this view, as `segment` takes and gives them.
+        other, other_level: of the opposite view, of any size.
+        axis: of an (H, W) image along which the two are mirrored.
+    Returns:
+        BorderMask, a copy with more holes or the same.
+    """
+    from scipy import ndimage
+
+    mirrored = _mirrored(view.mask, other.mask, axis, (other.holes > 0) & (other_level <= OBJECT_FROM))
+    if mirrored is None or not mirrored.any():
+        return view
+    box = _box(view.mask)
+    reach = max(1, round(HOLE_REACH * max(box[0].stop - box[0].start, box[1].stop - box[1].start)))
+    holes, background = view.holes.copy(), rgb[~view.mask].astype(np.float32)
+    parts, count = ndimage.label(mirrored & view.mask)
+    for number in range(1, count + 1):
+        part = parts == number
+        depth = ndimage.distance_transform_edt(part)
+        middle = depth > min(reach, 0.5 * depth.max())
+        if part.sum() < SMALLEST_HOLE * view.mask.sum() or (holes[part] > 0).mean() > 0.5:
+            continue
+        color = np.median(rgb[middle], axis=0)
+        if (np.abs(background - color).max(-1) <= HOLE_CUTS[0]).mean() < SEEN_BESIDE:
+            continue
+        near = ndimage.binary_dilation(part, np.ones((3, 3)), reach) & view.mask
+        rim = ndimage.binary_dilation(near, np.ones((3, 3)), 2) & view.mask & ~near
+        same = np.abs(rgb - color).max(-1) <= HOLE_CUTS[0]
+        alike, _ = ndimage.label(near & same)
+        alike = np.isin(alike, np.setdiff1d(np.unique(alike[middle]), 0))
+        if alike[middle].mean() >= CONFIRMED and same[rim].sum() <= GOES_ON * rim.sum():
+            holes[ndimage.binary_closing(alike, np.ones((3, 3)), 2)] = holes.max() + 1
+    return BorderMask(view.mask, holes, view.plain, view.color)
 
 
 def _convex_hull(mask):

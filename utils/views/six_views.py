@@ -39,6 +39,7 @@ from utils.views.segmentation import (
     is_plain,
     model_problem,
     restore_overlooked,
+    seen_through_from_behind,
     segment,
     surely_object,
 )
@@ -221,14 +222,18 @@ def _find_objects(views, paths, given, background):
 
 
 def _restored(images, found, levels):
-    """`found` and `levels` with the parts that opposite views show of the object: see `restore_overlooked`."""
+    """`found` and `levels` with the parts and holes that opposite views show of the object: see `restore_overlooked` and
+    `seen_through_from_behind`."""
     sees = {view: surely_object(images[view], found[view], levels[view]) for view in found}
     pairs = [(view, other, axis) for one, two, axis in OPPOSITE_VIEWS for view, other in ((one, two), (two, one))
              if one in found and two in found]
     better = {view: restore_overlooked(images[view], found[view], levels[view], found[other], sees[other], axis)
               for view, other, axis in pairs}
-    return ({view: better[view][0] if view in better else found[view] for view in found},
-            {view: better[view][1] if view in better else levels[view] for view in found})
+    whole = {view: better[view][0] if view in better else found[view] for view in found}
+    levels = {view: better[view][1] if view in better else levels[view] for view in found}
+    opened = {view: seen_through_from_behind(images[view], whole[view], whole[other], levels[other], axis)
+              for view, other, axis in pairs}
+    return whole | opened, levels
 
 
 def _cut_out(view, views, found, levels):
