@@ -4,6 +4,7 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 
 from config import VIEW_NAMES, UserError
 from tests.multiview.test_silhouette_coherence import BODY, hand_cameras, silhouette
@@ -127,6 +128,16 @@ def test_a_wrong_part_of_one_mask_does_not_carry_the_cameras_away():
     np.testing.assert_allclose(found.inverse_distances, 0.2, atol=0.08)
     tilts = np.degrees(np.linalg.norm(rotation_vector(NAMED.swapaxes(1, 2) @ found.bases), axis=1))
     assert tilts.max() < 7
+
+
+def test_holes_that_no_body_has_in_all_six_masks_do_not_hold_the_cameras_amiss(photographed):
+    masks, _, true_found, _ = photographed
+    spoilt = masks.copy()
+    for mask in spoilt:
+        mask[ndimage.binary_erosion(mask > 0.5, iterations=3)] = 0  # a rim is left
+    cameras, report = calibrate_views(spoilt)
+    assert report.kind == "found" and report.error_after < 0.05
+    np.testing.assert_allclose(camera_set(cameras).shifts, true_found.shifts, atol=0.01)
 
 
 @pytest.mark.slow

@@ -100,7 +100,17 @@ def calibrate_views(masks: np.ndarray | dict[str, np.ndarray], views: Sequence[s
         views, masks = tuple(masks), np.stack(list(masks.values()))
     views, masks = tuple(views), np.asarray(masks, np.float32)
     _check(masks, views)
-    masks = np.stack([_without_holes(mask) for mask in masks])
+    cameras, report = _calibrated(masks, views, closeness)
+    filled = np.stack([_without_holes(mask) for mask in masks])
+    if report.error_after > EXACT_ERROR * masks.shape[-1] / WORKING_SIZE and (filled != masks).any():
+        of_outlines, outlines = _calibrated(filled, views, closeness)
+        if outlines.kind == "found" and outlines.error_after < CLEARLY * report.error_after:
+            return of_outlines, outlines
+    return cameras, report
+
+
+def _calibrated(masks, views, closeness):
+    """`calibrate_views` of masks as they are."""
     named = np.stack([VIEW_BASES[view] for view in views])
     fine = make_silhouettes(masks, STAGES[-1][0], WORKING_SIZE)
     to_given = masks.shape[-1] / fine.size
@@ -168,7 +178,7 @@ def in_normalized_frame(cameras: CameraSet, named: np.ndarray, masks: np.ndarray
 
 
 def _without_holes(mask):
-    """A mask (H, W) with its enclosed holes filled: they are found less surely, and one amiss holds the cameras in a wrong place.
+    """A mask (H, W) with its enclosed holes filled: they are found less surely than outer outlines, and may keep cameras amiss.
 
     The rays through an outer outline touch the object whether it has holes or not.
     """
