@@ -7,8 +7,7 @@ from config import VIEW_NAMES
 from tests.multiview.test_visual_hull import solid_mesh
 from utils.mesh.mesh import Mesh, colored_mesh
 from utils.multiview.texture_projection import (
-    _colors_from_around,
-    _spread_over_surface,
+    _nearest_colors,
     facing_cosines,
     project_colors,
     visibility,
@@ -115,29 +114,16 @@ def test_a_hidden_patch_wears_its_own_neighbors_not_what_hides_it(shaded_roof):
     assert seen.all() and np.allclose(colors, RED, atol=0.01)
 
 
-def test_colors_run_smoothly_over_what_no_view_sees_as_heat_would():
-    side = np.linspace(-1, 1, 41)
-    vertices = np.stack([*np.meshgrid(side, side), np.zeros((41, 41))], axis=-1).reshape(-1, 3)
-    corner = (np.arange(40)[:, None] * 41 + np.arange(40)).reshape(-1, 1)
-    faces = np.concatenate([corner + [0, 1, 42], corner + [0, 42, 41]])
-    left, right = vertices[:, 0] < -0.5, vertices[:, 0] > 0.5
-    colors = np.where(left[:, None], [[1.0, 0.0, 0.0]], np.where(right[:, None], [[0.0, 0.0, 1.0]], np.nan))
-    spread = _spread_over_surface(colors, left | right, faces, [0.0, 1.0, 0.0])
-    # Between two straight rims the solution of Laplace's equation is a straight slope
-    expected = np.interp(vertices[:, 0], [-0.55, 0.55], [1, 0])
-    assert np.allclose(spread[:, 0], expected, atol=0.02) and np.allclose(spread[:, 1], 0, atol=1e-3)
-    inside = np.random.default_rng(0).uniform(-0.4, 0.4, (200, 3)) * [1, 1, 0]
-    seen = vertices[left | right]
-    found = _colors_from_around(inside, seen, colors[left | right], vertices, spread)
-    assert np.allclose(found[:, 0], np.interp(inside[:, 0], [-0.55, 0.55], [1, 0]), atol=0.03)
-    rim = seen + [0.001, 0.001, 0]
-    assert np.array_equal(_colors_from_around(rim, seen, colors[left | right], vertices, 0 * spread), colors[left | right])
-
-
-def test_a_part_of_which_nothing_is_seen_takes_the_color_it_is_given():
-    faces = np.array([[0, 1, 2], [3, 4, 5]])
-    spread = _spread_over_surface(np.array([[1.0, 0, 0]] * 3 + [[np.nan] * 3] * 3), np.arange(6) < 3, faces, [0.2, 0.4, 0.6])
-    assert np.allclose(spread[3:], [0.2, 0.4, 0.6], atol=1e-4) and (spread[:3] == [1, 0, 0]).all()
+def test_an_unseen_point_takes_the_color_of_its_nearest_seen_one_or_of_one_about_as_near():
+    rng = np.random.default_rng(0)
+    ball = rng.normal(size=(100_000, 3))
+    ball /= np.linalg.norm(ball, axis=1, keepdims=True)  # a color is the place itself
+    beside = ball[:100] * 1.001
+    assert np.array_equal(_nearest_colors(beside, ball, ball), ball[:100])
+    inside = 0.5 * rng.normal(size=(300, 3)).clip(-1, 1)
+    found = np.linalg.norm(_nearest_colors(inside, ball, ball) - inside, axis=1)
+    least = np.sqrt(((ball[None] - inside[:, None]) ** 2).sum(axis=2).min(axis=1))
+    assert (found - least).max() < 0.01
 
 
 def test_where_nothing_is_seen_no_color_is_made_up(shaded_roof):

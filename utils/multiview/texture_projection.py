@@ -6,7 +6,6 @@ boundary, where an image mixes two surfaces.
 import numpy as np
 
 from config import VIEW_NAMES
-from utils.mesh.smoothing import neighbor_mean_matrix, vertex_normals
 from utils.multiview.visual_hull import all_cameras, are_named
 from utils.rendering.cameras import Camera, to_pixels
 from utils.rendering.image_sampling import sample_images
@@ -16,8 +15,7 @@ DEPTH_SIZE = 512  # pixels per edge of the depth images that decide who is seen
 DEPTH_TOLERANCE = 0.012  # normalized units; a point this far behind what its pixel sees still counts as seen
 SHARPNESS = 3  # power of the cosine: the view that faces a point most squarely counts most
 MIN_COVERAGE = 0.95  # of a pixel that gives color: at a boundary it mixes object and background
-BESIDE = 0.01  # normalized units from a point that is seen, within which an unseen one takes its color
-AROUND = 4  # vertices between which an unseen point's color is interpolated
+BESIDE, SAMPLE = 0.01, 20_000  # normalized units; points: see `_nearest_colors`
 
 
 def visibility(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray,
@@ -62,7 +60,7 @@ def facing_cosines(points: np.ndarray, normals: np.ndarray, cameras: list[Camera
 
 def project_colors(points: np.ndarray, normals: np.ndarray, vertices: np.ndarray, faces: np.ndarray, images: np.ndarray,
                    masks: np.ndarray, cameras: list[Camera] | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Colors of points on a mesh from the views that see them; over unseen ones colors run on smoothly.
+    """Colors of points on a mesh from the views that see them; unseen points take their nearest seen one's color.
 
     Args:
         points, normals: (K, 3) float on the mesh, normals of length 1.
@@ -73,14 +71,9 @@ def project_colors(points: np.ndarray, normals: np.ndarray, vertices: np.ndarray
     Returns:
         colors: (K, 3) float32; seen: (K,) bool, whether a view saw the point.
     """
-    cameras = all_cameras(cameras)
-    everywhere = np.concatenate([points, vertices]), np.concatenate([normals, vertex_normals(vertices, faces)])
-    colors, seen = _seen_colors(*everywhere, vertices, faces, images, masks, cameras)
-    of_vertices, seen_vertices = colors[len(points):], seen[len(points):]
-    colors, seen = colors[:len(points)], seen[:len(points)]
+    colors, seen = _seen_colors(points, normals, vertices, faces, images, masks, all_cameras(cameras))
     if seen.any() and not seen.all():
-        spread = _spread_over_surface(of_vertices, seen_vertices, faces, colors[seen].mean(axis=0))
-        colors[~seen] = _colors_from_around(points[~seen], points[seen], colors[seen], vertices, spread)
+        colors[~seen] = _nearest_colors(points[~seen], points[seen], colors[seen])
     return colors.astype(np.float32), seen
 
 
@@ -97,37 +90,15 @@ def _seen_colors(points, normals, vertices, faces, images, masks, cameras):
     return colors, total > 1e-9
 
 
-def _spread_over_surface(colors, seen, faces, elsewhere):
-    """Colors (V, 3) of vertices, those that no view sees each the mean of its neighbors': they run smoothly along the surface.
+def _nearest_colors(unseen, seen, colors):
+    """Colors of unseen points (K, 3): of the nearest of the seen points (N, 3), or of the nearest of a sample of them.
 
-    `elsewhere` is the color of a part of which nothing is seen.
-    """
-    from scipy.sparse import identity
-    from scipy.sparse.linalg import splu
-
-    if seen.all():
-        return colors
-    mean = neighbor_mean_matrix(faces, len(colors)).tocsr()[~seen]
-    system = (1 + 1e-6) * identity(len(colors), format="csr")[~seen][:, ~seen] - mean[:, ~seen]
-    spread = colors.copy()
-    spread[~seen] = splu(system.tocsc()).solve(mean[:, seen] @ colors[seen] + 1e-6 * np.asarray(elsewhere))
-    return spread
-
-
-def _colors_from_around(unseen, seen, colors, vertices, spread):
-    """Colors of unseen points (K, 3): of the nearest seen point where one is BESIDE them, else of the vertices around.
-
-    Args:
-        unseen: (K, 3); seen, colors: (N, 3) seen points; vertices, spread: (V, 3) vertices and their colors.
-    Returns:
-        (K, 3).
+    A search among half a million points that are all about as far away takes long, and a sample is as good there; where a
+    seen point is BESIDE an unseen one it is looked for among all.
     """
     from scipy.spatial import cKDTree
 
-    distance, nearest = cKDTree(vertices).query(unseen, min(AROUND, len(vertices)))
-    weight = 1 / np.maximum(distance, 1e-6).reshape(len(unseen), -1) ** 2
-    filled = np.einsum("kn,knc->kc", weight / weight.sum(axis=1, keepdims=True), spread[nearest.reshape(weight.shape)])
-    distance, nearest = cKDTree(seen).query(unseen, distance_upper_bound=BESIDE)
-    beside = np.isfinite(distance)
-    filled[beside] = colors[nearest[beside]]
-    return filled
+    sample = np.random.default_rng(0).permutation(len(seen))[:SAMPLE]
+    nearest = sample[cKDTree(seen[sample]).query(unseen)[1]]
+    distance, exact = cKDTree(seen).query(unseen, distance_upper_bound=BESIDE)
+    return colors[np.where(np.isfinite(distance), exact, nearest)]
