@@ -9,6 +9,7 @@ from scipy.sparse import coo_array, csr_array, diags_array
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 
+from utils.mesh.half_edges import shared_edges
 from utils.rendering.cameras import VIEW_BASES, VIEW_EXTENT
 from utils.rendering.flattening import lay_flat, stretches
 from utils.rendering.rasterizer import rasterize_layers
@@ -114,12 +115,10 @@ def _normals_and_areas(vertices, faces):
 
 def _face_links(vertices, faces, normals):
     """(F, F) symmetric csr: length of the edge that two faces share, less at creases, in units of the vertices."""
-    edges = np.sort(faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
-    order = np.lexsort(edges.T)
-    edges, owner = edges[order], order // 3
-    same = np.flatnonzero((edges[1:] == edges[:-1]).all(axis=1))
-    one, other = owner[same], owner[same + 1]
-    length = np.linalg.norm(vertices[edges[same, 0]] - vertices[edges[same, 1]], axis=1)
+    sides = shared_edges(faces)
+    one, other = sides.T // 3
+    face, corner = np.divmod(sides[:, 0], 3)
+    length = np.linalg.norm(vertices[faces[face, corner]] - vertices[faces[face, (corner + 1) % 3]], axis=1)
     flow = length * np.einsum("kj,kj->k", normals[one], normals[other]).clip(CREASE, 1) + 1e-12
     half = coo_array((flow, (one, other)), shape=(len(faces), len(faces)))
     return csr_array(half + half.T)

@@ -17,15 +17,28 @@ def sample_bilinear(image: np.ndarray, columns: np.ndarray, rows: np.ndarray) ->
     Returns:
         (...) or (..., C) float32.
     """
-    height, width = image.shape[:2]
-    columns, rows = columns.clip(0, width - 1), rows.clip(0, height - 1)
-    left, top = (np.minimum(place, size - 2).astype(np.int64) for place, size in ((columns, width), (rows, height)))
-    across, down = columns - left, rows - top
+    left, top, across, down = pixels_around(columns, rows, image.shape[:2])
     if image.ndim == 3:
         across, down = across[..., None], down[..., None]
     upper = image[top, left] * (1 - across) + image[top, left + 1] * across
     lower = image[top + 1, left] * (1 - across) + image[top + 1, left + 1] * across
     return (upper * (1 - down) + lower * down).astype(np.float32)
+
+
+def pixels_around(columns: np.ndarray, rows: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, ...]:
+    """The four pixels among which a place lies, those nearest to it where it lies outside the image.
+
+    Args:
+        columns, rows: (...) float, as for `sample_bilinear`.
+        size: height and width of the image, both at least 2.
+    Returns:
+        left, top: (...) int64, index of the upper left of the four; across, down: (...) float in [0, 1], how far the place
+        is from there to the others.
+    """
+    height, width = size
+    columns, rows = columns.clip(0, width - 1), rows.clip(0, height - 1)
+    left, top = np.minimum(columns, width - 2).astype(np.int64), np.minimum(rows, height - 2).astype(np.int64)
+    return left, top, columns - left, rows - top
 
 
 def sample_on_axes(image: np.ndarray, basis: np.ndarray, axes: Sequence[np.ndarray]) -> np.ndarray:

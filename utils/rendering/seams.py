@@ -8,6 +8,9 @@ import numpy as np
 from scipy.sparse import csr_array, eye_array
 from scipy.sparse.linalg import cg
 
+from utils.mesh.half_edges import shared_edges
+from utils.rendering.image_sampling import pixels_around
+
 SAMPLES_PER_TEXEL = 2.0  # along a seam
 KEEP = 0.02  # weight of a texel's own color, beside 1 for a sample of the seam on which it has all the weight
 ITERATIONS = 40
@@ -47,19 +50,14 @@ def seam_edges(faces: np.ndarray, face_uvs: np.ndarray) -> np.ndarray:
     faces, face_uvs = np.asarray(faces, np.int64), np.asarray(face_uvs, np.int64)
     edges, ends = (values[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2) for values in (faces, face_uvs))
     turned = edges[:, 0] > edges[:, 1]
-    edges[turned], ends[turned] = edges[turned, ::-1], ends[turned, ::-1]
-    order = np.lexsort(edges.T)
-    edges, ends = edges[order], ends[order]
-    same = np.flatnonzero((edges[1:] == edges[:-1]).all(axis=1))
-    pairs = np.stack([ends[same], ends[same + 1]], axis=1)
+    ends[turned] = ends[turned, ::-1]
+    pairs = ends[shared_edges(faces)]
     return pairs[(pairs[:, 0] != pairs[:, 1]).any(axis=1)]
 
 
 def _bilinear(places, size):
     """The four texels (..., 4), flat indices, and their weights (..., 4) by which places (..., 2), in texels from the lower
     left, are read."""
-    column, row = places[..., 0] - 0.5, size - places[..., 1] - 0.5
-    left, top = (np.clip(np.floor(value), 0, size - 2).astype(np.int64) for value in (column, row))
-    across, down = (column - left).clip(0, 1), (row - top).clip(0, 1)
+    left, top, across, down = pixels_around(places[..., 0] - 0.5, size - places[..., 1] - 0.5, (size, size))
     texels = np.stack([top * size + left, top * size + left + 1, (top + 1) * size + left, (top + 1) * size + left + 1], axis=-1)
     return texels, np.stack([(1 - across) * (1 - down), across * (1 - down), (1 - across) * down, across * down], axis=-1)

@@ -118,10 +118,10 @@ def _unwrap(vertices, faces, texture_size):
     right, up = (flat[face_flat[:, corner]] - flat[face_flat[:, 0]] for corner in (1, 2))
     area = np.abs(right[:, 0] * up[:, 1] - right[:, 1] * up[:, 0]).sum() / 2
     scale, best = texture_size * np.sqrt(FIRST_USE / max(area, 1e-12)), None  # texels per unit
+    pack = xatlas.PackOptions()
+    pack.resolution, pack.texels_per_unit, pack.padding = 0, 1.0, 2 * GUTTER_PX
+    pack.rotate_charts = pack.rotate_charts_to_axis = False  # it turns a chart by swapping its axes, which mirrors it
     for _ in range(PACKINGS):  # it packs into a rectangle that it chooses: the largest scale that fits is looked for
-        pack = xatlas.PackOptions()
-        pack.resolution, pack.texels_per_unit, pack.padding = 0, 1.0, 2 * GUTTER_PX
-        pack.rotate_charts = pack.rotate_charts_to_axis = False  # it turns a chart by swapping its axes, which mirrors it
         atlas = xatlas.Atlas()
         atlas.add_uv_mesh((scale * flat).astype(np.float32), face_flat.astype(np.uint32))
         atlas.generate(pack_options=pack)
