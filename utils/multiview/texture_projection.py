@@ -71,14 +71,7 @@ def project_colors(points: np.ndarray, normals: np.ndarray, vertices: np.ndarray
     Returns:
         colors: (K, 3) float32; seen: (K,) bool, whether a view saw the point.
     """
-    colors, seen = _seen_colors(points, normals, vertices, faces, images, masks, all_cameras(cameras))
-    if seen.any() and not seen.all():
-        colors[~seen] = _nearest_colors(points[~seen], points[seen], colors[seen])
-    return colors.astype(np.float32), seen
-
-
-def _seen_colors(points, normals, vertices, faces, images, masks, cameras):
-    """Colors (K, 3) of points as in `project_colors`, and (K,) bool which ones a view sees: the others' are nothing."""
+    cameras = all_cameras(cameras)
     sampled = sample_images(np.concatenate([images, masks[..., None]], axis=-1), points, cameras)
     cosine = facing_cosines(points, normals, cameras).clip(0)
     weight = visibility(points, vertices, faces, cameras) * (sampled[..., 3] > MIN_COVERAGE)
@@ -87,7 +80,10 @@ def _seen_colors(points, normals, vertices, faces, images, masks, cameras):
     share = sampled[..., 3:].clip(MIN_COVERAGE, 1)
     pure = (sampled[..., :3] - (1 - share)) / share  # without the white that shines in there
     colors = (np.einsum("vk,vkc->kc", weight, pure) / np.maximum(total, 1e-12)[:, None]).clip(0, 1)
-    return colors, total > 1e-9
+    seen = total > 1e-9
+    if seen.any() and not seen.all():
+        colors[~seen] = _nearest_colors(points[~seen], points[seen], colors[seen])
+    return colors.astype(np.float32), seen
 
 
 def _nearest_colors(unseen, seen, colors):

@@ -101,8 +101,10 @@ def calibrate_views(masks: np.ndarray | dict[str, np.ndarray], views: Sequence[s
     views, masks = tuple(views), np.asarray(masks, np.float32)
     _check(masks, views)
     cameras, report = _calibrated(masks, views, closeness)
+    if report.error_after <= EXACT_ERROR * masks.shape[-1] / WORKING_SIZE:
+        return cameras, report
     filled = np.stack([_without_holes(mask) for mask in masks])
-    if report.error_after > EXACT_ERROR * masks.shape[-1] / WORKING_SIZE and (filled != masks).any():
+    if (filled != masks).any():
         of_outlines, outlines = _calibrated(filled, views, closeness)
         if outlines.kind == "found" and outlines.error_after < CLEARLY * report.error_after:
             return of_outlines, outlines

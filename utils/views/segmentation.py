@@ -361,8 +361,7 @@ def restore_overlooked(rgb: np.ndarray, view: BorderMask, level: np.ndarray, oth
     mirrored, sees = (_mirrored(view.mask, other.mask, axis, area) for area in (other.mask, other_sees))
     if mirrored is None:
         return view, level
-    box = _box(view.mask)
-    reach = max(1, round(HOLE_REACH * max(box[0].stop - box[0].start, box[1].stop - box[1].start)))
+    reach = _reach(view.mask)
     deep = ndimage.distance_transform_edt(mirrored) > reach
     # Perspective and tilt change a silhouette along its convex parts; what the network drops lies between others
     deep &= _convex_hull(view.mask)
@@ -401,27 +400,36 @@ def seen_through_from_behind(rgb: np.ndarray, view: BorderMask, other: BorderMas
     mirrored = _mirrored(view.mask, other.mask, axis, (other.holes > 0) & (other_level <= OBJECT_FROM))
     if mirrored is None or not mirrored.any():
         return view
-    box = _box(view.mask)
-    reach = max(1, round(HOLE_REACH * max(box[0].stop - box[0].start, box[1].stop - box[1].start)))
+    reach = _reach(view.mask)
     holes, background = view.holes.copy(), rgb[~view.mask].astype(np.float32)
-    parts, count = ndimage.label(mirrored & view.mask)
-    for number in range(1, count + 1):
-        part = parts == number
+    parts, _ = ndimage.label(mirrored & view.mask)
+    sizes = np.bincount(parts.ravel())
+    for number, place in enumerate(ndimage.find_objects(parts), 1):
+        if sizes[number] < SMALLEST_HOLE * view.mask.sum():
+            continue
+        around = tuple(slice(max(0, side.start - reach - 3), side.stop + reach + 3) for side in place)
+        part, mask, pixels = parts[around] == number, view.mask[around], rgb[around]
+        if (holes[around][part] > 0).mean() > 0.5:
+            continue
         depth = ndimage.distance_transform_edt(part)
         middle = depth > min(reach, 0.5 * depth.max())
-        if part.sum() < SMALLEST_HOLE * view.mask.sum() or (holes[part] > 0).mean() > 0.5:
-            continue
-        color = np.median(rgb[middle], axis=0)
+        color = np.median(pixels[middle], axis=0)
         if (np.abs(background - color).max(-1) <= HOLE_CUTS[0]).mean() < SEEN_BESIDE:
             continue
-        near = ndimage.binary_dilation(part, np.ones((3, 3)), reach) & view.mask
-        rim = ndimage.binary_dilation(near, np.ones((3, 3)), 2) & view.mask & ~near
-        same = np.abs(rgb - color).max(-1) <= HOLE_CUTS[0]
+        near = ndimage.binary_dilation(part, np.ones((3, 3)), reach) & mask
+        rim = ndimage.binary_dilation(near, np.ones((3, 3)), 2) & mask & ~near
+        same = np.abs(pixels - color).max(-1) <= HOLE_CUTS[0]
         alike, _ = ndimage.label(near & same)
         alike = np.isin(alike, np.setdiff1d(np.unique(alike[middle]), 0))
         if alike[middle].mean() >= CONFIRMED and same[rim].sum() <= GOES_ON * rim.sum():
-            holes[ndimage.binary_closing(alike, np.ones((3, 3)), 2)] = holes.max() + 1
+            holes[around][ndimage.binary_closing(alike, np.ones((3, 3)), 2)] = holes.max() + 1
     return BorderMask(view.mask, holes, view.plain, view.color)
+
+
+def _reach(mask):
+    """How far, in pixels, perspective and tilt may move what the opposite view of a silhouette shows."""
+    box = _box(mask)
+    return max(1, round(HOLE_REACH * max(side.stop - side.start for side in box)))
 
 
 def _convex_hull(mask):

@@ -229,11 +229,11 @@ def _restored(images, found, levels):
              if one in found and two in found]
     better = {view: restore_overlooked(images[view], found[view], levels[view], found[other], sees[other], axis)
               for view, other, axis in pairs}
-    whole = {view: better[view][0] if view in better else found[view] for view in found}
-    levels = {view: better[view][1] if view in better else levels[view] for view in found}
-    opened = {view: seen_through_from_behind(images[view], whole[view], whole[other], levels[other], axis)
+    found = found | {view: mask for view, (mask, _) in better.items()}
+    levels = levels | {view: level for view, (_, level) in better.items()}
+    opened = {view: seen_through_from_behind(images[view], found[view], found[other], levels[other], axis)
               for view, other, axis in pairs}
-    return whole | opened, levels
+    return found | opened, levels
 
 
 def _cut_out(view, views, found, levels):
