@@ -18,6 +18,9 @@ TINY = {
     "learning_rate_stage1": 1e-3, "learning_rate_stage2": 1e-3, "validate_every": 1,
     "sheet_objects": 0,  # drawing takes longer than such a run; tests of the sheet ask for it
 }
+# Files of more than ten seconds
+LONGEST = ("test_inference.py", "test_evaluate.py", "test_train_field.py", "test_photo_consistency.py", "test_shapes.py",
+           "test_bad_input_folders.py", "test_calibration.py", "test_benchmarks.py", "test_stress.py")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -29,6 +32,12 @@ def pytest_cmdline_main(config):
     whole = config.args_source is not pytest.Config.ArgsSource.ARGS and "PYTEST_XDIST_WORKER" not in os.environ
     if whole and getattr(config.option, "numprocesses", 0) is None and (os.cpu_count() or 1) > 1:
         config.option.numprocesses, config.option.dist = 2, "loadfile"
+        config.option.loadscopereorder = False  # by the number of tests in a file, which says little of how long it takes
+
+
+def pytest_collection_modifyitems(items):
+    """The longest files first: one that came last would leave the other core idle."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.fixture(autouse=True)

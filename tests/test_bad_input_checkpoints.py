@@ -141,6 +141,7 @@ def test_a_file_of_other_content_is_one_line_that_names_it(case, field, tmp_path
     assert_refused(path, expected, tmp_path, run_script_main)
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")  # which is what the trap is written in
 def test_a_pickle_that_would_run_code_is_not_run(field, tmp_path, run_script_main):
     path, mark = tmp_path / "trap.pth", tmp_path / "code was run"
     for save in (lambda: torch.save(field[1] | {"config": RunsCode(str(mark))}, path),

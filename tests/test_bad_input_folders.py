@@ -28,6 +28,7 @@ from utils.io.checkpoint import load_checkpoint
 from utils.io.files import atomic_write
 from utils.output import results
 from utils.training_data.loader import make_loader
+from utils.views import view_consistency
 
 FORBIDDEN = "/proc/mito3d"
 LONGEST_NAME = 255  # bytes
@@ -51,6 +52,9 @@ def three(tmp_path, monkeypatch):
             view_image(view).save(tmp_path / "views" / name / f"{view}.png")
     monkeypatch.setattr(inference, "reconstruct_field", tetrahedron)
     monkeypatch.setattr(results, "write_preview", small_preview)
+    monkeypatch.setattr(inference, "PREVIEW_SIZE", 96)
+    monkeypatch.setattr(inference, "FIELD_SIZES", (96, None))
+    monkeypatch.setattr(view_consistency, "diagnose_view_swap", lambda *views: None)
     monkeypatch.setattr(inference.Reconstructor, "reader", lambda self, files, name, masks=None: inference.ViewReader(
         files, name, masks, "border", False))
     return [tmp_path / "views", "--output", tmp_path / "out", "--geometry_checkpoint", tiny_field(tmp_path / "f.pth"),

@@ -23,6 +23,7 @@ from utils.io.checkpoint import save_checkpoint, stored_weights
 from utils.mesh.textured_mesh import TexturedMesh
 from utils.multiview.view_maps import MAP_SIZE
 from utils.output import results
+from utils.views import view_consistency
 
 SIZE = 48
 
@@ -169,13 +170,16 @@ def batch(tmp_path_factory):
     checkpoint, masks = tiny_field(output.parent / "tiny_field.pth"), {}
 
     def reconstruct(model, reader, *rest):
-        masks[reader.object_id] = reader.at(inference.PREVIEW_SIZE).masks
+        masks[reader.object_id] = reader.at(96).masks
         return tetrahedron()
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(inference, "reconstruct_field", reconstruct)
         patch.setattr(inference.Reconstructor, "reader", lambda self, files, name, masks=None: inference.ViewReader(
             files, name, masks, "border", False))  # cameras are not what is asked here
+        patch.setattr(inference, "PREVIEW_SIZE", 96)  # of images of 48 pixels
+        patch.setattr(inference, "FIELD_SIZES", (96, None))
+        patch.setattr(view_consistency, "diagnose_view_swap", lambda *views: None)  # nor how the views fit together
         patch.setattr(results, "write_preview", lambda path, images, mesh, drawn: path.write_bytes(b"preview"))
         patch.setattr(sys, "argv", ["inference.py", str(folder), "--output", str(output), "--device", "cpu",
                                     "--geometry_checkpoint", str(checkpoint), "--texture_size", "64"])

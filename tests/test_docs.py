@@ -67,6 +67,7 @@ def test_every_option_named_in_the_docs_is_one_of_some_script():
         assert named <= known, f"{page.name}: {sorted(named - known)}"
 
 
+@pytest.mark.slow
 def test_the_example_of_the_python_page_runs(tmp_path):
     example = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), re.DOTALL).group(1)
     (tmp_path / "data").symlink_to(ROOT / "data")

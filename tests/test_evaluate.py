@@ -18,17 +18,19 @@ from utils.evaluation import contact_sheet, cross_validation, metrics, near_dupl
 from utils.evaluation.baselines import true_mesh
 from utils.io.split_file import write_split
 from utils.mesh.mesh import plain_mesh
+from utils.multiview import texture_projection
 from utils.training_data.splits import split_objects
 
-QUICK = ("--samples", 500, "--picture_size", 32, "--grid", 48, "--faces", 5000, "--device", "cpu")
+QUICK = ("--samples", 500, "--picture_size", 32, "--grid", 32, "--faces", 2000, "--device", "cpu")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def coarse_scores():
-    """Textures as fine as inference's and depth maps as fine as the tables' cost more than all else here."""
+    """Textures and depth maps as fine as inference's and the tables' cost more than all else here."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluate, "TEXTURE_SIZE", 128)
         patch.setattr(metrics, "DEPTH_SIZE", 128)
+        patch.setattr(texture_projection, "DEPTH_SIZE", 128)
         yield
 
 
@@ -206,15 +208,14 @@ def test_reconstructor_gives_what_inference_writes(shoes, tmp_path):
     """The same vertices as the mesh that inference.py writes for the same images."""
     import inference
 
-    files = find_objects(shoes / "OBJs", shoes / "input_images")[0][0]
-    options, _ = evaluate.parse_options(["--cache_dir", str(tmp_path), "--grid", "48", "--device", "cpu"])
+    files, sizes = find_objects(shoes / "OBJs", shoes / "input_images")[0][0], ("--grid", "32", "--faces", "2000")
+    options, _ = evaluate.parse_options(["--cache_dir", str(tmp_path), *sizes, "--device", "cpu"])
     mesh = evaluate.reconstructor(evaluate.checkpoint_paths("model"), options)(files)
     single = tmp_path / "views" / files.id
     single.mkdir(parents=True)
     for view, path in files.images.items():
         (single / f"{view}{path.suffix}").write_bytes(path.read_bytes())
-    inference.main([str(single), "--output", str(tmp_path / "out"), "--texture_size", "64", "--grid", "48", "--device",
-                    "cpu"])
+    inference.main([str(single), "--output", str(tmp_path / "out"), "--texture_size", "64", *sizes, "--device", "cpu"])
     written = trimesh.load(tmp_path / "out" / files.id / f"{files.id}.obj", process=False)
     assert np.asarray(written.bounds) == pytest.approx(np.stack([mesh.vertices.min(0), mesh.vertices.max(0)]), abs=1e-4)
     assert mesh.texture.std() > 1

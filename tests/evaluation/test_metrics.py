@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import trimesh
 
+from utils.evaluation import metrics
 from utils.evaluation.metrics import (
     DIRECTIONS,
     EQUAL_PSNR,
@@ -24,6 +25,14 @@ from utils.evaluation.metrics import (
 from utils.mesh.mesh import Mesh, normalize, plain_mesh, sample_surface, textured_mesh
 from utils.mesh.mesh_io import read_mesh
 from utils.training_data.synthetic.shoes import make_shoe
+
+
+@pytest.fixture(scope="module", autouse=True)
+def coarse_depths():
+    """What the tables' depth maps tell of scans, maps of half their edge tell of spheres and boxes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metrics, "DEPTH_SIZE", metrics.DEPTH_SIZE // 2)
+        yield
 
 
 def sphere(radius=1.0, color=(0.4, 0.4, 0.4), subdivisions=3):

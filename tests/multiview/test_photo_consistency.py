@@ -6,6 +6,7 @@ import trimesh
 from tests.multiview.test_texture_projection import hand_held, images_of
 from utils.mesh.mesh import colored_mesh, plain_mesh
 from utils.mesh.smoothing import vertex_normals
+from utils.multiview import texture_projection
 from utils.multiview.photo_consistency import (
     CLEARANCE_FRACTION,
     LARGEST_MOVE,
@@ -19,10 +20,23 @@ from utils.rendering.cameras import VIEW_BASES, VIEW_EXTENT, Camera, project
 from utils.rendering.rasterizer import over_white, render, render_views
 
 
-def painted_ball(paint):
+@pytest.fixture(scope="module", autouse=True)
+def coarse_depths():
+    """Who sees what of a ball or a plate is plain at half the pixels, and asking it costs most of a small mesh's time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(texture_projection, "DEPTH_SIZE", 256)
+        yield
+
+
+def unit_ball(subdivisions=4):
+    """Vertices and faces of a ball, by default as fine as a coarse reconstruction: an edge spans eight pixels."""
+    ball = trimesh.creation.icosphere(subdivisions, 1.0)
+    return np.array(ball.vertices), np.array(ball.faces)
+
+
+def painted_ball(paint, subdivisions=4):
     """Vertices and faces of a unit ball, and its six images, colored by a function of its vertices."""
-    ball = trimesh.creation.icosphere(5, 1.0)
-    vertices, faces = np.array(ball.vertices), np.array(ball.faces)
+    vertices, faces = unit_ball(subdivisions)
     return vertices, faces, *images_of(colored_mesh(vertices, faces, paint(vertices)), 256)
 
 
@@ -53,12 +67,12 @@ def test_a_patterned_ball_that_was_dented_becomes_round_again(exposure):
     found = refine_by_photo_consistency(start, faces, images, masks, distances)
     two = seen_by_two(vertices, faces)
     before, after = (np.abs(np.linalg.norm(points, axis=1) - 1)[two] for points in (start, found))
-    assert before.mean() > 0.018 and after.mean() < 0.35 * before.mean()
+    assert before.mean() > 0.018 and after.mean() < 0.13 * before.mean(), "a darker image alone leaves 0.16 where it is not allowed for"
     assert (np.einsum("ij,ij->i", vertex_normals(found, faces), vertices) > 0.8).all(), "nothing folds"
 
 
 def test_a_ball_comes_out_of_its_visual_hull_further_than_one_pass_takes_it():
-    vertices, faces, images, masks = painted_ball(patterned)
+    vertices, faces, images, masks = painted_ball(patterned, subdivisions=5)
     widest = np.sqrt(1 - vertices**2).max(axis=1)  # the hull is what three cylinders of radius 1 have in common
     found = refine_by_photo_consistency(vertices / widest[:, None], faces, images, masks, silhouette_sdf(masks))
     two = seen_by_two(vertices, faces)
@@ -92,8 +106,7 @@ def test_points_move_in_each_image_as_they_are_projected_before_and_after_a_step
 
 
 def test_a_dented_ball_becomes_round_again_in_photographs_whose_cameras_are_known():
-    ball, cameras = trimesh.creation.icosphere(5, 1.0), hand_held()
-    vertices, faces = np.array(ball.vertices), np.array(ball.faces)
+    (vertices, faces), cameras = unit_ball(), hand_held()
     drawn = np.stack([render(colored_mesh(vertices, faces, patterned(vertices)), camera, 256) for camera in cameras])
     images, masks = over_white(drawn).astype(np.float32) / 255, drawn[..., 3].astype(np.float32) / 255
     start, distances = dented(vertices), silhouette_sdf(masks)
@@ -115,7 +128,7 @@ def test_a_highlight_that_one_image_alone_shows_does_not_pull_the_surface():
     images[0, 114:142, 186:214] = 1  # front, about x = 0.62: seen from the left as well
     found = refine_by_photo_consistency(vertices, faces, images, masks, silhouette_sdf(masks))
     near = (np.abs(vertices[:, 0] - 0.62) < 0.2) & (np.abs(vertices[:, 1]) < 0.2) & (vertices[:, 2] > 0)
-    assert near.sum() > 100 and np.linalg.norm(found - vertices, axis=1)[near].mean() < 0.006
+    assert near.sum() > 40 and np.linalg.norm(found - vertices, axis=1)[near].mean() < 0.006
 
 
 def test_a_plain_surface_stays_where_it_is():
@@ -136,7 +149,7 @@ def test_what_lies_on_the_hull_comes_off_it_where_images_disagree_and_outlines_s
 
 
 def test_images_that_fit_no_surface_cannot_spoil_outlines_or_leave_the_hull():
-    vertices, faces, images, masks = painted_ball(patterned)
+    vertices, faces, images, masks = painted_ball(patterned, subdivisions=5)
     found = refine_by_photo_consistency(vertices, faces, np.roll(images, 7, axis=2), masks, silhouette_sdf(masks))
     assert overlap(found, faces, masks) > 0.985
     for basis in VIEW_BASES.values():

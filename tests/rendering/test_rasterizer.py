@@ -446,6 +446,7 @@ def check_real_objects(folder, ids):
     assert np.mean(ious) >= 0.99 and np.mean(psnrs) >= 35
 
 
+@pytest.mark.slow
 def test_real_objects_look_as_another_renderer_drew_them(real_objects):
     check_real_objects(real_objects, real_ids(real_objects)[::5])
 

@@ -130,6 +130,7 @@ def test_a_wrong_part_of_one_mask_does_not_carry_the_cameras_away():
     assert tilts.max() < 7
 
 
+@pytest.mark.slow
 def test_holes_that_no_body_has_in_all_six_masks_do_not_hold_the_cameras_amiss(photographed):
     masks, _, true_found, _ = photographed
     spoilt = masks.copy()

@@ -7,6 +7,8 @@ from PIL import Image
 import utils.training_data.synthetic.primitives
 import utils.training_data.synthetic.vessels
 from utils.training_data.occupancy import outer_surface, signed_distances
+from utils.training_data.synthetic import shapes as shapes_module
+from utils.training_data.synthetic import textures
 from utils.training_data.synthetic.shapes import (
     FAMILY_WEIGHTS,
     _assembled,
@@ -79,7 +81,10 @@ def test_every_family_gives_closed_solids_that_look_outwards(family):
         assert len(np.unique(mesh.faces)) == len(mesh.vertices)
 
 
-def test_every_family_is_drawn():
+def test_every_family_is_drawn(monkeypatch):
+    """The names alone are drawn: objects of each family are made above."""
+    monkeypatch.setattr(shapes_module, "_assembled", lambda name, rng: name)
+    monkeypatch.setattr(shapes_module, "_shoe", lambda rng: "shoe")
     rng = np.random.default_rng(0)
     assert {named_shape(rng)[0] for _ in range(260)} == set(FAMILY_WEIGHTS)
 
@@ -89,9 +94,10 @@ def test_colors_are_in_range_and_differ(shapes):
     assert len({tuple(mesh.corner_colors[0, 0]) for mesh in shapes}) > 15
 
 
-def test_a_third_of_all_objects_is_plain():
+def test_a_third_of_all_objects_is_plain(monkeypatch):
     """Plain: no texture, and so few hues that they are those of the parts; shade does not change a hue."""
-    vertices, faces = arrays(ball(1.0, segments=24))
+    monkeypatch.setattr(textures, "TEXTURE_SIZE", 16)
+    vertices, faces = arrays(ball(1.0, segments=8))
     part, plain = np.arange(len(faces)) % 4, 0
     for seed in range(400):
         mesh = painted(vertices, faces, part, np.random.default_rng(seed))
