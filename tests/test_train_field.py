@@ -35,15 +35,6 @@ TINY_FIELD = {"field_grid": 8, "field_widths": (8, 16), "field_points": 200,
               "field_variants": 0, "learning_rate_field": 3e-3}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def few_samples():
-    """A step here draws 200 points of an object: from thousands that were kept, not from tens of thousands."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, count in (("SURFACE_SAMPLES", 20_000), ("NEAR_POINTS", 3000), ("FREE_POINTS", 2000)):
-            patch.setattr(utils.training_data.field_samples, name, count)
-        yield
-
-
 @pytest.fixture(scope="module")
 def field_cache(tmp_path_factory):
     """One cache for all runs here: what the field learns from is made once for each object."""

@@ -67,7 +67,7 @@ def test_a_patterned_ball_that_was_dented_becomes_round_again(exposure):
     found = refine_by_photo_consistency(start, faces, images, masks, distances)
     two = seen_by_two(vertices, faces)
     before, after = (np.abs(np.linalg.norm(points, axis=1) - 1)[two] for points in (start, found))
-    assert before.mean() > 0.018 and after.mean() < 0.13 * before.mean(), "a darker image alone leaves 0.16 where it is not allowed for"
+    assert before.mean() > 0.018 and after.mean() < 0.13 * before.mean(), "0.16 where a darker image is not allowed for"
     assert (np.einsum("ij,ij->i", vertex_normals(found, faces), vertices) > 0.8).all(), "nothing folds"
 
 
