@@ -396,6 +396,7 @@ def reconstruct_field(model: FieldModel, reader: ViewReader, grid: int, num_face
     )
     from utils.multiview.handles import close_uncertain_handles
     from utils.multiview.photo_consistency import refine_by_photo_consistency
+    from utils.multiview.silhouette_fit import fit_silhouettes
     from utils.multiview.texture_projection import project_colors
     from utils.multiview.view_maps import seen_by_network, view_maps
     from utils.multiview.visual_hull import grid_axes, hull_on_grid, silhouette_sdf
@@ -434,6 +435,8 @@ def reconstruct_field(model: FieldModel, reader: ViewReader, grid: int, num_face
         vertices = refine_by_photo_consistency(vertices, faces, images, masks, distances, cameras)
         still = np.isfinite(max_displacement(vertices, distances, cameras))  # the silhouettes' ripples are out already
         vertices = taubin_smooth(vertices, faces, np.where(still, 0, np.inf))
+    if "silhouettes" not in without:
+        vertices = fit_silhouettes(vertices, faces, distances, cameras, sure)
     sharp_images = sharp_images if (gains == 1).all() else apply_gains(sharp_images, sharp_masks, gains)
 
     # Every texel takes its color from the images that see it

@@ -23,6 +23,7 @@ from models import field_model, texture_model
 from models.geometry_model import load_geometry_model
 from utils.evaluation.mesh_topology import topology
 from utils.evaluation.metrics import image_scores
+from utils.mesh import smoothing
 from utils.mesh.mesh_io import read_mesh
 from utils.multiview import photo_consistency, texture_projection
 from utils.output.provenance import named_hash
@@ -480,7 +481,7 @@ def test_every_step_of_the_method_is_in_the_pipeline(monkeypatch):
     whole = distance_from_ball(inference.Reconstructor(**options).reconstruct(views))
     hull = distance_from_ball(inference.Reconstructor(
         **options, without={"network", "silhouettes", "photo_consistency"}).reconstruct(views))
-    moved = distance_from_ball(inference.Reconstructor(**options, without={"network"}).reconstruct(views))
+    moved = distance_from_ball(inference.Reconstructor(**options, without={"network", "silhouettes"}).reconstruct(views))
     unmoved = distance_from_ball(inference.Reconstructor(**options, without={"photo_consistency"}).reconstruct(views))
     assert whole < 0.02 < hull
     assert moved < 0.75 * hull, "the surface is not moved to where the images agree"
@@ -508,6 +509,16 @@ def test_silhouettes_are_held_and_pits_closed_whatever_the_network_says(monkeypa
     mesh = model.reconstruct(views)
     axis = np.hypot(*mesh.vertices[:, :2].T) < 0.15
     assert mesh.vertices[axis & (mesh.vertices[:, 2] > 0), 2].min() > 0.9, "the drilled hole is still there"
+
+
+def test_the_contours_of_the_result_are_fitted_to_the_silhouettes(monkeypatch):
+    """A last step that had shrunk the surface is made good, and not where silhouettes are left out."""
+    views, options = ball_views(256, waves), {"grid": 48, "faces": 4000, "texture_size": 64, "device": "cpu"}
+    smooth = smoothing.taubin_smooth
+    monkeypatch.setattr(smoothing, "taubin_smooth", lambda vertices, *rest: 0.98 * smooth(vertices, *rest))
+    fitted, short = (inference.Reconstructor(**options, without={"photo_consistency", "network", *more}).reconstruct(views)
+                     for more in ((), ("silhouettes",)))
+    assert np.abs(short.vertices).max(axis=0).max() < 0.99 < np.abs(fitted.vertices).max(axis=0).min()
 
 
 def test_a_tunnel_that_the_network_is_unsure_of_is_closed(monkeypatch):

@@ -1,0 +1,74 @@
+"""Bring a mesh's own silhouettes back to those of the images, after smoothing and colors have moved it.
+
+Where a mesh's silhouette falls short of an image's, its contour (the vertices at its rim in that view) moves along its normals
+until it reaches the boundary there, and takes its neighborhood along: one Gauss-Newton step of the usual silhouette term
+(e.g. Furukawa and Ponce 2009, "Carved visual hulls for image-based modeling") with thin-plate stiffness.
+"""
+import numpy as np
+
+from config import VIEW_NAMES
+from utils.mesh.smoothing import neighbor_mean_matrix, vertex_normals
+from utils.multiview.photo_consistency import BENDING_WEIGHT, image_motion
+from utils.multiview.visual_hull import all_cameras, are_named, surface_clearance
+from utils.rendering.cameras import VIEW_EXTENT, Camera, to_pixels
+from utils.rendering.image_sampling import sample_bilinear, sample_images
+from utils.rendering.rasterizer import rasterize_views
+
+SIZE = 512  # pixels per edge in which the mesh's silhouettes are drawn
+RIM = 1.0  # pixels of them from the silhouette's boundary: vertices that near make the contour
+MIN_SINE = 0.5  # of the angle between normal and sight; a contour is where it is 1
+FARTHEST = 0.04  # normalized units; a boundary farther off belongs to something that this mesh lacks
+CONTOUR_WEIGHT, HOLD_WEIGHT = 30.0, 5.0  # of the contour reaching the boundary, of every vertex staying where it is
+OUTLIER = 0.02  # normalized units from which a boundary is less and less believed
+
+
+def fit_silhouettes(vertices: np.ndarray, faces: np.ndarray, distances: np.ndarray, cameras: list[Camera] | None = None,
+                    edge_confidence: np.ndarray | None = None) -> np.ndarray:
+    """Move a mesh's contours to the boundaries of the silhouettes.
+
+    Args:
+        vertices: (V, 3) float64 in the normalized frame; faces: (F, 3) int64.
+        distances: (S, H, H) from utils.multiview.visual_hull.silhouette_sdf, in the order of `cameras`.
+        cameras: S Camera; None: the six exact orthographic ones.
+        edge_confidence: (S, h, h) float in [0, 1], how sure the nearest edge pixel is; None: all are sure.
+    Returns:
+        (V, 3) float64; no vertex has left the visual hull by its own move.
+    """
+    from scipy.sparse import diags, identity
+    from scipy.sparse.linalg import cg
+
+    cameras = all_cameras(cameras)
+    normals = vertex_normals(vertices, faces)
+    down, right = np.gradient(distances, axis=(1, 2))
+    readings = sample_images(np.stack([distances, right, -down], axis=-1).astype(np.float32), vertices, cameras)
+    sure = np.ones((len(cameras), len(vertices))) if edge_confidence is None else sample_images(
+        edge_confidence[..., None].astype(np.float32), vertices, cameras)[..., 0]
+    motion_right, motion_up, _ = image_motion(vertices, normals, cameras)
+    curvature, slope = np.zeros(len(vertices)), np.zeros(len(vertices))
+    for view, own in enumerate(_own_distances(vertices, faces, cameras)):
+        outwards = -readings[view, :, 1:] / np.maximum(np.linalg.norm(readings[view, :, 1:], axis=1, keepdims=True), 1e-9)
+        reach = outwards[:, 0] * motion_right[view] + outwards[:, 1] * motion_up[view]
+        gap = readings[view, :, 0] - own  # from the mesh's boundary to the silhouette's
+        contour = (own < RIM * 2 * VIEW_EXTENT / SIZE) & (reach > MIN_SINE) & (np.abs(gap) < FARTHEST)
+        weight = contour * sure[view] * CONTOUR_WEIGHT / (1 + (gap / OUTLIER) ** 2)
+        curvature += weight * reach**2
+        slope += weight * reach * gap
+    bend = identity(len(vertices)) - neighbor_mean_matrix(faces, len(vertices))
+    system = (diags(curvature + HOLD_WEIGHT) + BENDING_WEIGHT * (bend.T @ bend)).tocsr()
+    step, _ = cg(system, slope, rtol=1e-3, maxiter=200, M=diags(1 / system.diagonal()))
+    moved = vertices + step[:, None] * normals
+    beyond = -surface_clearance(distances, moved, cameras)
+    return moved - np.clip(beyond, 0, step.clip(0))[:, None] * normals
+
+
+def _own_distances(vertices, faces, cameras):
+    """For each view (V,) how far each vertex is, in normalized units, from the boundary of the mesh's own silhouette."""
+    from scipy.ndimage import distance_transform_edt
+
+    # By their names opposite views are drawn at once
+    named = dict(zip(VIEW_NAMES if are_named(cameras) else range(len(cameras)), cameras))
+    for name, fragments in rasterize_views(vertices, faces, SIZE, named).items():
+        covered = fragments.face_index >= 0
+        inside = np.where(covered, distance_transform_edt(covered) - 0.5, 0.5 - distance_transform_edt(~covered))
+        column, row, _ = to_pixels(vertices, named[name], SIZE).T
+        yield sample_bilinear(inside.astype(np.float32), column - 0.5, row - 0.5) * (2 * VIEW_EXTENT / SIZE)
