@@ -74,6 +74,18 @@ def test_an_opposite_view_of_another_scale_and_place_opens_the_same_holes():
     assert (open_holes(front, back, 1) == ring()).all()
 
 
+def test_a_hole_is_open_too_where_the_opposite_view_looks_past_the_object():
+    """A portal whose sill is seen in front alone: behind, tilted, its opening is no hole but open to below."""
+    portal, arch = square(), square()
+    rows, columns = np.nonzero(square())
+    inner = (slice(rows.min() + 6, rows.max() - 5), slice(columns.min() + 6, columns.max() - 5))
+    portal[inner] = False
+    arch[inner[0].start:, inner[1]] = False
+    front, back = mask_from_border(image_of(portal)), mask_from_border(image_of(np.fliplr(arch)))
+    assert front.holes.any() and not back.holes.any()
+    assert (open_holes(front, back, 1) == portal).all()
+
+
 def test_paint_of_nearly_the_backgrounds_color_is_no_hole():
     picture = image_of(ring())
     picture[square() & ~ring()] = 248  # within what counts as background beside the object, not in it

@@ -148,7 +148,7 @@ def test_a_part_left_out_comes_back_from_the_opposite_view_only_where_that_is_su
     bitten = DISC.copy()
     bitten[75:110, 30:80] = False
     bitten[75:110, :33] = DISC[75:110, :33]  # the disc's left side stays: what is missing lies within its hull
-    rgb = photograph(DISC, (235, 232, 228), (200, 200, 200))
+    rgb = photograph(DISC, (252, 249, 244), (200, 200, 200))
     view, other = (BorderMask(mask, np.zeros(mask.shape, np.int32), 1.0, np.full((SIZE, SIZE, 3), 200, np.float32))
                    for mask in (bitten, np.fliplr(DISC)))
     level = bitten.astype(np.float32)
@@ -156,6 +156,8 @@ def test_a_part_left_out_comes_back_from_the_opposite_view_only_where_that_is_su
     assert iou(bitten, DISC) < 0.85 and iou(restored.mask, DISC) > 0.96
     unsure, _ = restore_overlooked(rgb, view, level, other, np.zeros_like(DISC), 1)
     assert unsure.mask is bitten
+    table = photograph(bitten, (252, 249, 244), (200, 200, 200))  # here the bite shows the table: the other view is wrong
+    assert restore_overlooked(table, view, level, other, np.fliplr(DISC), 1)[0].mask is bitten
 
 
 @pytest.mark.parametrize("color, around, is_hole", [

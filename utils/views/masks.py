@@ -88,7 +88,8 @@ def _holes_like(color, tolerance, rgb, labels, smallest):
 def open_holes(view: BorderMask, other: BorderMask, axis: int, reach: float | None = None) -> np.ndarray:
     """The mask of a view with those holes open through which the opposite view sees the background too.
 
-    White paint and a hole look alike from one side. A hole is open from both, at the mirrored place.
+    White paint and a hole look alike from one side. A hole is open from both: at the mirrored place the other view has one
+    too, or looks past the object altogether.
 
     Args:
         view: BorderMask.
@@ -102,16 +103,17 @@ def open_holes(view: BorderMask, other: BorderMask, axis: int, reach: float | No
     from PIL import Image
     from scipy import ndimage
 
-    if not (view.holes.any() and other.holes.any()):
+    if not view.holes.any() or not other.mask.any():
         return view.mask
     here, there = (tuple(slice(hits[0], hits[-1] + 1) for hits in (np.flatnonzero(one.mask.any(1)),
                                                                     np.flatnonzero(one.mask.any(0))))
                    for one in (view, other))
     height, width = view.mask[here].shape
-    mirrored = Image.fromarray(np.flip(other.holes[there] > 0, axis)).resize((width, height))
+    holes, beside = (np.asarray(Image.fromarray(np.flip(area[there], axis)).resize((width, height)))
+                     for area in (other.holes > 0, ~other.mask))
     seen = np.zeros(view.mask.shape, bool)
-    seen[here] = ndimage.binary_dilation(np.asarray(mirrored), np.ones((3, 3)),
-                                         max(1, round(max(height, width) * (reach or 0.005))))
+    seen[here] = beside | ndimage.binary_dilation(holes, np.ones((3, 3)),
+                                                  max(1, round(max(height, width) * (reach or 0.005))))
     sizes = np.maximum(np.bincount(view.holes.ravel()), 1)
     is_open = np.bincount(view.holes.ravel(), seen.ravel()) >= SEEN_THROUGH * sizes
     is_open[0] = False

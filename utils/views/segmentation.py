@@ -37,6 +37,7 @@ SIMPLE_BACKGROUND = 0.002  # fraction of the background that may be unlike it wh
 SAME_AS_BACKGROUND = 10  # of 255: a part that differs less from what is beside the object is taken for background
 SURELY = 0.9  # filtered saliency from which the network is sure
 RESTORED = 0.03  # of the object's area: smallest part that the opposite view gives back, perspective makes smaller ones
+UNLIKE_BESIDE = 16  # of 255: half of such a part must be farther from the background beside it in its own image
 CONFIRMED = 0.6  # fraction of a part that must surely be object in the opposite view
 OVERLOOKED = 0.002  # of the object's area: smallest part that is added
 RELIABLE = 0.5  # confidence from which a view's silhouette is trusted
@@ -347,7 +348,8 @@ def restore_overlooked(rgb: np.ndarray, view: BorderMask, level: np.ndarray, oth
     """A view's silhouette with what the opposite one shows of the object and this one lacks.
 
     The network leaves out pale parts now and then (a sole, a belly), seldom from both sides. Only what is thicker than
-    perspective and tilt explain comes back, and only where the opposite image shows for sure that it is object.
+    perspective and tilt explain comes back, only where the opposite image shows for sure that it is object, and only where
+    this one shows something else than its background: else the network may as well have been wrong over there.
 
     Args:
         rgb, view, level: of this view, as `segment` takes and gives them.
@@ -367,8 +369,12 @@ def restore_overlooked(rgb: np.ndarray, view: BorderMask, level: np.ndarray, oth
     deep &= _convex_hull(view.mask)
     parts, count = ndimage.label(ndimage.binary_opening(deep & ~view.mask, np.ones((3, 3)), 2))
     added = np.zeros(view.mask.shape, bool)
+    off = np.abs(rgb - view.color).max(-1)
     for number, size in enumerate(np.bincount(parts.ravel(), minlength=count + 1)[1:], 1):
-        if size >= RESTORED * view.mask.sum() and sees[part := parts == number].mean() >= CONFIRMED:
+        if size < RESTORED * view.mask.sum():
+            continue
+        part = parts == number
+        if sees[part].mean() >= CONFIRMED and np.median(off[part]) > UNLIKE_BESIDE:
             added |= part
     if not added.any():
         return view, level
