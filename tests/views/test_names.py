@@ -74,3 +74,9 @@ def test_a_shot_is_told_from_a_name(rest, shot):
 def test_six_files_of_one_kind_are_said_once_and_shortly():
     line = in_one_line([Problem("mug", "unknown view name", f"IMG_200{i}.jpg") for i in range(6)])
     assert line == "unknown view name IMG_2000.jpg, IMG_2001.jpg and 4 more"
+
+
+def test_a_file_where_a_folder_belongs_is_told_what_to_give(tmp_path):
+    (tmp_path / "shoe.glb").write_bytes(b"glTF")
+    with pytest.raises(UserError, match="shoe.glb: is a file; give the folder that holds front.png, back.png"):
+        match_images(tmp_path / "shoe.glb")

@@ -98,7 +98,8 @@ def match_images(folder: Path) -> tuple[dict[str, dict[str, list[Path]]], list[t
         UserError: there is no such folder.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder" if not folder.exists() else f"{folder}: is not a folder")
+        raise UserError(f"{folder}: no such folder" if not folder.exists() else f"{folder}: is a file; give the folder that "
+                        "holds front.png, back.png, left.png, right.png, top.png and bottom.png")
     groups, loose, strays = {}, [], []
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or path.suffix.lower() not in IMAGE_EXTENSIONS or not path.is_file():
