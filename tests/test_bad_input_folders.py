@@ -207,6 +207,7 @@ def test_what_a_loaders_process_cannot_read_is_one_line_too(run_script_main):
     assert code == 2 and err == "error: shoe.obj: has gone\n"
 
 
+@pytest.mark.slow
 def test_a_log_that_cannot_grow_is_one_line(tiny_config, tmp_path, monkeypatch, run_script_main):
     monkeypatch.setattr(train_geometry, "MEAN_SHAPE_STEPS", 1)
     (tmp_path / "logs" / "geometry.jsonl").mkdir(parents=True)

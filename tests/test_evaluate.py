@@ -180,6 +180,7 @@ def test_objects_of_the_training_set_are_recognized():
     assert evaluate.trained_on(listed, ["a", "b", "c"], ids) == {"c"}
 
 
+@pytest.mark.slow
 def test_judging_training_objects_is_warned_of(shoes, tiny_geometry, tmp_path, run_script_main):
     code, out, _ = run_script_main(evaluate, *folders(shoes), *QUICK, "--split", "train", "--methods", tiny_geometry,
                                    "--output", tmp_path / "out", "--cache_dir", tmp_path)
@@ -204,6 +205,7 @@ def test_mean_color_paints_the_models_own_shape_and_predicts_it_once(shoes):
         evaluate.make_methods({}, ["nearest"], [], options)
 
 
+@pytest.mark.slow
 def test_reconstructor_gives_what_inference_writes(shoes, tmp_path):
     """The same vertices as the mesh that inference.py writes for the same images."""
     import inference
@@ -251,6 +253,7 @@ def test_a_split_file_says_what_is_judged_over_several_folders(shoes, tmp_path, 
     assert code == 2 and "has no line in" in err and "(6 such objects)" in err
 
 
+@pytest.mark.slow
 def test_steps_are_left_out_and_other_programs_meshes_are_judged_beside(shoes, tmp_path, run_script_main):
     """Each switch gives a row of its own, and the rows differ; the truth handed in as a mesh scores as the floor."""
     objects, _ = find_objects(shoes / "OBJs", shoes / "input_images")

@@ -101,6 +101,7 @@ def test_obj_opens_in_trimesh_closed_and_with_a_texture_that_is_not_constant(sho
     assert {view: item["file"] for view, item in report["inputs"].items()} == {view: f"{view}.png" for view in VIEW_NAMES}
 
 
+@pytest.mark.slow
 def test_two_runs_write_the_same_bytes(shoe, tmp_path):
     run(shoe.views, tmp_path, *AS_SHOE)
     for path in shoe.folder.iterdir():
@@ -141,6 +142,7 @@ def test_all_formats_at_once_for_a_printer_with_a_warning_of_walls_that_are_too_
     assert report["print"]["min_wall_mm"] == 60 and report["options"]["format"] == ["stl", "glb", "3mf"]
 
 
+@pytest.mark.slow
 def test_texture_of_the_file_shows_on_the_mesh_what_the_model_says(views, tmp_path):
     """A vertex's texture coordinate, looked up in the written image, gives the model's color at that vertex."""
     geometry, texture, size = shipped_models()
@@ -254,6 +256,7 @@ def test_models_of_two_image_sizes_work_together(views, tmp_path, monkeypatch):
     assert seen == [224]
 
 
+@pytest.mark.slow
 def test_own_masks_decide_what_is_seen(views, tmp_path, capsys, hull_alone):
     """A busy background, which is noted without masks, gives with masks what the plain image gives."""
     masks = tmp_path / "masks"
@@ -295,6 +298,7 @@ def test_masks_that_are_missing_or_do_not_fit_are_named_by_view_with_exit_code_2
     assert not list(tmp_path.glob("out/**/*.obj"))
 
 
+@pytest.mark.slow
 def test_the_background_option_is_passed_on_and_excludes_own_masks(views, tmp_path, monkeypatch, run_script_main, hull_alone):
     """The network's answer is that of the border here, which is right: what it sees in photographs is asked below."""
     rest = ["--output", tmp_path / "out", "--device", "cpu", "--texture_size", 64, *COARSE]
@@ -460,6 +464,7 @@ def test_what_was_noticed_about_the_views_stands_in_the_notes():
     assert len(notes) == 1 and "cut to the object" in notes[0]
 
 
+@pytest.mark.slow
 def test_exchanged_views_are_searched_for_and_named_once(monkeypatch):
     files = {name: EXAMPLE / f"{name}.png" for name in VIEW_NAMES}
     searches, search = [], view_consistency.diagnose_view_swap
@@ -521,6 +526,7 @@ def test_the_contours_of_the_result_are_fitted_to_the_silhouettes(monkeypatch):
     assert np.abs(short.vertices).max(axis=0).max() < 0.99 < np.abs(fitted.vertices).max(axis=0).min()
 
 
+@pytest.mark.slow
 def test_a_tunnel_that_the_network_is_unsure_of_is_closed(monkeypatch):
     def bored(network, maps, axes, hull, *_):
         points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)  # along the diagonal no silhouette shows it
@@ -534,6 +540,7 @@ def test_a_tunnel_that_the_network_is_unsure_of_is_closed(monkeypatch):
         assert topology(mesh.vertices, mesh.faces).handles == handles
 
 
+@pytest.mark.slow
 def test_a_view_that_was_exposed_less_colors_its_side_no_darker():
     def front_beside_back(views):
         mesh = inference.Reconstructor(grid=48, faces=4000, texture_size=128, device="cpu",
@@ -547,6 +554,7 @@ def test_a_view_that_was_exposed_less_colors_its_side_no_darker():
     assert front_beside_back(views | {"front": darker}) == pytest.approx(front_beside_back(views), rel=0.08)
 
 
+@pytest.mark.slow
 def test_colors_come_from_the_sharp_images():
     """Stripes three pixels wide at 768 pixels: at 256 pixels they would be an even gray."""
     def stripes(points):
@@ -578,6 +586,7 @@ def photographed(tmp_path_factory):
     return made
 
 
+@pytest.mark.slow
 def test_photographs_are_calibrated_and_the_masks_that_were_used_are_drawn(photographed):
     """Taken from 2.5 object lengths, or 5 normalized units, give or take a tenth (data/examples/README.md)."""
     said = photographed.said
@@ -588,6 +597,7 @@ def test_photographs_are_calibrated_and_the_masks_that_were_used_are_drawn(photo
     assert trimesh.Trimesh(mesh.vertices, mesh.faces).is_watertight
 
 
+@pytest.mark.slow
 def test_found_cameras_reach_the_mesh_and_explain_the_silhouettes(photographed):
     def agreement(mesh):
         cameras = mesh.cameras or VIEW_CAMERAS
@@ -606,6 +616,7 @@ def test_found_cameras_reach_the_mesh_and_explain_the_silhouettes(photographed):
     assert not unknown.cameras and agreement(unknown) < agreement(photographed.mesh) - 0.03
 
 
+@pytest.mark.slow
 def test_a_missing_view_is_an_error_that_names_the_option_and_then_is_done_without(shoe, views, tmp_path, run_script_main,
                                                                                    monkeypatch):
     (views / "bottom.png").unlink()

@@ -289,6 +289,7 @@ def test_an_item_is_the_same_from_the_cache_and_made_again_where_that_is_damaged
         assert torch.equal(made[name], read[name]) and torch.equal(made[name], again[name])
 
 
+@pytest.mark.slow
 def test_variants_are_turned_or_joined_or_solids_each_its_own(field_config, tmp_path, monkeypatch):
     kinds, made = [], object_cache.make_variant
     monkeypatch.setattr(object_cache, "make_variant",

@@ -181,6 +181,7 @@ def test_best_is_never_overwritten_by_a_worse_run(config, tmp_path):
 # ---- Learning
 
 
+@pytest.mark.slow
 def test_one_objects_colors_can_be_overfitted(config, shoes, tmp_path):
     cfg = config(**few_shoes(shoes, tmp_path, 1), validation_fraction=0.0, num_epochs_stage2=400,
                  learning_rate_stage2=1e-2, texture_hidden=64, texture_frequencies=4, lambda_perceptual=0.0,

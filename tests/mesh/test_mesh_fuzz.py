@@ -178,6 +178,7 @@ def test_damaged_files_give_a_sound_mesh_or_one_line(tmp_path, kind):
     fuzz(damages(SEEDS[kind][name]), lambda content: check(tmp_path, SEEDS[kind] | {name: content}), 40)
 
 
+@pytest.mark.slow
 def test_damaged_documents_give_a_sound_mesh_or_one_line(tmp_path):
     blob = rich_gltf().blob
     fuzz(documents(), lambda document: check(tmp_path, {"toy.glb": glb(json.loads(json.dumps(document)), blob)}), 150)

@@ -71,6 +71,7 @@ def test_a_patterned_ball_that_was_dented_becomes_round_again(exposure):
     assert (np.einsum("ij,ij->i", vertex_normals(found, faces), vertices) > 0.8).all(), "nothing folds"
 
 
+@pytest.mark.slow
 def test_a_ball_comes_out_of_its_visual_hull_further_than_one_pass_takes_it():
     vertices, faces, images, masks = painted_ball(patterned, subdivisions=5)
     widest = np.sqrt(1 - vertices**2).max(axis=1)  # the hull is what three cylinders of radius 1 have in common
@@ -148,6 +149,7 @@ def test_what_lies_on_the_hull_comes_off_it_where_images_disagree_and_outlines_s
     assert overlap(found, faces, masks) > 0.985
 
 
+@pytest.mark.slow
 def test_images_that_fit_no_surface_cannot_spoil_outlines_or_leave_the_hull():
     vertices, faces, images, masks = painted_ball(patterned, subdivisions=5)
     found = refine_by_photo_consistency(vertices, faces, np.roll(images, 7, axis=2), masks, silhouette_sdf(masks))

@@ -114,6 +114,7 @@ def test_a_hidden_patch_wears_its_own_neighbors_not_what_hides_it(shaded_roof):
     assert seen.all() and np.allclose(colors, RED, atol=0.01)
 
 
+@pytest.mark.slow
 def test_an_unseen_point_takes_the_color_of_its_nearest_seen_one_or_of_one_about_as_near():
     rng = np.random.default_rng(0)
     ball = rng.normal(size=(100_000, 3))

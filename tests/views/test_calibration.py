@@ -94,6 +94,7 @@ def test_renders_through_jpeg_keep_their_cameras(quality, size):
     assert report.kind == "exact" and all(camera.is_exact() for camera in cameras)
 
 
+@pytest.mark.slow
 def test_orthographic_images_of_other_framing_get_scales_and_shifts_alone():
     rng = np.random.default_rng(0)
     true = [Camera(VIEW_BASES[view], 0, rng.uniform(0.6, 0.85), rng.uniform(-0.1, 0.1, 2)) for view in VIEW_NAMES]

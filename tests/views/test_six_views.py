@@ -488,6 +488,7 @@ def test_photographs_in_odd_names_are_read_with_the_confidence_of_their_edges(tm
     assert 0 <= views.edge_confidence.min() and views.edge_confidence.max() <= 1
 
 
+@pytest.mark.slow
 def test_the_handle_of_the_example_mug_is_open_in_both_side_views_though_the_network_sees_that_in_one():
     pytest.importorskip("rembg")
     files = {view: next((ROOT / "data" / "examples" / "photo_mug").glob(f"*_{view}.jpg")) for view in ("left", "right", "top")}
