@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,8 +36,9 @@ if TYPE_CHECKING:  # `--help` and a mistyped option answer at once, so what is h
 ROOT = Path(__file__).parent
 PREVIEW_SIZE = 256  # pixels per image of the preview; what the field reads too, so images are read once
 GRID, FACES = 128, 20000  # of a field's mesh, unless asked otherwise
-RANGES = (("grid", 16, 512, GRID), ("faces", 100, 10**7, FACES))  # option, smallest, largest, usual value
 TEXTURE_SIZE = 1024  # texels per edge, unless asked otherwise
+# Option, smallest, largest, usual value
+RANGES = (("grid", 16, 512, GRID), ("faces", 100, 10**7, FACES), ("texture_size", 64, 8192, TEXTURE_SIZE))
 FORMATS = ("obj", "glb", "ply", "stl", "3mf")
 # What the report tells of the command line: all that changes the mesh files, but for paths
 RESULT_OPTIONS = ("grid", "faces", "texture_size", "background", "allow_missing", "format", "texture_format", "up", "ground",
@@ -79,7 +81,7 @@ def parse_options(argv: list[str]) -> Namespace:
     parser.add_argument("--allow_missing", action="store_true", help="field: three to five views are enough, if two of "
                         "them are not opposite each other")
     parser.add_argument("--device", default="auto", help="auto (cuda, then mps, then cpu), cuda, cuda:N, mps or cpu")
-    parser.add_argument("--texture_size", type=int, default=1024, help="texels per edge of the texture (default 1024)")
+    parser.add_argument("--texture_size", type=int, help=f"texels per edge of the texture (default {TEXTURE_SIZE})")
     parser.add_argument("--format", metavar="NAMES", default="obj", help=f"any of {', '.join(FORMATS)}, with commas "
                         "between (default obj, which writes .obj, .mtl and .png)")
     parser.add_argument("--texture_format", choices=["png", "jpg"], help="of obj and glb (default png)")
@@ -95,19 +97,23 @@ def parse_options(argv: list[str]) -> Namespace:
     parser.add_argument("--turntable", action="store_true", help="also write an animated picture, <id>_turntable.webp")
     parser.add_argument("--cache_dir", default=str(ROOT / "data" / "cache"), help="keeps the UV atlas between runs")
     options = parser.parse_args(argv)
-    if not 64 <= options.texture_size <= 8192:
-        raise UserError(f"--texture_size {options.texture_size}: choose 64 to 8192")
-    for name, low, high, usual in RANGES:
-        value = getattr(options, name)
-        if value is not None and options.geometry == "points":
+    for name, _, _, usual in RANGES:
+        if getattr(options, name) is None:
+            setattr(options, name, usual)
+        elif options.geometry == "points" and name != "texture_size":
             raise UserError(f"--{name}: is for the field; leave it out with --geometry points")
-        if value is not None and not low <= value <= high:
-            raise UserError(f"--{name} {value}: choose {low} to {high}")
-        setattr(options, name, usual if value is None else value)
+    check_sizes(grid=options.grid, faces=options.faces, texture_size=options.texture_size)
     check_output_options(options)
     if options.mask_dir and not Path(options.mask_dir).is_dir():
         raise UserError(f"--mask_dir {options.mask_dir}: no such folder")
     return options
+
+
+def check_sizes(**sizes: int) -> None:
+    """Raise UserError where one of `grid`, `faces` and `texture_size` is no whole number from its range."""
+    for name, low, high, _ in RANGES:
+        if not isinstance(sizes[name], Integral) or not low <= sizes[name] <= high:
+            raise UserError(f"--{name} {sizes[name]}: choose {low} to {high}")
 
 
 def check_output_options(options: Namespace) -> None:
@@ -246,7 +252,11 @@ class Reconstructor:
         from utils.device import resolve_device
         from utils.io.checkpoint import load_checkpoint
         from utils.io.model_folder import local_model
+        from utils.views.six_views import BACKGROUNDS
 
+        check_sizes(grid=grid, faces=faces, texture_size=texture_size)
+        if background not in BACKGROUNDS:
+            raise UserError(f"--background {background}: choose {', '.join(BACKGROUNDS)}")
         unknown = sorted(set(without) - set(STEPS))
         if unknown:
             raise UserError(f"--without {unknown[0]}: no such step; choose from {', '.join(STEPS)}")
@@ -281,6 +291,13 @@ class Reconstructor:
         Raises:
             UserError: an image cannot be used, or the six silhouettes have no body in common.
         """
+        for images in (views, {} if masks is None else masks):
+            if not isinstance(images, dict):
+                raise UserError(f"{name}: images are given as {{view name: image}}, not as a {type(images).__name__}")
+        for one, other, what in ((views, masks or views, "mask"), (masks or views, views, "image")):
+            lacking = [view for view in one if view not in other]
+            if lacking:
+                raise UserError(f"{name}: masks are for all views that are given or for none; no {what} for {lacking[0]}")
         with tempfile.TemporaryDirectory() as folder:
             files = _as_files(views, Path(folder) / "views")
             return self.reconstruct_from(

@@ -59,6 +59,28 @@ def shoe(tmp_path_factory):
     return SimpleNamespace(views=views, folder=views.parent / "out" / "my_shoe", said=said.getvalue())
 
 
+@pytest.mark.parametrize("sizes, said", [
+    ({"grid": "64"}, "--grid 64: choose 16 to 512"), ({"grid": 3}, "--grid 3"), ({"faces": -1}, "--faces -1"),
+    ({"texture_size": 1.5}, "--texture_size 1.5"), ({"background": "nope"}, "--background nope"),
+])
+def test_what_no_option_could_be_is_refused_in_python_too(sizes, said):
+    with pytest.raises(UserError, match=said):
+        inference.Reconstructor(device="cpu", **sizes)
+
+
+@pytest.mark.parametrize("views, masks, said", [
+    ([str(EXAMPLE / "front.png")], None, "not as a list"),
+    ({name: EXAMPLE / f"{name}.png" for name in VIEW_NAMES}, {"top": np.zeros((8, 8), np.uint8)}, "no mask for front"),
+    ({name: EXAMPLE / f"{name}.png" for name in VIEW_NAMES},
+     {name: np.zeros((8, 8), np.uint8) for name in (*VIEW_NAMES, "frnt")}, "no image for frnt"),
+    ({name: EXAMPLE / f"{name}.png" for name in VIEW_NAMES} | {"top": EXAMPLE / "none.png"}, None,
+     "none.png: the top image is no file there"),
+])
+def test_views_and_masks_that_do_not_fit_are_one_line_in_python_too(views, masks, said):
+    with pytest.raises(UserError, match=said):
+        inference.Reconstructor(device="cpu").reconstruct(views, masks)
+
+
 @pytest.fixture
 def hull_alone(monkeypatch):
     """Shapes are the visual hull, painted: for what is asked of options, files and messages, which are made as always."""

@@ -45,6 +45,16 @@ def test_the_preview_shows_the_result_from_the_cameras_of_its_photographs(result
     assert np.abs(sheet[128:, 256:384].astype(int) - over_white(apart)).mean() > 5, "which the exact ones do not"
 
 
+def test_the_sheet_of_masks_shows_what_was_left_out(result, tmp_path):
+    """A photograph with a green table, whose object is the right half: the other half stays to be seen, dimmed."""
+    photograph, mask = np.full((100, 100, 3), (20, 200, 20), np.uint8), np.zeros((100, 100), np.uint8)
+    mask[:, 50:] = 255
+    views = replace(result.views, taken=((photograph, mask),) * 6)
+    write_result(tmp_path, "leaning", result.mesh, views, OutputOptions(viewer=False))
+    left, right = np.asarray(Image.open(tmp_path / "leaning_masks.png")).astype(int)[180, [60, 300]]
+    assert left[1] > left[0] + 50 and abs(right - [20, 200, 20]).max() < 3 and right[1] > left[1] + 20
+
+
 def test_a_size_in_millimeters_is_told_where_there_is_one():
     assert OutputOptions().print_edge_mm() is None and OutputOptions(longest_edge_mm=70.0).print_edge_mm() == 70
     assert OutputOptions(("obj", "3mf")).print_edge_mm() == 100

@@ -480,6 +480,21 @@ def write_photographs(folder):
 
 
 @pytest.mark.slow
+def test_what_was_taken_keeps_its_background_but_for_cut_outs(tmp_path):
+    """JPEGs keep their table on the sheet that shows the masks; what a transparent image hides is no picture."""
+    rgba = np.zeros((60, 40, 4), np.uint8)
+    rgba[..., 1] = 200
+    rgba[20:40, 10:30] = 200, 30, 30, 255
+    for name in VIEW_NAMES:
+        Image.fromarray(rgba).save(tmp_path / f"{name}.png")
+    square, mask = read_six_views(tmp_path).taken[0]
+    assert square.shape == (60, 60, 3) and (square[5, 30] == 255).all() and mask[30, 30] == 255 and mask[5, 30] == 0
+    for name in VIEW_NAMES:
+        Image.fromarray(rgba[..., :3]).save(tmp_path / f"{name}.png")
+    square, mask = read_six_views(tmp_path, background="border").taken[0]
+    assert (square[5, 30] == (0, 200, 0)).all() and mask[30, 30] == 255 and mask[5, 30] == 0
+
+
 def test_photographs_in_odd_names_are_read_with_the_confidence_of_their_edges(tmp_path):
     pytest.importorskip("rembg")
     views, note = read_framed_views(write_photographs(tmp_path), 220)

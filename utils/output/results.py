@@ -65,9 +65,10 @@ def write_result(folder: str | Path, name: str, mesh: TexturedMesh, views: SixVi
         files += [path, path.with_suffix(".mtl"), path.with_suffix(f".{options.texture_format}")] if suffix == "obj" else [path]
     drawn = render_views(solid, size, cameras=VIEW_CAMERAS | mesh.cameras)
     write_preview(folder / f"{name}_preview.png", views.images, solid, drawn)
+    taken = views.taken or tuple(zip(views.images, views.masks))
     tiles = write_mask_sheet(folder / f"{name}_masks.png",
-                             [image if present else None for image, present in zip(views.images, views.present)],
-                             list(views.masks), list(views.confidence))
+                             [image if present else None for (image, _), present in zip(taken, views.present)],
+                             [mask for _, mask in taken], list(views.confidence))
 
     inputs = {view: path for view, path, present in zip(VIEW_NAMES, views.paths, views.present) if present}
     agreement = view_agreement({view: drawn[view] for view in inputs}, views.images, views.masks)

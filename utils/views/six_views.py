@@ -47,6 +47,7 @@ from utils.views.view_consistency import VIEW_AXES, common_scale, consistency_no
 
 BACKGROUNDS = ("auto", "model", "border")  # how objects are found in images without transparency
 FRAME_TOLERANCE = 0.02  # fraction of an image's edge by which a box may miss the frame and still count as framed
+TAKEN_EDGE = 720  # px that are kept of an image as it was taken
 FRAMED = "images were cut to the object"  # how notes begin to say so
 
 
@@ -63,6 +64,8 @@ class SixViews:
     confidence: (6,) float in [0, 1], mean of the above over each silhouette's edge; 1 for a view whose mask is sure.
     half_fields: six float or None, tangent of half the field of view that an image spans, from EXIF.
     present: (6,) bool, False for a view that is missing: its image is white and its mask empty.
+    taken: six pairs of an image (E, E, 3) and its mask (E, E), uint8, all of what was photographed, to show what was taken
+        for the object; an image with transparency is over white. At most TAKEN_EDGE pixels; () where nothing was read.
     """
 
     id: str
@@ -73,6 +76,7 @@ class SixViews:
     confidence: np.ndarray | None = None
     half_fields: tuple = (None,) * 6
     present: np.ndarray = field(default_factory=lambda: np.ones(6, bool))
+    taken: tuple = ()
 
 
 # ---- Reading six views ----------------------------------------------------------------------------------------
@@ -116,13 +120,17 @@ def _find_one_object(folder_or_files, object_id, allow_missing=False):
 
 @dataclass
 class _View:
-    """One view on its way: rgb (H, W, 3) uint8, mask (H, W) uint8, sure (H, W) float32 and its mean, or None and 1."""
+    """One view on its way: rgb (H, W, 3) uint8, mask (H, W) uint8, sure (H, W) float32 and its mean, or None and 1.
+
+    taken: as SixViews has it, with the background, where there is one.
+    """
 
     rgb: np.ndarray
     mask: np.ndarray
     sure: np.ndarray | None = None
     confidence: float = 1.0
     half_field: float | None = None
+    taken: tuple | None = None
 
 
 def _stack(name, paths, squares, edge):
@@ -135,14 +143,14 @@ def _stack(name, paths, squares, edge):
                          else _resize(square.sure, edge).clip(0, 1) for square in squares])
     return SixViews(name, images.astype(np.float32) / 255, masks.astype(np.float32) / 255, paths, sure,
                     np.array([square.confidence for square in squares]), tuple(square.half_field for square in squares),
-                    np.array([path is not None for path in paths]))
+                    np.array([path is not None for path in paths]), tuple(square.taken for square in squares))
 
 
 def _read_squares(paths, size, masks, background="auto"):
     """Six square _View over white, E x E where E is the longer edge of each, and a note or None."""
     if background not in BACKGROUNDS:
         raise UserError(f"--background {background}: choose {', '.join(BACKGROUNDS)}")
-    views, notes = [], []
+    views, notes, photographs = [], [], {}
     for view, path in zip(VIEW_NAMES, paths):
         if path is None:
             views.append(_View(np.full((8, 8, 3), 255, np.uint8), np.zeros((8, 8), np.uint8), confidence=0.0))
@@ -153,12 +161,14 @@ def _read_squares(paths, size, masks, background="auto"):
         elif alpha is not None and not alpha.any():
             raise UserError(f"{path}: the {view} view is empty: the image is fully transparent")
         views.append(_View(rgb, alpha, half_field=half_field(path)))
+        photographs[view] = None if alpha is not None and not masks else rgb
     given = [view.mask is not None for view in views]
     if all(given):
         notes.append(_mend_inverted(views, paths, masks))
     else:
         notes.append(_find_objects(views, paths, given, background))
-    return [_square_over_white(view) for view in views], "; ".join(filter(None, notes)) or None
+    squares = [_square_over_white(view, photographs.get(name)) for name, view in zip(VIEW_NAMES, views)]
+    return squares, "; ".join(filter(None, notes)) or None
 
 
 def _mend_inverted(views, paths, masks):
@@ -250,16 +260,18 @@ def _busy_note(views):
             "guess: use --background model or --mask_dir") if views else None
 
 
-def _square_over_white(view):
-    """A _View over white, padded at both sides to a square."""
+def _square_over_white(view, photograph=None):
+    """A _View over white, padded at both sides to a square; `photograph` is its image with the background, (H, W, 3)."""
     share = view.mask[..., None].astype(np.float32) / 255
     over_white = np.round(view.rgb * share + 255 * (1 - share)).astype(np.uint8)
     height, width = view.mask.shape
     edge = max(height, width)
     top, left = (edge - height) // 2, (edge - width) // 2
     around = ((top, edge - height - top), (left, edge - width - left))
-    return replace(view, rgb=np.pad(over_white, around + ((0, 0),), constant_values=255),
-                   mask=np.pad(view.mask, around),
+    square, mask = np.pad(over_white, around + ((0, 0),), constant_values=255), np.pad(view.mask, around)
+    shown = square if photograph is None else np.pad(photograph, around + ((0, 0),), constant_values=255)
+    return replace(view, rgb=square, mask=mask,
+                   taken=tuple(_resize(image, min(edge, TAKEN_EDGE)) for image in (shown, mask)),
                    sure=None if view.sure is None else np.pad(view.sure, around, mode="edge"))
 
 
