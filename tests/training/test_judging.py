@@ -51,8 +51,8 @@ def test_where_no_epoch_was_better_best_is_said_to_stay(saved, tmp_path, capsys)
     best, ids = BestCheckpoint(tmp_path / "best.pth", ["a"]), {"validation_ids": ["a"]}
     assert keep_if_better(Alone(), best, None, 0, 0.6, ids) and not keep_if_better(Alone(), best, None, 1, 0.7, ids)
     end_run(Alone(), best, tmp_path / "last.pth", None, 1, 0, "num_epochs_stage1", ids)
-    assert capsys.readouterr().out == (f"wrote {tmp_path}/last.pth; {tmp_path}/best.pth stays the earlier one (0.60000), "
-                                       "which no epoch beat\n")
+    assert capsys.readouterr().out == (f"wrote {tmp_path}/last.pth; {tmp_path}/best.pth stays what it was before the first "
+                                       "epoch (0.60000), which none beat\n")
     end_run(Alone(), best, tmp_path / "last.pth", None, 1, 1, "num_epochs_stage1", ids)
     assert capsys.readouterr().out == "nothing to do: 1 epoch is done; raise --num_epochs_stage1\n"
 
