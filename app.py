@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from config import EXAMPLES_DIR, VIEW_NAMES, OptionParser, UserError, counted, run_script
-from inference import FACES, GRID, LARGEST_IMAGE, RANGES, STAGES, Reconstructor
+from inference import FACES, GRID, LARGEST_IMAGE, STAGES, Reconstructor, check_sizes
 
 if TYPE_CHECKING:  # as in inference.py: heavy imports where they are used
     import gradio as gr
@@ -278,9 +278,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--grid", type=int, default=GRID, help=f"cells along the longest edge (default {GRID})")
     parser.add_argument("--faces", type=int, default=FACES, help=f"most faces of the mesh (default {FACES})")
     options = parser.parse_args(argv)
-    for name, low, high, _ in RANGES:
-        if not low <= getattr(options, name) <= high:
-            raise UserError(f"--{name} {getattr(options, name)}: choose {low} to {high}")
+    check_sizes(grid=options.grid, faces=options.faces)
     os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_DISABLE_TELEMETRY="1")  # before gradio is imported
     try:
         import gradio as gr

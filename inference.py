@@ -110,10 +110,12 @@ def parse_options(argv: list[str]) -> Namespace:
 
 
 def check_sizes(**sizes: int) -> None:
-    """Raise UserError where one of `grid`, `faces` and `texture_size` is no whole number from its range."""
-    for name, low, high, _ in RANGES:
-        if not isinstance(sizes[name], Integral) or not low <= sizes[name] <= high:
-            raise UserError(f"--{name} {sizes[name]}: choose {low} to {high}")
+    """Raise UserError where one of `grid`, `faces` and `texture_size`, as far as given, is no whole number from its range."""
+    ranges = {name: (low, high) for name, low, high, _ in RANGES}
+    for name, size in sizes.items():
+        low, high = ranges[name]
+        if not isinstance(size, Integral) or not low <= size <= high:
+            raise UserError(f"--{name} {size}: choose {low} to {high}")
 
 
 def check_output_options(options: Namespace) -> None:
