@@ -74,7 +74,7 @@ def test_what_no_option_could_be_is_refused_in_python_too(sizes, said):
     ({name: EXAMPLE / f"{name}.png" for name in VIEW_NAMES},
      {name: np.zeros((8, 8), np.uint8) for name in (*VIEW_NAMES, "frnt")}, "no image for frnt"),
     ({name: EXAMPLE / f"{name}.png" for name in VIEW_NAMES} | {"top": EXAMPLE / "none.png"}, None,
-     "none.png: the top image is no file there"),
+     "none.png: the top image cannot be read .no such file"),
 ])
 def test_views_and_masks_that_do_not_fit_are_one_line_in_python_too(views, masks, said):
     with pytest.raises(UserError, match=said):

@@ -342,7 +342,7 @@ def test_wrong_calls_raise_and_name_what_is_wrong(tmp_path):
     with pytest.raises(UserError, match="nowhere: no such folder"):
         read_six_views(tmp_path / "nowhere")
     files = {view: tmp_path / f"{view}.png" for view in VIEW_NAMES}
-    with pytest.raises(UserError, match="front.png: the front image cannot be read .*No such file"):
+    with pytest.raises(UserError, match="front.png: the front image cannot be read .*no such file"):
         read_six_views(files)
     with pytest.raises(UserError, match="no image for the top view of shoe"):
         read_six_views({view: path for view, path in files.items() if view != "top"}, object_id="shoe")
