@@ -254,11 +254,10 @@ class Reconstructor:
         from utils.device import resolve_device
         from utils.io.checkpoint import load_checkpoint
         from utils.io.model_folder import local_model
-        from utils.views.six_views import BACKGROUNDS
+        from utils.views.six_views import check_background
 
         check_sizes(grid=grid, faces=faces, texture_size=texture_size)
-        if background not in BACKGROUNDS:
-            raise UserError(f"--background {background}: choose {', '.join(BACKGROUNDS)}")
+        check_background(background)
         unknown = sorted(set(without) - set(STEPS))
         if unknown:
             raise UserError(f"--without {unknown[0]}: no such step; choose from {', '.join(STEPS)}")
@@ -296,10 +295,10 @@ class Reconstructor:
         for images in (views, {} if masks is None else masks):
             if not isinstance(images, dict):
                 raise UserError(f"{name}: images are given as {{view name: image}}, not as a {type(images).__name__}")
-        for one, other, what in ((views, masks or views, "mask"), (masks or views, views, "image")):
-            lacking = [view for view in one if view not in other]
-            if lacking:
-                raise UserError(f"{name}: masks are for all views that are given or for none; no {what} for {lacking[0]}")
+        alone = [view for view in views | masks if (view in views) != (view in masks)] if masks else []
+        if alone:
+            raise UserError(f"{name}: masks are for all views that are given or for none; no "
+                            f"{'mask' if alone[0] in views else 'image'} for {alone[0]}")
         with tempfile.TemporaryDirectory() as folder:
             files = _as_files(views, Path(folder) / "views")
             return self.reconstruct_from(

@@ -40,6 +40,18 @@ def neighbor_mean_matrix(faces: np.ndarray, count: int) -> "csr_matrix":
     return diags(1 / np.maximum(np.asarray(links.sum(axis=1)).ravel(), 1)) @ links  # closed: each edge comes both ways
 
 
+def bending_matrix(faces: np.ndarray, count: int) -> "csr_matrix":
+    """Sparse (count, count) matrix B of thin-plate stiffness: d' B d is how much values d differ from their neighbors' means.
+
+    Args:
+        faces: (F, 3) int; count: vertices of the mesh.
+    """
+    from scipy.sparse import identity
+
+    bend = identity(count) - neighbor_mean_matrix(faces, count)
+    return (bend.T @ bend).tocsr()
+
+
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """(V, 3) unit normals at the vertices, the mean of the faces around weighted by area; zero where there are none."""
     a, b, c = (vertices[faces[:, corner]] for corner in range(3))

@@ -10,10 +10,10 @@ from itertools import combinations
 
 import numpy as np
 
-from utils.mesh.smoothing import neighbor_mean_matrix, vertex_normals
+from utils.mesh.smoothing import bending_matrix, vertex_normals
 from utils.multiview.field_cleanup import ON_HULL
 from utils.multiview.texture_projection import visibility
-from utils.multiview.visual_hull import all_cameras, surface_clearance
+from utils.multiview.visual_hull import all_cameras, step_within_hull
 from utils.rendering.cameras import VIEW_EXTENT, Camera, to_pixels
 from utils.rendering.image_sampling import sample_images
 
@@ -50,12 +50,9 @@ def refine_by_photo_consistency(vertices: np.ndarray, faces: np.ndarray, images:
     Returns:
         (V, 3) float64; no vertex has left the visual hull by its own move.
     """
-    from scipy.sparse import identity
-
     cameras = all_cameras(cameras)
     readings = [_colors_and_gradients(images, masks, blur * images.shape[1] / 256) for blur in BLURS_PX]
-    bend = identity(len(vertices)) - neighbor_mean_matrix(faces, len(vertices))
-    stiffness = BENDING_WEIGHT * (bend.T @ bend).tocsr()
+    stiffness = BENDING_WEIGHT * bending_matrix(faces, len(vertices))
     first = _pass(vertices, faces, readings, distances, cameras, stiffness)
     second = _pass(first, faces, readings, distances, cameras, stiffness)
     moves = [np.linalg.norm(after - before, axis=1).mean() for before, after in ((vertices, first), (first, second))]
@@ -137,9 +134,7 @@ def _gauss_newton(vertices, faces, readings, distances, cameras, stiffness, hold
             step, _ = cg(system, right, rtol=1e-3, maxiter=100, M=diags(1 / system.diagonal()))
             step = np.clip(step, -LARGEST_STEP, LARGEST_STEP)
             step = np.clip(moved + step, *room) - moved
-            vertices, moved = vertices + step[:, None] * normals, moved + step
-            beyond = -surface_clearance(distances, vertices, cameras)
-            vertices = vertices - np.clip(beyond, 0, step.clip(0))[:, None] * normals
+            vertices, moved = step_within_hull(vertices, normals, step, distances, cameras), moved + step
     return vertices, moved
 
 

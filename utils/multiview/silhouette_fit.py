@@ -6,10 +6,9 @@ until it reaches the boundary there, and takes its neighborhood along: one Gauss
 """
 import numpy as np
 
-from config import VIEW_NAMES
-from utils.mesh.smoothing import neighbor_mean_matrix, vertex_normals
+from utils.mesh.smoothing import bending_matrix, vertex_normals
 from utils.multiview.photo_consistency import BENDING_WEIGHT, image_motion
-from utils.multiview.visual_hull import all_cameras, are_named, surface_clearance
+from utils.multiview.visual_hull import all_cameras, by_name, step_within_hull
 from utils.rendering.cameras import VIEW_EXTENT, Camera, to_pixels
 from utils.rendering.image_sampling import sample_bilinear, sample_images
 from utils.rendering.rasterizer import rasterize_views
@@ -34,7 +33,7 @@ def fit_silhouettes(vertices: np.ndarray, faces: np.ndarray, distances: np.ndarr
     Returns:
         (V, 3) float64; no vertex has left the visual hull by its own move.
     """
-    from scipy.sparse import diags, identity
+    from scipy.sparse import diags
     from scipy.sparse.linalg import cg
 
     cameras = all_cameras(cameras)
@@ -53,20 +52,16 @@ def fit_silhouettes(vertices: np.ndarray, faces: np.ndarray, distances: np.ndarr
         weight = contour * sure[view] * CONTOUR_WEIGHT / (1 + (gap / OUTLIER) ** 2)
         curvature += weight * reach**2
         slope += weight * reach * gap
-    bend = identity(len(vertices)) - neighbor_mean_matrix(faces, len(vertices))
-    system = (diags(curvature + HOLD_WEIGHT) + BENDING_WEIGHT * (bend.T @ bend)).tocsr()
+    system = diags(curvature + HOLD_WEIGHT) + BENDING_WEIGHT * bending_matrix(faces, len(vertices))
     step, _ = cg(system, slope, rtol=1e-3, maxiter=200, M=diags(1 / system.diagonal()))
-    moved = vertices + step[:, None] * normals
-    beyond = -surface_clearance(distances, moved, cameras)
-    return moved - np.clip(beyond, 0, step.clip(0))[:, None] * normals
+    return step_within_hull(vertices, normals, step, distances, cameras)
 
 
 def _own_distances(vertices, faces, cameras):
     """For each view (V,) how far each vertex is, in normalized units, from the boundary of the mesh's own silhouette."""
     from scipy.ndimage import distance_transform_edt
 
-    # By their names opposite views are drawn at once
-    named = dict(zip(VIEW_NAMES if are_named(cameras) else range(len(cameras)), cameras))
+    named = by_name(cameras)
     for name, fragments in rasterize_views(vertices, faces, SIZE, named).items():
         covered = fragments.face_index >= 0
         inside = np.where(covered, distance_transform_edt(covered) - 0.5, 0.5 - distance_transform_edt(~covered))

@@ -5,8 +5,7 @@ boundary, where an image mixes two surfaces.
 """
 import numpy as np
 
-from config import VIEW_NAMES
-from utils.multiview.visual_hull import all_cameras, are_named
+from utils.multiview.visual_hull import all_cameras, by_name
 from utils.rendering.cameras import Camera, to_pixels
 from utils.rendering.image_sampling import sample_images
 from utils.rendering.rasterizer import rasterize_views
@@ -29,10 +28,8 @@ def visibility(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray,
     Returns:
         (S, K) bool.
     """
-    cameras = all_cameras(cameras)
-    # By their names opposite views are drawn at once
-    named = dict(zip(VIEW_NAMES if are_named(cameras) else range(len(cameras)), cameras))
-    seen = np.empty((len(cameras), len(points)), bool)
+    named = by_name(all_cameras(cameras))
+    seen = np.empty((len(named), len(points)), bool)
     for row, (name, fragments) in zip(seen, rasterize_views(vertices, faces, DEPTH_SIZE, named).items()):
         column, line, depth = to_pixels(points, named[name], DEPTH_SIZE).T
         pixel = [np.clip(value, 0, DEPTH_SIZE - 1).astype(np.int64) for value in (line, column)]

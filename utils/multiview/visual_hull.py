@@ -101,6 +101,12 @@ def are_named(cameras: list[Camera] | None) -> bool:
         for camera, name in zip(cameras, VIEW_NAMES)))
 
 
+def by_name(cameras: list[Camera]) -> dict[str | int, Camera]:
+    """The cameras for utils.rendering.rasterizer.rasterize_views, in their order: under the names of the six exact ones it
+    draws opposite views at once; others are numbered."""
+    return dict(zip(VIEW_NAMES if are_named(cameras) else range(len(cameras)), cameras))
+
+
 def view_on_grid(distance: np.ndarray, camera: Camera, axes: list[np.ndarray]) -> np.ndarray:
     """One view's signed silhouette distance at a grid's points, normalized units.
 
@@ -176,6 +182,21 @@ def surface_clearance(distances: np.ndarray, points: np.ndarray, cameras: list[C
         if not camera.is_exact():
             row *= (1 - camera.inverse_distance * (points @ camera.basis[2])) / (camera.scale * VIEW_EXTENT)
     return values.min(axis=0)
+
+
+def step_within_hull(vertices: np.ndarray, normals: np.ndarray, step: np.ndarray, distances: np.ndarray,
+                     cameras: list[Camera]) -> np.ndarray:
+    """Vertices moved along their normals, outwards no farther than the hull reaches.
+
+    Args:
+        vertices, normals: (V, 3) float; step: (V,) float, normalized units, positive outwards.
+        distances, cameras: as for `hull_on_grid`.
+    Returns:
+        (V, 3) float.
+    """
+    moved = vertices + step[:, None] * normals
+    beyond = -surface_clearance(distances, moved, cameras)
+    return moved - np.clip(beyond, 0, step.clip(0))[:, None] * normals
 
 
 def _crossings(profile):

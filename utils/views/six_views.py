@@ -109,6 +109,12 @@ def read_six_views(folder_or_files: str | Path | dict, size: int | None = None, 
     return _stack(name, paths, squares, size or max(square.mask.shape[0] for square in squares))
 
 
+def check_background(background: str) -> None:
+    """Raise UserError where `background` is none of BACKGROUNDS."""
+    if background not in BACKGROUNDS:
+        raise UserError(f"--background {background}: choose {', '.join(BACKGROUNDS)}")
+
+
 def _find_one_object(folder_or_files, object_id, allow_missing=False):
     """The object's name and the paths of its six views in VIEW_NAMES order, None for one that is (and may be) missing."""
     if isinstance(folder_or_files, dict):
@@ -148,8 +154,7 @@ def _stack(name, paths, squares, edge):
 
 def _read_squares(paths, size, masks, background="auto"):
     """Six square _View over white, E x E where E is the longer edge of each, and a note or None."""
-    if background not in BACKGROUNDS:
-        raise UserError(f"--background {background}: choose {', '.join(BACKGROUNDS)}")
+    check_background(background)
     views, notes, photographs = [], [], {}
     for view, path in zip(VIEW_NAMES, paths):
         if path is None:
