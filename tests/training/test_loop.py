@@ -12,7 +12,7 @@ from PIL import Image
 from torch import nn
 from tqdm import tqdm
 
-from config import UserError
+from config import Config, UserError
 from utils.training import loop, run_log
 from utils.training.best_checkpoint import BestCheckpoint
 from utils.training.loop import (
@@ -21,6 +21,7 @@ from utils.training.loop import (
     duration,
     learning_rate_at,
     make_optimizer,
+    prepare_run,
     progress,
     sample_generator,
     seed_everything,
@@ -380,3 +381,15 @@ def test_without_a_terminal_there_is_no_bar_and_no_loss_is_read():
 @pytest.mark.parametrize("seconds, text", [(0.4, "0 s"), (99, "99 s"), (120, "2 min"), (5400, "90 min"), (12600, "3.5 h")])
 def test_a_duration_is_in_words(seconds, text):
     assert duration(seconds) == text
+
+
+def test_of_several_processes_the_first_alone_tries_the_folders(tmp_path, monkeypatch):
+    """Another's trial makes and removes a folder that is not there, while the first one opens its lock in it."""
+    cfg = Config(checkpoint_dir=str(tmp_path / "checkpoints"), log_dir=str(tmp_path / "logs"))
+    first, other = (types.SimpleNamespace(is_main_process=main, device="cpu", num_processes=2) for main in (True, False))
+    tried = []
+    monkeypatch.setattr(loop, "check_writable", tried.append)
+    for accelerator, folders in ((first, [cfg.checkpoint_dir, cfg.log_dir]), (other, [])):
+        tried.clear()
+        monkeypatch.setattr(loop, "make_accelerator", lambda *_, made=accelerator: made)
+        assert prepare_run(cfg) is accelerator and tried == folders

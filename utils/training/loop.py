@@ -33,9 +33,9 @@ def prepare_run(cfg: Config) -> Accelerator:
         UserError: the device is absent, or a folder cannot be written to.
     """
     accelerator = make_accelerator(cfg.device, cfg.mixed_precision, cfg.gradient_accumulation_steps)
-    for folder in (cfg.checkpoint_dir, cfg.log_dir):
-        check_writable(folder)
-    if accelerator.is_main_process:
+    if accelerator.is_main_process:  # which alone writes there: a trial by another could take its new folder away
+        for folder in (cfg.checkpoint_dir, cfg.log_dir):
+            check_writable(folder)
         print(f"device: {accelerator.device}, processes: {accelerator.num_processes}, precision: {cfg.mixed_precision}")
     seed_everything(cfg.seed)
     return accelerator
