@@ -402,7 +402,7 @@ def reconstruct_field(model: FieldModel, reader: ViewReader, grid: int, num_face
 
     from models.field_model import field_on_grid
     from utils.mesh.isosurface import mesh_from_grid
-    from utils.mesh.smoothing import taubin_smooth, vertex_normals
+    from utils.mesh.smoothing import taubin_smooth
     from utils.mesh.textured_mesh import TexturedMesh
     from utils.multiview.exposure import apply_gains, balance_exposures
     from utils.multiview.field_cleanup import (
@@ -415,7 +415,7 @@ def reconstruct_field(model: FieldModel, reader: ViewReader, grid: int, num_face
     from utils.multiview.handles import close_uncertain_handles
     from utils.multiview.photo_consistency import refine_by_photo_consistency
     from utils.multiview.silhouette_fit import fit_silhouettes
-    from utils.multiview.texture_projection import project_colors
+    from utils.multiview.texture_projection import surface_colors
     from utils.multiview.view_maps import seen_by_network, view_maps
     from utils.multiview.visual_hull import grid_axes, hull_on_grid, silhouette_sdf
     from utils.rendering.seams import erase_seams
@@ -460,11 +460,9 @@ def reconstruct_field(model: FieldModel, reader: ViewReader, grid: int, num_face
     # Every texel takes its color from the images that see it
     stage(STAGES[4])
     atlas = make_atlas(vertices, faces, texture_size)
-    corners, weights = faces[atlas.texel_faces], atlas.texel_weights[..., None]
-    points, normals = ((values[corners] * weights).sum(1) for values in (vertices, vertex_normals(vertices, faces)))
-    colors, known = project_colors(points, normals, vertices, faces, sharp_images, sharp_masks, cameras)
+    colors = surface_colors(vertices, faces, faces[atlas.texel_faces], atlas.texel_weights, sharp_images, sharp_masks, cameras)
     texture = np.empty((texture_size * texture_size, 3), np.float32)
-    texture[:] = 255 * colors[known].mean(0) if known.any() else 128  # texels that no face shows
+    texture[:] = 255 * colors.mean(0)  # texels that no face shows
     texture[atlas.texels] = 255 * colors
     texture = erase_seams(texture.reshape(texture_size, texture_size, 3), faces, atlas.uvs, atlas.face_uvs)
     return TexturedMesh(vertices, faces, atlas.uvs, atlas.face_uvs, np.round(texture.clip(0, 255)).astype(np.uint8))

@@ -18,8 +18,7 @@ from utils.io.object_files import ObjectFiles
 from utils.mesh.isosurface import mesh_from_grid
 from utils.mesh.mesh import Mesh, normalize, plain_mesh, textured_mesh
 from utils.mesh.mesh_io import read_mesh
-from utils.mesh.smoothing import vertex_normals
-from utils.multiview.texture_projection import project_colors
+from utils.multiview.texture_projection import surface_colors
 from utils.multiview.visual_hull import grid_axes, hull_box, hull_on_grid, silhouette_sdf
 from utils.rendering.uv_atlas import make_atlas
 from utils.views.six_views import read_framed_views
@@ -79,9 +78,7 @@ def visual_hull(files: ObjectFiles, grid: int = HULL_GRID, faces: int | None = N
 def _painted(vertices, faces, views, texture_size):
     """A Mesh whose texture takes every texel's color from the images that see it."""
     atlas = make_atlas(vertices, faces, texture_size)
-    corners, weights = faces[atlas.texel_faces], atlas.texel_weights[..., None]
-    points, normals = ((values[corners] * weights).sum(1) for values in (vertices, vertex_normals(vertices, faces)))
-    colors, _ = project_colors(points, normals, vertices, faces, views.images, views.masks)
+    colors = surface_colors(vertices, faces, faces[atlas.texel_faces], atlas.texel_weights, views.images, views.masks)
     texture = np.full((texture_size * texture_size, 3), 128, np.uint8)
     texture[atlas.texels] = np.round(255 * colors.clip(0, 1))
     return textured_mesh(vertices, faces, atlas.uvs, atlas.face_uvs, texture.reshape(texture_size, texture_size, 3))

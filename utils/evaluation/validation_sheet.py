@@ -15,9 +15,8 @@ from utils.evaluation.contact_sheet import SHOWN_CAMERAS, TILE, gray_renders, ti
 from utils.evaluation.metrics import oblique_scale
 from utils.mesh.isosurface import mesh_from_grid
 from utils.mesh.mesh import Mesh, colored_mesh
-from utils.mesh.smoothing import vertex_normals
 from utils.multiview.field_cleanup import cut_off, enforce_silhouettes, smooth_and_close
-from utils.multiview.texture_projection import project_colors
+from utils.multiview.texture_projection import surface_colors
 from utils.multiview.view_maps import view_maps
 from utils.multiview.visual_hull import grid_axes, hull_on_grid, silhouette_sdf
 from utils.rendering.cameras import NOVEL_ANGLES_DEG, camera_basis
@@ -102,5 +101,6 @@ def mesh_of_field(views: SixViews, answer: Callable) -> Mesh | None:
         return None
     field = smooth_and_close(answer(maps, axes, hull), hull)
     vertices, faces = mesh_from_grid(cut_off(enforce_silhouettes(field, hull, distances, axes), axes), axes, FACES)
-    colors, _ = project_colors(vertices, vertex_normals(vertices, faces), vertices, faces, views.images, views.masks)
+    itself = np.arange(len(vertices))[:, None]
+    colors = surface_colors(vertices, faces, itself, np.ones(itself.shape), views.images, views.masks)
     return colored_mesh(vertices, faces, colors)

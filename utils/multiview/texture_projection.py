@@ -4,7 +4,10 @@ A visible point has one true color; views differ in how squarely they see it and
 boundary, where an image mixes two surfaces.
 """
 import numpy as np
+from scipy.sparse import csr_array, diags, identity
+from scipy.sparse.linalg import splu
 
+from utils.mesh.smoothing import neighbor_mean_matrix, vertex_normals
 from utils.multiview.visual_hull import all_cameras, by_name
 from utils.rendering.cameras import Camera, to_pixels
 from utils.rendering.image_sampling import sample_images
@@ -14,7 +17,8 @@ DEPTH_SIZE = 512  # pixels per edge of the depth images that decide who is seen
 DEPTH_TOLERANCE = 0.012  # normalized units; a point this far behind what its pixel sees still counts as seen
 SHARPNESS = 3  # power of the cosine: the view that faces a point most squarely counts most
 MIN_COVERAGE = 0.95  # of a pixel that gives color: at a boundary it mixes object and background
-BESIDE, SAMPLE = 0.01, 20_000  # normalized units; points: see `_nearest_colors`
+WELL_SEEN = 0.01  # sight at which a color counts as much as its surroundings: one view at 12 degrees from grazing
+SCREEN = 10.0  # weight of a vertex's own color, where it is seen well, beside 1 for its neighbors' mean
 
 
 def visibility(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray,
@@ -55,18 +59,36 @@ def facing_cosines(points: np.ndarray, normals: np.ndarray, cameras: list[Camera
     return np.stack(cosines)
 
 
-def project_colors(points: np.ndarray, normals: np.ndarray, vertices: np.ndarray, faces: np.ndarray, images: np.ndarray,
-                   masks: np.ndarray, cameras: list[Camera] | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Colors of points on a mesh from the views that see them; unseen points take their nearest seen one's color.
+def surface_colors(vertices: np.ndarray, faces: np.ndarray, corners: np.ndarray, weights: np.ndarray, images: np.ndarray,
+                   masks: np.ndarray, cameras: list[Camera] | None = None) -> np.ndarray:
+    """Colors of points on a mesh from the views that see them; what none sees well is filled in from around it.
 
     Args:
-        points, normals: (K, 3) float on the mesh, normals of length 1.
-        vertices, faces: the mesh.
+        vertices, faces: the mesh, (V, 3) float and (F, 3) int, in the normalized frame.
+        corners, weights: (K, C) int and float, the vertices between which each point lies, three or itself alone, and its
+            barycentric coordinates.
         images: (S, H, H, 3) float32 sRGB in [0, 1] over white, in the order of `cameras`.
         masks: (S, H, H) float32 in [0, 1].
         cameras: S Camera; None: the six exact orthographic ones in VIEW_NAMES order.
     Returns:
-        colors: (K, 3) float32; seen: (K,) bool, whether a view saw the point.
+        (K, 3) float32 in [0, 1]; gray where no view sees any of the points.
+    """
+    points, normals = ((values[corners] * weights[..., None]).sum(axis=1)
+                       for values in (vertices, vertex_normals(vertices, faces)))
+    colors, sight = project_colors(points, normals, vertices, faces, images, masks, cameras)
+    return fill_unseen(colors, sight / (sight + WELL_SEEN), corners, weights, faces, len(vertices))
+
+
+def project_colors(points: np.ndarray, normals: np.ndarray, vertices: np.ndarray, faces: np.ndarray, images: np.ndarray,
+                   masks: np.ndarray, cameras: list[Camera] | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Colors of points on a mesh from the views that see them.
+
+    Args:
+        points, normals: (K, 3) float on the mesh, normals of length 1.
+        vertices, faces, images, masks, cameras: see `surface_colors`.
+    Returns:
+        colors: (K, 3) float32, black where no view sees the point; sight: (K,) float64 >= 0, how well views see it: the sum
+        of the cosines' third powers.
     """
     cameras = all_cameras(cameras)
     sampled = sample_images(np.concatenate([images, masks[..., None]], axis=-1), points, cameras)
@@ -77,21 +99,32 @@ def project_colors(points: np.ndarray, normals: np.ndarray, vertices: np.ndarray
     share = sampled[..., 3:].clip(MIN_COVERAGE, 1)
     pure = (sampled[..., :3] - (1 - share)) / share  # without the white that shines in there
     colors = (np.einsum("vk,vkc->kc", weight, pure) / np.maximum(total, 1e-12)[:, None]).clip(0, 1)
-    seen = total > 1e-9
-    if seen.any() and not seen.all():
-        colors[~seen] = _nearest_colors(points[~seen], points[seen], colors[seen])
-    return colors.astype(np.float32), seen
+    return colors.astype(np.float32), total
 
 
-def _nearest_colors(unseen, seen, colors):
-    """Colors of unseen points (K, 3): of the nearest of the seen points (N, 3), or of the nearest of a sample of them.
+def fill_unseen(colors: np.ndarray, trust: np.ndarray, corners: np.ndarray, weights: np.ndarray, faces: np.ndarray,
+                count: int) -> np.ndarray:
+    """Colors of points on a mesh, those that are not trusted replaced by what spreads over the surface from around them.
 
-    A search among half a million points that are all about as far away takes long, and a sample is as good there; where a
-    seen point is BESIDE an unseen one it is looked for among all.
+    Not by the nearest seen point's: across a thin wall that lies on the other side. The colors at the vertices solve a
+    screened Laplace equation: what is seen where something is, and as smooth as may be in between.
+
+    Args:
+        colors: (K, 3) float in [0, 1]; trust: (K,) float in [0, 1].
+        corners, weights: where the points lie, see `surface_colors`.
+        faces: (F, 3) int of a closed mesh; count: vertices of the mesh.
+    Returns:
+        (K, 3) float32.
     """
-    from scipy.spatial import cKDTree
-
-    sample = np.random.default_rng(0).permutation(len(seen))[:SAMPLE]
-    nearest = sample[cKDTree(seen[sample]).query(unseen)[1]]
-    distance, exact = cKDTree(seen).query(unseen, distance_upper_bound=BESIDE)
-    return colors[np.where(np.isfinite(distance), exact, nearest)]
+    weights = weights.clip(0) / weights.clip(0).sum(axis=1, keepdims=True)  # a gutter's texels lie beside their triangle
+    between = csr_array((weights.ravel(), corners.ravel(), np.arange(0, corners.size + 1, corners.shape[1])),
+                        shape=(len(corners), count))
+    points, trusted = between.T @ np.ones(len(corners)), between.T @ trust
+    mean = (between.T @ (trust[:, None] * colors)) / np.maximum(trusted, 1e-12)[:, None]
+    screen = SCREEN * trusted / np.maximum(points, 1e-12)
+    everywhere = 1e-6  # so that a part of which nothing is seen has a color too
+    overall = (trust @ colors) / trust.sum() if trust.any() else 0.5
+    system = identity(count) - neighbor_mean_matrix(faces, count) + diags(screen + everywhere)
+    smooth = splu(system.tocsc()).solve(screen[:, None] * mean + everywhere * overall)
+    share = trust[:, None]
+    return (share * colors + (1 - share) * (between @ smooth)).astype(np.float32)
