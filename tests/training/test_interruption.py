@@ -206,7 +206,7 @@ def test_what_killed_processes_left_goes_and_what_others_write_stays(config_of, 
     mine = _prefix("geometry_last")
     left = [f".geometry_last-{_machine()}-{number}-abcdefgh.pth", f".x-{_machine()}-{number}-abcdefgh"]
     kept = [f"{mine}abcdefgh.pth", ".geometry_last-00000000-1-abcdefgh.pth", ".profile", f"a-{_machine()}-{number}-abcdefgh"]
-    for folder in ("run", "run_logs", "cache/below"):
+    for folder in ("run", "run_logs/geometry", "cache/below"):
         (tmp_path / folder).mkdir(parents=True)
         for name in left + kept:
             (tmp_path / folder / name).write_text("x")
@@ -214,7 +214,7 @@ def test_what_killed_processes_left_goes_and_what_others_write_stays(config_of, 
     old.write_text("of another machine, days ago")
     os.utime(old, (1e9, 1e9))
     train_geometry.train(config_of("geometry", num_epochs_stage1=1))
-    for folder in ("run", "run_logs", "cache/below"):
+    for folder in ("run", "run_logs/geometry", "cache/below"):
         assert {path.name for path in (tmp_path / folder).iterdir() if path.name in left + kept} == set(kept)
     assert not old.exists()
 

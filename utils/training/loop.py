@@ -196,7 +196,7 @@ def one_run_at_a_time(cfg: Config, stage: str, accelerator: Accelerator) -> Iter
                 locks.enter_context(run_lock(getattr(cfg, option), stage,
                                              f"wait for it, or give this one another --{option}"))
             clear_leftovers(cfg.checkpoint_dir)
-            clear_leftovers(cfg.log_dir)
+            clear_leftovers(cfg.log_dir, below=True)
             clear_leftovers(cfg.cache_dir, below=True)
         yield
 
