@@ -57,6 +57,10 @@ def find_view_sets(folder: Path | str, allow_missing: bool = False) -> tuple[dic
         UserError: the folder is absent or holds no complete set; it names id and view.
     """
     folder = Path(folder)
+    if folder.is_file() and folder.suffix.lower() in MESH_EXTENSIONS:
+        raise UserError(f"{folder}: is a mesh, and pictures are wanted, of which one is made: give the folder that holds "
+                        f"{', '.join(f'{view}.png' for view in VIEW_NAMES[:-1])} and {VIEW_NAMES[-1]}.png "
+                        "(python -m utils.prepare_dataset draws them from a folder of meshes)")
     found, problems, strays = {}, [], []
     subfolders = sorted(path for path in folder.iterdir() if _is_visible_folder(path)) if folder.is_dir() else []
     for place in [folder] + subfolders:
@@ -74,18 +78,27 @@ def find_view_sets(folder: Path | str, allow_missing: bool = False) -> tuple[dic
         problems += wrong
         if not wrong:
             sets[name] = {view: views[view][0] for view in VIEW_NAMES if view in views}
-    # A preview beside six good views is no problem; a misspelt view beside five is.
-    problems += [Problem(name, "unknown view name", hint) for name, hint in strays if name not in sets]
+    # A preview beside six good views is no problem; a misspelt view beside five is, and then the reason for the gap.
+    unknown = [Problem(name, "unknown view name", hint) for name, hint in strays if name not in sets]
+    problems = unknown + problems
     if not sets:
         meshes = [path.name for place in [folder] + subfolders for path in sorted(place.iterdir())
                   if path.suffix.lower() in MESH_EXTENSIONS and not path.name.startswith(".")]
         if meshes and not found:
             raise UserError(f"{folder}: holds {meshes[0]}{f' and {len(meshes) - 1} more' * (len(meshes) > 1)}: meshes, and "
                             "pictures are wanted, of which a mesh is made (python -m utils.prepare_dataset draws them)")
-        what = in_one_line(problems, names=len(found) > 1) if problems else "no images found"
+        what = in_one_line(problems, names=len({problem.id for problem in problems}) > 1) if problems else "no images found"
         raise UserError(f"{folder}: {what}; expected front, back, left, right, top and bottom as <view>.png or "
-                        "<id>_<view>.png (or .jpg and the like); --allow_missing takes three to five")
+                        f"<id>_<view>.png (or .jpg and the like){_about_missing(found, allow_missing) if not unknown else ''}")
     return sets, problems
+
+
+def _about_missing(found, allow_missing):
+    """What --allow_missing could do for objects {id: {view: paths}} whose views are absent, not misnamed; "" if nothing."""
+    left = [view_problems(name, views, allow_missing=True) for name, views in found.items()]
+    if allow_missing and any(problem.what == "missing view" for problems in left for problem in problems):
+        return "; --allow_missing needs at least three views"
+    return "; --allow_missing takes three to five" if not (allow_missing or all(left)) else ""
 
 
 def find_objects(obj_dir: Path | str, images_dir: Path | str) -> tuple[list[ObjectFiles], list[Problem]]:

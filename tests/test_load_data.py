@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 import load_data
-from config import Config, UserError
+from config import VIEW_NAMES, Config, UserError
 from load_data import (
     SixViewDataset,
     cache_object,
@@ -65,8 +65,8 @@ def test_incomplete_view_sets_are_reported_and_the_others_kept(tmp_path):
     draw_box("top").save(tmp_path / "b_tpo.png")
     sets, problems = find_view_sets(tmp_path)
     assert list(sets) == ["a"]
-    assert [(p.id, p.what) for p in problems] == [("b", "missing view"), ("b", "unknown view name")]
-    assert str(problems[0]) == "b: missing view top"
+    assert [(p.id, p.what) for p in problems] == [("b", "unknown view name"), ("b", "missing view")], "the reason first"
+    assert str(problems[1]) == "b: missing view top"
     assert "b_tpo.png (did you mean b_top.png?)" in format_problems(problems)
 
 
@@ -94,6 +94,40 @@ def test_a_folder_of_meshes_is_told_from_one_of_pictures(names, said, tmp_path):
     (tmp_path / "front.png").touch()  # one picture that shows a view: what is missing are the others
     with pytest.raises(UserError, match="missing view back, left, right, top, bottom"):
         find_view_sets(tmp_path)
+
+
+@pytest.mark.parametrize("names, first, advice", [
+    (["IMG_1.jpg", "IMG_2.jpg"], "unknown view name IMG_1.jpg, IMG_2.jpg", None),
+    # each has a front and a back alone, and what is wrong with the others is their names
+    ([f"{name}_{view}.jpg" for name in "ab" for view in ("front", "back", "l", "r", "oben")],
+     "a: unknown view name a_l.jpg, a_oben.jpg and 1 more; b: unknown view name b_l.jpg", None),
+    # enough for --allow_missing, if the sixth were not there under another name
+    ([f"{view}.png" for view in (*VIEW_NAMES[:5], "sole")], "unknown view name sole.png; missing view bottom", None),
+    ([f"{view}.png" for view in VIEW_NAMES[:5]], "missing view bottom", "takes three to five"),
+    ([f"{view}.png" for view in VIEW_NAMES[:2]], "missing view left, right, top, bottom", None),
+    (["front.jpg", *(f"{view}.png" for view in VIEW_NAMES)], "two files for a view front: front.jpg, front.png", None)])
+def test_allow_missing_is_spoken_of_where_a_view_is_absent_and_not_misnamed(names, first, advice, tmp_path):
+    for name in names:
+        (tmp_path / name).touch()
+    with pytest.raises(UserError) as refused:
+        find_view_sets(tmp_path)
+    assert str(refused.value).startswith(f"{tmp_path}: {first}")
+    assert ("--allow_missing" in str(refused.value)) == bool(advice) and (advice or "") in str(refused.value)
+
+
+def test_too_few_for_allow_missing_is_said_with_what_it_needs(tmp_path):
+    for view in VIEW_NAMES[:2]:
+        (tmp_path / f"{view}.png").touch()
+    with pytest.raises(UserError, match="--allow_missing needs at least three views"):
+        find_view_sets(tmp_path, allow_missing=True)
+
+
+def test_a_mesh_in_place_of_a_folder_is_told_that_it_is_one(tmp_path):
+    (tmp_path / "shoe.GLB").touch()
+    with pytest.raises(UserError, match="shoe.GLB: is a mesh, and pictures are wanted.* the folder that holds front.png"):
+        find_view_sets(tmp_path / "shoe.GLB")
+    with pytest.raises(UserError, match="no such folder"):
+        find_view_sets(tmp_path / "none.glb")
 
 
 def test_every_mapping_problem_is_reported_at_once(tmp_path):

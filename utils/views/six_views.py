@@ -305,7 +305,7 @@ def _check_files(files, object_id, allow_missing=False):
     if unknown:
         raise UserError(f"unknown view {unknown[0]!r}{of}{did_you_mean(unknown[0])}; expected {', '.join(VIEW_NAMES)}")
     missing = [view for view in VIEW_NAMES if view not in files]
-    if missing and not allow_missing:
+    if missing and not (allow_missing and files):
         raise UserError(f"no image for {views_in_words(missing)}{of}")
     return files
 
@@ -321,7 +321,7 @@ def _files_of_one_object(folder, object_id):
     name = object_id or chosen or folder.resolve().name
     problems = view_problems(name, groups.get(chosen, {}))
     if problems:
-        problems += [Problem(name, "unknown view name", hint) for _, hint in strays]
+        problems = [Problem(name, "unknown view name", hint) for _, hint in strays] + problems
         raise UserError(f"{folder}: {in_one_line(problems)}; expected {', '.join(VIEW_NAMES)} in the names")
     return name, {view: paths[0] for view, paths in groups[chosen].items()}
 
