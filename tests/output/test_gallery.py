@@ -15,7 +15,7 @@ NAMES = ("plain", "two words & <i>100%#?")
 def put_result(folder, name, outline, viewer=True):
     report = {"format": 1, "id": name, "notes": [], "mesh": {
         "closed": True, "parts": 1, "handles": 0, "size": [1, 1, 2], "thinnest_wall": 0.1, "uv_use": 0.5, "charts": 9},
-        "agreement": {"outline_mean_px": outline, "outline_95_px": 1.0, "psnr_db": 25.0}}
+        "agreement": {"image_px": 256, "outline_mean_px": outline, "outline_95_px": 1.0, "psnr_db": 25.0}}
     place = folder / name
     place.mkdir(parents=True)
     (place / f"{name}_report.json").write_text(json.dumps(report))

@@ -1,5 +1,6 @@
 """The report of solids whose figures are known, its line, its table and its warning."""
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -9,12 +10,15 @@ import trimesh
 from utils.mesh.textured_mesh import TexturedMesh
 from utils.output.agreement import view_agreement
 from utils.output.report import (
+    box_sizes,
     count_charts,
     facts,
     mesh_facts,
     object_report,
     report_line,
     report_table,
+    unusual,
+    unusual_warning,
     view_words,
     wall_warning,
     worst_first,
@@ -100,6 +104,43 @@ def test_thin_walls_are_warned_about_in_millimeters(result):
     assert "20.0 mm" in report_line(report) and ("in millimeters", "9.5 x 6.0 x 20.0") in facts(report)
     assert wall_warning(object_report("leaning", result.mesh, agreement, 128, None, 20.0, 5.5)) is None
     assert wall_warning(object_report("leaning", result.mesh, agreement, 128)) is None
+
+
+def test_each_format_is_told_in_the_unit_that_its_file_has(result, tmp_path):
+    """The box is 0.95 x 0.6 x 2; what trimesh reads of the files is what the line says of them."""
+    edges = {None: "47.5 x 30.0 x 100.0 mm (stl, 3mf), 0.95 x 0.60 x 2.00 (glb, obj)",
+             280: "133.0 x 84.0 x 280.0 mm (stl, 3mf, obj), 0.1330 x 0.0840 x 0.2800 m (glb)"}
+    for edge, said in edges.items():
+        report = object_report("leaning", result.mesh, agreement_of(result), 128, None, edge or 100.0, made={
+            "options": {"format": ["stl", "glb", "3mf", "obj"], "longest_edge_mm": edge}})
+        assert box_sizes(report) == said and said in report_line(report)
+        for numbers, formats in re.findall(r"([\d. x]+)[^(]*\(([^)]*)\)", said):
+            for suffix in formats.split(", "):
+                path = result.mesh.write(tmp_path / f"box.{suffix}", longest_edge_mm=edge)
+                size = trimesh.load(path, force="mesh").extents[[0, 2, 1] if suffix in ("stl", "3mf") else [0, 1, 2]]
+                assert [float(number) for number in numbers.split(" x ")] == pytest.approx(size.tolist(), rel=0.01)
+    alone = report | {"options": {"format": ["glb"], "longest_edge_mm": 280}}
+    assert box_sizes(alone) == "0.1330 x 0.0840 x 0.2800 m"
+
+
+def test_what_is_beyond_the_usual_is_marked_in_the_line_on_the_page_and_in_the_table(result):
+    good = object_report("good", result.mesh, agreement_of(result), 128)
+    assert unusual(good) == {} and unusual_warning(good) is None and "unusual" not in report_line(good)
+    bad = json.loads(json.dumps(good | {"id": "bad"}))
+    bad["mesh"] |= {"closed": False, "parts": 3, "handles": 99}
+    bad["agreement"] |= {"outline_mean_px": 0.6, "psnr_db": 11.0}  # of 128 px: as 1.2 of the usual 256
+    line, page = report_line(bad), dict(facts(bad))
+    assert "open (unusual), 3 parts (unusual), 99 handles (unusual), " in line
+    assert "0.60 px (unusual; 95 %: " in line and "11.0 dB (unusual)" in line
+    assert page["surface"] == "open (unusual), 3 parts (unusual), 99 handles (unusual)"
+    assert page["colors agree to"] == "11.0 dB (unusual)" and "(unusual; " in page["outlines agree to"]
+    warning = unusual_warning(bad)
+    assert "outlines within 0.5 px" in warning and "15 dB or more" in warning and "look at bad_masks.png" in warning
+    heads, *rows = report_table([good, bad]).splitlines()
+    assert heads.endswith("unusual") and [row[heads.index("unusual"):].strip() for row in rows] == [
+        "closed, parts, handles, outline px, color dB", "-"]
+    bad["agreement"]["outline_mean_px"] = 0.4
+    assert "outline px" not in unusual(bad)
 
 
 def test_the_worst_comes_first(result):

@@ -8,6 +8,19 @@ PRINT_EDGE_MM = 100.0  # longest edge of what is printed, unless asked otherwise
 METERS = (".glb",)  # glTF 2.0 prescribes meters and +y up; importers turn it to their own axes
 
 
+def file_unit(suffix: str, longest_edge_mm: float | None = None) -> tuple[float | None, str]:
+    """Longest edge of the box in a file of one format, and its unit; None and "" where the normalized units are kept.
+
+    Args:
+        suffix, longest_edge_mm: see `placed`.
+    """
+    if longest_edge_mm is None and suffix in PRINTED:
+        longest_edge_mm = PRINT_EDGE_MM
+    if longest_edge_mm is None:
+        return None, ""
+    return (longest_edge_mm / 1000, "m") if suffix in METERS else (longest_edge_mm, "mm")
+
+
 def placed(vertices: np.ndarray, suffix: str, up: str = "y", ground: bool = False,
            longest_edge_mm: float | None = None) -> np.ndarray:
     """Vertices of the normalized frame as a file of one format has them.
