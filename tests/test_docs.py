@@ -68,13 +68,17 @@ def test_every_option_named_in_the_docs_is_one_of_some_script():
 
 
 @pytest.mark.slow
-def test_the_example_of_the_python_page_runs(tmp_path):
-    example = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), re.DOTALL).group(1)
+def test_the_examples_of_the_python_page_run(tmp_path):
+    examples = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), re.DOTALL)
+    example = "".join(examples)
     (tmp_path / "data").symlink_to(ROOT / "data")
     (tmp_path / "example.py").write_text(f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n{example}")
     done = subprocess.run([sys.executable, "example.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert "(512, 512, 3)" in done.stdout
+    assert len(examples) == 2 and "(512, 512, 3)" in done.stdout
+    for said in re.findall(r"print\(\w+(?:\.notes)?\)  # (\S.*)", examples[1]):
+        assert f"\n{said}\n" in done.stdout, "as the page has it"
+    assert (tmp_path / "output" / "shoe_of_five.glb").is_file()
     assert 5000 < len(trimesh.load(tmp_path / "output" / "shoe.glb", force="mesh").faces) <= 10000
 
 
