@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from config import EXAMPLES_DIR, VIEW_NAMES, OptionParser, UserError, counted, run_script
-from inference import FACES, GRID, LARGEST_IMAGE, STAGES, Reconstructor, check_sizes
+from inference import FACES, GRID, LARGEST_IMAGE, STAGES, WRITING, Reconstructor, check_sizes
 
 if TYPE_CHECKING:  # as in inference.py: heavy imports where they are used
     import gradio as gr
@@ -132,7 +132,7 @@ def reconstruct(reconstructor: Reconstructor, pictures: dict[str, Path], folder:
         raise UserError(f"{counted(len(pictures), 'picture is', 'pictures are')} too few: three to six are needed, and two "
                         "of them must not be opposite each other.")
     mesh = reconstructor.reconstruct_from(reconstructor.reader(dict(pictures), "object"), stage)
-    stage("writing files")
+    stage(WRITING)
     glb, obj, stl = (mesh.write(folder / name) for name in ("mesh.glb", "obj/mesh.obj", "mesh.stl"))
     archive = shutil.make_archive(str(folder / "mesh"), "zip", obj.parent)
     beside, notes = beside_pictures(mesh.notes)
@@ -206,7 +206,7 @@ def page(reconstructor: Reconstructor, results: Path) -> gr.Blocks:
 
     def run(*paths, progress=gr.Progress()):  # noqa: B008 (this is how gradio hands one in)
         pictures = {view: Path(path) for view, path in zip(VIEW_NAMES, paths) if path}
-        steps = [*STAGES, "writing files"]
+        steps = [*STAGES, WRITING]
         captions = [gr.skip()] * len(VIEW_NAMES)
         nothing = (None, *(gr.DownloadButton(interactive=False) for _ in range(3)))
         try:
@@ -288,7 +288,7 @@ def main(argv: list[str]) -> None:
                                   allow_missing=True)
     with tempfile.TemporaryDirectory(prefix="mito3d-") as results:
         blocks = page(reconstructor, Path(results))
-        print(f"model: {reconstructor.geometry_checkpoint}, device: {reconstructor.device}")
+        print(f"model: {reconstructor.models}, device: {reconstructor.device}")
         print(f"the page: http://{options.host}:{options.port} (Ctrl-C ends it)", flush=True)
         try:
             blocks.launch(server_name=options.host, server_port=options.port, inbrowser=not options.no_browser, share=False,

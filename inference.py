@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +47,7 @@ MIN_WALL_MM = 0.8  # two lines of a usual 0.4 mm nozzle
 # Steps of the field's method, which may be left out to measure what they are worth
 STEPS = ("cameras", "network", "silhouettes", "handles", "photo_consistency")
 STAGES = ("reading images", "finding cameras", "carving the shape", "moving the surface", "painting")  # in this order
+WRITING = "writing files"  # what follows them
 HANDLE_TOLERANCE = 0.02  # normalized units; handles of a field that are gone this far below its surface are closed
 KINDS = {"points": "geometry", "field": "field"}  # of the checkpoints of the two decoders
 LARGEST_IMAGE = 2048  # pixels; colors are taken from images of at most this size
@@ -261,7 +262,8 @@ class Reconstructor:
         unknown = sorted(set(without) - set(STEPS))
         if unknown:
             raise UserError(f"--without {unknown[0]}: no such step; choose from {', '.join(STEPS)}")
-        self.geometry_checkpoint = local_model(geometry_checkpoint or choose_geometry(decoder or "field")[0])
+        chosen, why = (geometry_checkpoint, "named") if geometry_checkpoint else choose_geometry(decoder or "field")
+        self.geometry_checkpoint = local_model(chosen)
         self.device, self.texture_size = resolve_device(device), texture_size
         self.grid, self.faces, self.without = grid, faces, frozenset(without)
         self.background, self.allow_missing = background, allow_missing
@@ -275,9 +277,12 @@ class Reconstructor:
                 raise UserError(f"{texture_checkpoint}: a field takes its colors from the images; leave "
                                 "--texture_checkpoint out, or choose --geometry points")
             self.checkpoints = [self.geometry_checkpoint]
+            self.models = f"{self.geometry_checkpoint} ({why})"  # and why these, for people
             self._load_field(checkpoint)
         else:
-            self.checkpoints = [self.geometry_checkpoint, local_model(texture_checkpoint or default_checkpoint("texture"))]
+            chosen, why_colors = (texture_checkpoint, "named") if texture_checkpoint else choose_of_points("texture")
+            self.checkpoints = [self.geometry_checkpoint, local_model(chosen)]
+            self.models = f"{self.geometry_checkpoint} ({why}), of colors: {self.checkpoints[1]} ({why_colors})"
             self._load_points(checkpoint, self.checkpoints[1], cache_dir)
 
     def reconstruct(self, views: dict, masks: dict | None = None, name: str = "object") -> TexturedMesh:
@@ -353,6 +358,14 @@ def default_checkpoint(kind: str) -> Path:
     return own if own.is_file() else ROOT / PRETRAINED_DIR / f"{kind}_best.pth"
 
 
+def choose_of_points(kind: str) -> tuple[Path, str]:
+    """The checkpoint of one of the point decoder's two models (geometry or texture), and why it is this one."""
+    path = default_checkpoint(kind)
+    if PRETRAINED_DIR not in path.as_posix():
+        return path, f"your own; --{kind}_checkpoint {ROOT / PRETRAINED_DIR / path.name} takes the shipped one"
+    return path, f"shipped, for there is no checkpoints/{path.name}"
+
+
 def choose_geometry(decoder: str = "field") -> tuple[Path, str]:
     """The geometry checkpoint of a decoder ("field" or "points"), and why it is this one.
 
@@ -364,8 +377,7 @@ def choose_geometry(decoder: str = "field") -> tuple[Path, str]:
     from utils.io.files import content_hash
 
     if decoder == "points":
-        path = default_checkpoint("geometry")
-        return path, "shipped" if PRETRAINED_DIR in path.as_posix() else "your own"
+        return choose_of_points("geometry")
     own, shipped = Path("checkpoints") / "geometry_field_best.pth", ROOT / PRETRAINED_DIR / "geometry_field_best.pth"
     if not own.is_file():
         return shipped, "shipped"
@@ -535,7 +547,8 @@ def prefetch(executor: ThreadPoolExecutor, function: Callable, items: Iterable) 
         yield previous
 
 
-def run_pipelined(names: list[str], read: Callable, reconstruct: Callable, write: Callable) -> list[str]:
+def run_pipelined(names: list[str], read: Callable, reconstruct: Callable, write: Callable,
+                  waiting: Callable[[str], None] = lambda name: None) -> list[str]:
     """Reconstruct objects one after the other; meanwhile the next is read and the last one written.
 
     Args:
@@ -543,15 +556,18 @@ def run_pipelined(names: list[str], read: Callable, reconstruct: Callable, write
         read: function(name) -> reader; reconstruct: function(name, reader) -> result;
         write: function(name, reader, result). Each may raise UserError, which is printed and costs no other object,
             or passes if there is no other.
+        waiting: called with an object's name when nothing is done but waiting for what is read of it.
     Returns:
         list of str, the objects that were written.
     """
+    from tqdm import tqdm
+
     done, writing = [], None
 
     def leave_out(error):
         if len(names) == 1:
             raise error
-        print(f"left out: {error}", file=sys.stderr)
+        tqdm.write(f"left out: {error}", file=sys.stderr)
 
     def finish(name, future):
         try:
@@ -563,6 +579,7 @@ def run_pipelined(names: list[str], read: Callable, reconstruct: Callable, write
     with ThreadPoolExecutor(1) as reading, ThreadPoolExecutor(1) as writer:
         for name, coming in prefetch(reading, read, names):
             try:
+                waiting(name)
                 reader = coming.result()
                 result = reconstruct(name, reader)
             except UserError as error:
@@ -588,28 +605,33 @@ def main(argv: list[str]) -> None:
     for problem in problems:
         print(f"left out: {problem}", file=sys.stderr)
 
+    from tqdm import tqdm
+
     from utils.device import lighter_inference, out_of_memory_advice
     from utils.io.files import check_writable, clear_leftovers, replaced_together
     from utils.output.gallery import write_gallery
     from utils.output.provenance import named_hash
-    from utils.output.report import report_line, report_table, wall_warning
+    from utils.output.report import report_line, report_table, unusual_warning, wall_warning
     from utils.output.results import OutputOptions, write_result
 
-    geometry, why = ((options.geometry_checkpoint, "named") if options.geometry_checkpoint else
-                     choose_geometry(options.geometry or "field"))
-    reconstructor = Reconstructor(geometry, options.texture_checkpoint, options.device, grid=options.grid,
+    reconstructor = Reconstructor(options.geometry_checkpoint, options.texture_checkpoint, options.device, grid=options.grid,
                                   faces=options.faces, texture_size=options.texture_size, cache_dir=options.cache_dir,
                                   background=options.background, allow_missing=options.allow_missing,
                                   decoder=options.geometry)
     check_writable(options.output)
-    print(f"model: {reconstructor.geometry_checkpoint} ({why}), device: {reconstructor.device}, ready in "
-          f"{time.perf_counter() - started:.1f} s")
+    print(f"model: {reconstructor.models}, device: {reconstructor.device}, ready in {time.perf_counter() - started:.1f} s")
     wanted = OutputOptions(options.format, options.up, options.ground, options.longest_edge_mm, options.texture_format,
                            options.min_wall_mm, options.viewer, options.turntable)
     made_with = {"checkpoints": [named_hash(path) for path in reconstructor.checkpoints],
                  "device": str(reconstructor.device),
                  "options": {option: getattr(options, option) for option in RESULT_OPTIONS}}
     seconds, reports = {}, {}
+    # One line that is replaced, at a terminal alone: what is printed goes above it by tqdm.write
+    status, order = tqdm(bar_format="{desc}", leave=False, disable=None), list(sets)
+
+    def show(name, step):
+        place = f" ({order.index(name) + 1} of {len(order)})" if len(order) > 1 else ""
+        status.set_description_str(f"{name}{place}: {step} ...")
 
     def read(name):
         masks = find_masks(options.mask_dir, name, alone=len(sets) == 1) if options.mask_dir else None
@@ -619,12 +641,15 @@ def main(argv: list[str]) -> None:
         return reader
 
     def reconstruct(name, reader):
+        if reader.calibrated:
+            show(name, STAGES[1])  # which the notes speak of
         for note in reader.notes:
-            print(f"{name}: {note}")
+            tqdm.write(f"{name}: {note}")
         began = time.perf_counter()
         with out_of_memory_advice(lighter_inference(options.texture_size, reconstructor.device.type)):
-            mesh = reconstructor.reconstruct_from(reader)
+            mesh = reconstructor.reconstruct_from(reader, partial(show, name))
         seconds[name] = time.perf_counter() - began
+        show(name, WRITING)
         return mesh
 
     def write(name, reader, mesh):
@@ -633,16 +658,16 @@ def main(argv: list[str]) -> None:
         with replaced_together(folder) as new:
             reports[name] = report = write_result(new, name, mesh, reader.at(PREVIEW_SIZE), wanted, reader.report,
                                                   reader.masks, made_with)
-        print(f"{folder / name}.{', .'.join(options.format)}: {counted(len(mesh.vertices), 'vertex', 'vertices')}, "
-              f"{counted(len(mesh.faces), 'face')}; reconstructed in {seconds[name]:.2f} s, wrote in "
-              f"{time.perf_counter() - began:.2f} s")
-        print(report_line(report))
-        warning = wall_warning(report)
-        if warning:
-            print(f"{name}: {warning}")
+        tqdm.write(f"{folder / name}.{', .'.join(options.format)}: {counted(len(mesh.vertices), 'vertex', 'vertices')}, "
+                   f"{counted(len(mesh.faces), 'face')}; reconstructed in {seconds[name]:.2f} s, wrote in "
+                   f"{time.perf_counter() - began:.2f} s")
+        tqdm.write(report_line(report))
+        for warning in filter(None, (unusual_warning(report), wall_warning(report))):
+            tqdm.write(f"{name}: {warning}")
 
     began = time.perf_counter()
-    done = run_pipelined(list(sets), read, reconstruct, write)
+    with status:
+        done = run_pipelined(order, read, reconstruct, write, lambda name: show(name, STAGES[0]))
     if len(done) > 1:
         print(f"{counted(len(done), 'object')}, {60 * len(done) / (time.perf_counter() - began):.1f} per minute")
         print(report_table(list(reports.values())))

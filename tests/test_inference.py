@@ -81,6 +81,12 @@ def test_views_and_masks_that_do_not_fit_are_one_line_in_python_too(views, masks
         inference.Reconstructor(device="cpu").reconstruct(views, masks)
 
 
+@pytest.mark.parametrize("names, said", [([], "no image for the views front, back"), (VIEW_NAMES[:2], "at least 3 are needed")])
+def test_too_few_views_are_one_line_in_python_too(names, said):
+    with pytest.raises(UserError, match=said):
+        inference.Reconstructor(device="cpu", allow_missing=True).reconstruct({name: EXAMPLE / f"{name}.png" for name in names})
+
+
 @pytest.fixture
 def hull_alone(monkeypatch):
     """Shapes are the visual hull, painted: for what is asked of options, files and messages, which are made as always."""
@@ -427,6 +433,64 @@ def test_each_checkpoint_is_read_once(options, files, views, tmp_path, monkeypat
     assert code == 2 and "a file: it is a file" in err and read == files
 
 
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self):
+        return True
+
+
+def test_a_terminal_shows_what_is_being_done_on_one_line_and_a_log_holds_nothing_of_it(views, tmp_path, monkeypatch, capsys,
+                                                                                      hull_alone):
+    options = ["--grid", "24", "--faces", "500", "--no_viewer"]
+    screen = Terminal()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", screen)
+        run(views, tmp_path / "out", *options)
+    assert "\n" not in screen.getvalue(), "one line, replaced again and again"
+    shown = [line.strip() for line in screen.getvalue().split("\r")]
+    steps = list(dict.fromkeys(line for line in shown if line.startswith("my_shoe: ")))
+    assert steps == [f"my_shoe: {step} ..." for step in (*inference.STAGES, inference.WRITING)]
+    assert shown[-1] == "", "it is gone at the end"
+    at_terminal = capsys.readouterr()
+    run(views, tmp_path / "again", *options)
+    log = capsys.readouterr()
+    assert log.err == at_terminal.err == "" and "..." not in log.out
+    assert re.sub(r"again|out|[\d.]+ s\b", "", log.out) == re.sub(r"again|out|[\d.]+ s\b", "", at_terminal.out)
+
+
+def test_of_several_objects_the_terminal_names_the_one_at_work_and_keeps_what_was_said(tmp_path, monkeypatch, hull_alone):
+    for name in "ab":
+        shutil.copytree(EXAMPLE, tmp_path / "views" / name)
+    (tmp_path / "views" / "b" / "top.png").write_bytes(b"")
+    screen = Terminal()
+    with monkeypatch.context() as patch, pytest.raises(UserError, match="1 of 2 objects"):
+        patch.setattr(sys, "stderr", screen)
+        run(tmp_path / "views", tmp_path / "out", "--grid", "24", "--faces", "500", "--no_viewer")
+    shown = re.split(r"[\r\n]", screen.getvalue())
+    assert {f"a (1 of 2): {inference.STAGES[0]} ...", f"b (2 of 2): {inference.STAGES[0]} ..."} <= {
+        line.strip() for line in shown}
+    said = [line for line in shown if "left out" in line]
+    assert len(said) == 1 and said[0].startswith(f"left out: {tmp_path / 'views' / 'b' / 'top.png'}: ")
+
+
+def test_the_models_that_are_used_are_named_with_the_reason_those_of_points_too(tiny_geometry, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = inference.Reconstructor(decoder="points", device="cpu", texture_size=64, cache_dir=tmp_path)
+    assert re.fullmatch(r"\S+/pretrained/geometry_best.pth \(shipped, for there is no checkpoints/geometry_best.pth\), "
+                        r"of colors: \S+/pretrained/texture_best.pth \(shipped, for there is no checkpoints/texture_best.pth\)",
+                        made.models)
+    (tmp_path / "checkpoints").mkdir()
+    shutil.copy(tiny_geometry, tmp_path / "checkpoints")
+    made = inference.Reconstructor(decoder="points", device="cpu", texture_size=64, cache_dir=tmp_path)
+    assert made.models.startswith("checkpoints/geometry_best.pth (your own; --geometry_checkpoint ")
+    assert "texture_best.pth (shipped, " in made.models
+    named = inference.Reconstructor(tiny_geometry, inference.default_checkpoint("texture"), "cpu", texture_size=64,
+                                    cache_dir=tmp_path)
+    assert named.models.count("(named)") == 2
+    assert inference.Reconstructor(device="cpu").models.endswith("geometry_field_best.pth (shipped)")
+
+
 # ---- As a library ---------------------------------------------------------------------------------------------
 
 
@@ -597,8 +661,8 @@ def photographed(tmp_path_factory):
     output, made = tmp_path_factory.mktemp("photographed"), SimpleNamespace()
     reconstruct_from = inference.Reconstructor.reconstruct_from
 
-    def kept(self, reader):
-        made.reader, made.mesh = reader, reconstruct_from(self, reader)
+    def kept(self, reader, *stage):
+        made.reader, made.mesh = reader, reconstruct_from(self, reader, *stage)
         return made.mesh
 
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as said:
