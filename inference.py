@@ -97,7 +97,14 @@ def parse_options(argv: list[str]) -> Namespace:
                         help="without <id>_viewer.html, the page that shows a mesh in a browser")
     parser.add_argument("--turntable", action="store_true", help="also write an animated picture, <id>_turntable.webp")
     parser.add_argument("--cache_dir", default=str(ROOT / "data" / "cache"), help="keeps the UV atlas between runs")
-    options = parser.parse_args(argv)
+    try:
+        options = parser.parse_args(argv)
+    except UserError as error:
+        for word in argv:
+            if str(error).startswith(f"unrecognized arguments: {word}") and Path(word).exists():
+                raise UserError(f"{word}: one path is wanted, that of a folder: it holds the six pictures of an object, or "
+                                "such folders") from None
+        raise
     for name, _, _, usual in RANGES:
         if getattr(options, name) is None:
             setattr(options, name, usual)
@@ -614,10 +621,13 @@ def main(argv: list[str]) -> None:
     from utils.output.report import report_line, report_table, unusual_warning, wall_warning
     from utils.output.results import OutputOptions, write_result
 
-    reconstructor = Reconstructor(options.geometry_checkpoint, options.texture_checkpoint, options.device, grid=options.grid,
-                                  faces=options.faces, texture_size=options.texture_size, cache_dir=options.cache_dir,
-                                  background=options.background, allow_missing=options.allow_missing,
-                                  decoder=options.geometry)
+    # One line that is replaced, at a terminal alone: what is printed meanwhile goes above it by tqdm.write
+    status_line = partial(tqdm, bar_format="{desc}", leave=False, disable=None)
+    with status_line(desc="loading models ..."):
+        reconstructor = Reconstructor(options.geometry_checkpoint, options.texture_checkpoint, options.device,
+                                      grid=options.grid, faces=options.faces, texture_size=options.texture_size,
+                                      cache_dir=options.cache_dir, background=options.background,
+                                      allow_missing=options.allow_missing, decoder=options.geometry)
     check_writable(options.output)
     print(f"model: {reconstructor.models}, device: {reconstructor.device}, ready in {time.perf_counter() - started:.1f} s")
     wanted = OutputOptions(options.format, options.up, options.ground, options.longest_edge_mm, options.texture_format,
@@ -625,9 +635,7 @@ def main(argv: list[str]) -> None:
     made_with = {"checkpoints": [named_hash(path) for path in reconstructor.checkpoints],
                  "device": str(reconstructor.device),
                  "options": {option: getattr(options, option) for option in RESULT_OPTIONS}}
-    seconds, reports = {}, {}
-    # One line that is replaced, at a terminal alone: what is printed goes above it by tqdm.write
-    status, order = tqdm(bar_format="{desc}", leave=False, disable=None), list(sets)
+    seconds, reports, order, status = {}, {}, list(sets), status_line()
 
     def show(name, step):
         place = f" ({order.index(name) + 1} of {len(order)})" if len(order) > 1 else ""

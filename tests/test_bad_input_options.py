@@ -19,6 +19,7 @@ CASES = [
     (train_field, "data/OBJs", ["unrecognized arguments: data/OBJs"]),
     (inference, "views --texturesize 64", ["unrecognized arguments: --texturesize"]),
     (inference, "one two", ["unrecognized arguments: two"]),
+    (inference, ". /", ["/: one path is wanted, that of a folder"]),
     (evaluate, "--metric cd", ["unrecognized arguments: --metric"]),
     (load_data, "--image 3", ["unrecognized arguments: --image"]),
     (prepare_dataset, "meshes --upaxis z", ["unrecognized arguments: --upaxis"]),

@@ -450,6 +450,7 @@ def test_a_terminal_shows_what_is_being_done_on_one_line_and_a_log_holds_nothing
     assert "\n" not in screen.getvalue(), "one line, replaced again and again"
     shown = [line.strip() for line in screen.getvalue().split("\r")]
     steps = list(dict.fromkeys(line for line in shown if line.startswith("my_shoe: ")))
+    assert shown.index("loading models ...") < shown.index(steps[0])
     assert steps == [f"my_shoe: {step} ..." for step in (*inference.STAGES, inference.WRITING)]
     assert shown[-1] == "", "it is gone at the end"
     at_terminal = capsys.readouterr()

@@ -124,7 +124,7 @@ def unusual(report: dict) -> dict[str, str]:
 def unusual_warning(report: dict) -> str | None:
     """One sentence if a figure is beyond what is usual, else None."""
     found = unusual(report)
-    return (f"beyond what is usual ({', '.join(found.values())}): look at {report['id']}_masks.png and "
+    return (f"beyond what is usual for a field ({', '.join(found.values())}): look at {report['id']}_masks.png and "
             f"{report['id']}_preview.png") if found else None
 
 
