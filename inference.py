@@ -324,7 +324,7 @@ class Reconstructor:
     def reconstruct_from(self, reader: ViewReader, stage: Callable[[str], None] = lambda name: None) -> TexturedMesh:
         """`reconstruct` for images that a ViewReader reads; `sizes` are those it will be asked for.
 
-        `stage` is called with each of STAGES as it begins (a point decoder has the first one only).
+        `stage` is called with each of STAGES as it begins (a point decoder has the first and the last).
         """
         stage(STAGES[0])
         mesh = self._run(reader, stage)
@@ -355,8 +355,13 @@ class Reconstructor:
         self.sizes = (first["image_size"], second["image_size"])
         atlas = template_atlas(geometry.decoder.num_points, self.texture_size, cache_dir)
         shape_size, color_size = self.sizes
-        self._run = lambda reader, stage: reconstruct_points(geometry, texture, reader.at(shape_size),
-                                                             reader.at(color_size), atlas, self.texture_size)
+
+        def run(reader, stage):
+            shape_views, color_views = reader.at(shape_size), reader.at(color_size)
+            stage(STAGES[-1])  # vertices take no time beside the colors of all texels
+            return reconstruct_points(geometry, texture, shape_views, color_views, atlas, self.texture_size)
+
+        self._run = run
 
 
 def default_checkpoint(kind: str) -> Path:

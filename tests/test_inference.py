@@ -536,11 +536,14 @@ def test_paths_images_and_arrays_give_what_the_command_writes(views, tmp_path, h
         inference.Reconstructor(without={"paint"})
 
 
-def test_each_stage_is_announced_once_and_in_its_order():
+def test_each_stage_is_announced_once_and_in_its_order(tiny_geometry, tmp_path):
     model, stages = inference.Reconstructor(grid=16, faces=500, texture_size=64, device="cpu"), []
     files = {view: EXAMPLE / f"{view}.png" for view in VIEW_NAMES}
     model.reconstruct_from(model.reader(files, "shoe"), stages.append)
     assert tuple(stages) == inference.STAGES
+    model, stages = inference.Reconstructor(tiny_geometry, texture_size=64, device="cpu", cache_dir=tmp_path), []
+    model.reconstruct_from(model.reader(files, "shoe"), stages.append)
+    assert stages == ["reading images", "painting"], "of the point decoder"
 
 
 def test_what_was_noticed_about_the_views_stands_in_the_notes():
