@@ -49,6 +49,7 @@ STEPS = ("cameras", "network", "silhouettes", "handles", "photo_consistency")
 STAGES = ("reading images", "finding cameras", "carving the shape", "moving the surface", "painting")  # in this order
 WRITING = "writing files"  # what follows them
 HANDLE_TOLERANCE = 0.02  # normalized units; handles of a field that are gone this far below its surface are closed
+STIFFNESS = (64.0, 4.0)  # of a field's surface, before and after images move it: see thin_plate_smooth
 KINDS = {"points": "geometry", "field": "field"}  # of the checkpoints of the two decoders
 LARGEST_IMAGE = 2048  # pixels; colors are taken from images of at most this size
 CALIBRATION_SIZE = 512  # pixels of the masks from which cameras are found
@@ -426,13 +427,12 @@ def reconstruct_field(model: FieldModel, reader: ViewReader, grid: int, num_face
 
     from models.field_model import field_on_grid
     from utils.mesh.isosurface import mesh_from_grid
-    from utils.mesh.smoothing import taubin_smooth
+    from utils.mesh.smoothing import thin_plate_smooth
     from utils.mesh.textured_mesh import TexturedMesh
     from utils.multiview.exposure import apply_gains, balance_exposures
     from utils.multiview.field_cleanup import (
         cut_off,
         enforce_silhouettes,
-        max_displacement,
         remove_small_components,
         smooth_and_close,
     )
@@ -469,14 +469,15 @@ def reconstruct_field(model: FieldModel, reader: ViewReader, grid: int, num_face
         field = close_uncertain_handles(field, hull, HANDLE_TOLERANCE, max(axis[1] - axis[0] for axis in axes))
     vertices, faces = mesh_from_grid(remove_small_components(cut_off(field, axes)), axes, num_faces)
 
-    # The surface goes where the images, as if all had been exposed alike, agree about its color
+    # Without the network's noise the surface goes where the images, as if all had been exposed alike, agree about its color
     stage(STAGES[3])
-    vertices = taubin_smooth(vertices, faces, max_displacement(vertices, distances, cameras))
+    vertices = thin_plate_smooth(vertices, faces, STIFFNESS[0])
+    if "silhouettes" not in without:
+        vertices = fit_silhouettes(vertices, faces, distances, cameras, sure)
     images, gains = balance_exposures(images, masks, cameras, vertices, faces)
     if "photo_consistency" not in without:
         vertices = refine_by_photo_consistency(vertices, faces, images, masks, distances, cameras)
-        still = np.isfinite(max_displacement(vertices, distances, cameras))  # the silhouettes' ripples are out already
-        vertices = taubin_smooth(vertices, faces, np.where(still, 0, np.inf))
+    vertices = thin_plate_smooth(vertices, faces, STIFFNESS[1])
     if "silhouettes" not in without:
         vertices = fit_silhouettes(vertices, faces, distances, cameras, sure)
     sharp_images = sharp_images if (gains == 1).all() else apply_gains(sharp_images, sharp_masks, gains)

@@ -9,13 +9,12 @@ from tests.multiview.test_visual_hull import silhouettes, solid_mesh
 from utils.mesh.isosurface import mesh_from_grid
 from utils.mesh.mesh import plain_mesh
 from utils.mesh.mesh_repair import SMALLEST_PART, make_manifold, remove_small_mesh_components
-from utils.mesh.smoothing import taubin_smooth, vertex_normals
+from utils.mesh.smoothing import vertex_normals
 from utils.multiview.field_cleanup import (
     close_pits,
     cut_off,
     enforce_silhouettes,
     masked_gaussian,
-    max_displacement,
     remove_small_components,
 )
 from utils.multiview.visual_hull import grid_axes, hull_box, hull_on_grid, silhouette_sdf
@@ -263,25 +262,6 @@ def test_pits_and_tunnels_are_filled_but_no_gap_below_the_hull_and_no_cavity():
     assert ((close_pits(tunnel, hull) > 0) == (solid > 0)).all()
     hollow, filled = (solid > 0) & (cavity <= 0), (close_pits(cavity, hull) > 0) & (cavity <= 0)
     assert filled.sum() < 0.1 * hollow.sum(), "its round wall may become a little squarer"
-
-
-def test_a_rough_ball_becomes_smoother_and_keeps_its_size():
-    ball = trimesh.creation.icosphere(4, 1.0)
-    rough = ball.vertices * (1 + 0.01 * np.random.default_rng(0).normal(size=(len(ball.vertices), 1)))
-    fixed = ball.vertices[:, 1] > 0.8
-    smooth = taubin_smooth(rough, np.array(ball.faces), np.where(fixed, 1e-3, np.inf))
-    radii = np.linalg.norm(smooth[~fixed], axis=1)
-    assert radii.std() < 0.005 and radii.mean() == pytest.approx(1, abs=0.005)
-    assert np.linalg.norm((smooth - rough)[fixed], axis=1).max() < 1.001e-3 < np.abs(smooth - rough)[~fixed].max()
-
-
-def test_vertices_on_the_hull_may_hardly_move_and_those_below_it_may(plate):
-    _, _, distances, _ = plate
-    low, high = -PLATE / 2, PLATE / 2
-    on_it = np.array([[low[0], 0, 0], [0.1, high[1], -0.3], [0, 0, high[2]], high])
-    below = np.array([[0, 0, 0], [high[0] - 0.02, 0, 0], [0.2, high[1] - 0.01, 0.1]])
-    assert max_displacement(on_it, distances) == pytest.approx(0.15 * 2.2 / distances.shape[-1])
-    assert np.isinf(max_displacement(below, distances)).all()
 
 
 # ---- Meshes

@@ -1,7 +1,7 @@
 """Bring a mesh's own silhouettes back to those of the images, after smoothing and colors have moved it.
 
 Where a mesh's silhouette falls short of an image's, its contour (the vertices at its rim in that view) moves along its normals
-until it reaches the boundary there, and takes its neighborhood along: one Gauss-Newton step of the usual silhouette term
+until it reaches the boundary there, and takes its neighborhood along: Gauss-Newton steps of the usual silhouette term
 (e.g. Furukawa and Ponce 2009, "Carved visual hulls for image-based modeling") with thin-plate stiffness.
 """
 import numpy as np
@@ -13,6 +13,7 @@ from utils.rendering.cameras import VIEW_EXTENT, Camera, to_pixels
 from utils.rendering.image_sampling import sample_bilinear, sample_images
 from utils.rendering.rasterizer import rasterize_views
 
+ROUNDS = 4  # after each, other vertices make the contour
 SIZE = 512  # pixels per edge in which the mesh's silhouettes are drawn
 RIM = 1.0  # pixels of them from the silhouette's boundary: vertices that near make the contour
 MIN_SINE = 0.5  # of the angle between normal and sight; a contour is where it is 1
@@ -33,13 +34,22 @@ def fit_silhouettes(vertices: np.ndarray, faces: np.ndarray, distances: np.ndarr
     Returns:
         (V, 3) float64; no vertex has left the visual hull by its own move.
     """
+    cameras = all_cameras(cameras)
+    down, right = np.gradient(distances, axis=(1, 2))
+    boundaries = np.stack([distances, right, -down], axis=-1).astype(np.float32)
+    bending = BENDING_WEIGHT * bending_matrix(faces, len(vertices))
+    for _ in range(ROUNDS):
+        vertices = _step(vertices, faces, boundaries, distances, cameras, edge_confidence, bending)
+    return vertices
+
+
+def _step(vertices, faces, boundaries, distances, cameras, edge_confidence, bending):
+    """One step of `fit_silhouettes`; boundaries: (S, H, H, 3) distance and its gradient to the right and upwards."""
     from scipy.sparse import diags
     from scipy.sparse.linalg import cg
 
-    cameras = all_cameras(cameras)
     normals = vertex_normals(vertices, faces)
-    down, right = np.gradient(distances, axis=(1, 2))
-    readings = sample_images(np.stack([distances, right, -down], axis=-1).astype(np.float32), vertices, cameras)
+    readings = sample_images(boundaries, vertices, cameras)
     sure = np.ones((len(cameras), len(vertices))) if edge_confidence is None else sample_images(
         edge_confidence[..., None].astype(np.float32), vertices, cameras)[..., 0]
     motion_right, motion_up, _ = image_motion(vertices, normals, cameras)
@@ -52,7 +62,7 @@ def fit_silhouettes(vertices: np.ndarray, faces: np.ndarray, distances: np.ndarr
         weight = contour * sure[view] * CONTOUR_WEIGHT / (1 + (gap / OUTLIER) ** 2)
         curvature += weight * reach**2
         slope += weight * reach * gap
-    system = diags(curvature + HOLD_WEIGHT) + BENDING_WEIGHT * bending_matrix(faces, len(vertices))
+    system = diags(curvature + HOLD_WEIGHT) + bending
     step, _ = cg(system, slope, rtol=1e-3, maxiter=200, M=diags(1 / system.diagonal()))
     return step_within_hull(vertices, normals, step, distances, cameras)
 
