@@ -50,6 +50,7 @@ STAGES = ("reading images", "finding cameras", "carving the shape", "moving the 
 WRITING = "writing files"  # what follows them
 HANDLE_TOLERANCE = 0.02  # normalized units; handles of a field that are gone this far below its surface are closed
 STIFFNESS = (64.0, 4.0)  # of a field's surface, before and after images move it: see thin_plate_smooth
+SMOOTHED = 0.1  # normalized units; what is larger is never smoothed away
 KINDS = {"points": "geometry", "field": "field"}  # of the checkpoints of the two decoders
 LARGEST_IMAGE = 2048  # pixels; colors are taken from images of at most this size
 CALIBRATION_SIZE = 512  # pixels of the masks from which cameras are found
@@ -471,13 +472,13 @@ def reconstruct_field(model: FieldModel, reader: ViewReader, grid: int, num_face
 
     # Without the network's noise the surface goes where the images, as if all had been exposed alike, agree about its color
     stage(STAGES[3])
-    vertices = thin_plate_smooth(vertices, faces, STIFFNESS[0])
+    vertices = thin_plate_smooth(vertices, faces, STIFFNESS[0], SMOOTHED)
     if "silhouettes" not in without:
         vertices = fit_silhouettes(vertices, faces, distances, cameras, sure)
     images, gains = balance_exposures(images, masks, cameras, vertices, faces)
     if "photo_consistency" not in without:
         vertices = refine_by_photo_consistency(vertices, faces, images, masks, distances, cameras)
-    vertices = thin_plate_smooth(vertices, faces, STIFFNESS[1])
+    vertices = thin_plate_smooth(vertices, faces, STIFFNESS[1], SMOOTHED)
     if "silhouettes" not in without:
         vertices = fit_silhouettes(vertices, faces, distances, cameras, sure)
     sharp_images = sharp_images if (gains == 1).all() else apply_gains(sharp_images, sharp_masks, gains)

@@ -41,6 +41,7 @@ def test_the_outline_is_drawn_where_the_picture_changes_from_object_to_backgroun
     assert caption.startswith("Object found")
 
 
+@pytest.mark.slow
 def test_a_real_photograph_lies_on_its_side_no_more_and_its_object_is_found():
     shown, caption = app.show_outline("front", SHOE[0])
     line = (shown == LINE).all(-1)

@@ -3,6 +3,7 @@
 A reader who knows these rules knows where a line may live: what reads a file cannot depend on what trains on it.
 """
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -69,13 +70,22 @@ TESTED_IN = {
 OF_SEVERAL = {"tests/mesh/test_mesh_fuzz.py": "damaged files of every format that read_mesh knows"}
 
 
+parsed = functools.cache(ast.parse)  # several tests read the same files
+
+
+@functools.cache
+def imports_in(source):
+    """The import statements of a source, wherever in it they stand."""
+    return [node for node in ast.walk(parsed(source)) if isinstance(node, (ast.Import, ast.ImportFrom))]
+
+
 def bare_functions(root):
     """Public functions and methods below a folder that leave a parameter or the result unannotated: list of str."""
     found = []
     for module, path in sorted(source_files(root).items()):
         if module.startswith("benchmarks"):
             continue
-        body = ast.parse(path.read_text(encoding="utf-8")).body
+        body = parsed(path.read_text(encoding="utf-8")).body
         functions = [("", node) for node in body]
         functions += [(f"{node.name}.", inner) for node in body if isinstance(node, ast.ClassDef)
                       and not node.name.startswith("_") for inner in node.body]
@@ -107,10 +117,10 @@ def source_files(root):
 def imported_modules(path, known):
     """The modules among `known` that a file imports, wherever in it the import stands."""
     wanted = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in imports_in(path.read_text(encoding="utf-8")):
         if isinstance(node, ast.Import):
             wanted |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
+        else:
             assert not node.level, f"{path}: relative imports hide what is imported"
             wanted |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
     return {name for name in wanted if name in known}

@@ -215,7 +215,7 @@ def test_a_log_that_cannot_grow_is_one_line(tiny_config, tmp_path, monkeypatch, 
     assert code == 2 and "geometry.jsonl: Is a directory" in err and err.count("\n") == 1
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_cache_without_room_is_no_fault_of_the_objects(workers, tiny_config, tmp_path, monkeypatch, largest_file,  # noqa: F811
                                                          run_script_main):
     for name in ("SURFACE_SAMPLES", "NEAR_POINTS", "FREE_POINTS"):

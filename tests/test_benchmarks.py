@@ -167,6 +167,7 @@ def test_chamfer_memory_is_measured_in_two_processes():
     assert 0 <= row.ours < table_mb < row.other
 
 
+@pytest.mark.slow
 def test_the_step_is_finite_and_both_ways_minimize_the_same_loss(once):
     rows = step.run(1, num_points=16, image_size=28, decoder_hidden=(16,), architecture=TINY_ENCODER)
     assert are_finite(rows)
@@ -208,6 +209,7 @@ def test_the_hull_is_finite_and_equals_every_cell_projected(once):
     assert are_finite(rows) and rows[1].passes()
 
 
+@pytest.mark.slow
 def test_the_field_equals_its_arithmetic_written_in_numpy(once):
     rows = field.run(1, num_points=2000)
     assert are_finite(rows) and rows[1].ours < 1e-5

@@ -52,8 +52,10 @@ def result(shoes, tmp_path_factory):
 
     output, printed = tmp_path_factory.mktemp("results"), io.StringIO()
     with contextlib.redirect_stdout(printed):
-        evaluate.main(list(map(str, (*folders(shoes), *QUICK, "--validation_fraction", 0.6, "--methods", "model,floor,hull",
-                                     "--sheet_rows", 2, "--output", output, "--cache_dir", output / "cache"))))
+        evaluate.main(list(map(str, (
+            *folders(shoes), *QUICK, "--grid", 24, "--faces", 800, "--validation_fraction", 0.6,
+            "--methods", "model,floor,hull",
+            "--sheet_rows", 2, "--output", output, "--cache_dir", output / "cache"))))
     return output, printed.getvalue()
 
 

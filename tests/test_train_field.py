@@ -164,7 +164,7 @@ def test_one_object_can_be_overfitted(field_config, shoes, tmp_path, monkeypatch
     same_space = torch.eye(3)[None]
     monkeypatch.setattr(train_field, "augment_space", lambda box, generators, stretch, cameras: (same_space, cameras))
     monkeypatch.setattr(train_field, "random_colors", lambda maps, generators: maps)
-    cfg = field_config(num_epochs_stage1=60, validation_fraction=0.0, training_share=0.001, field_points=1500,
+    cfg = field_config(num_epochs_stage1=60, validation_fraction=0.0, training_share=0.001, field_points=1000,
                        learning_rate_field=8e-3)
     train_field.train(cfg)
     losses = [line["loss"] for line in read_log(cfg.log_dir)]
@@ -326,6 +326,7 @@ def test_an_item_is_made_again_for_another_mesh_or_image_and_for_no_setting_it_d
     assert len(items()) == 3
 
 
+@pytest.mark.slow
 def test_generated_objects_follow_from_seed_and_number_and_come_from_the_cache(tmp_path, monkeypatch):
     dataset = FieldDataset([], 3, 5, tmp_path)
     assert len(dataset) == 3 and dataset[1]["id"] == "generated 5-1"

@@ -172,10 +172,11 @@ def test_without_held_out_objects_best_is_the_last_epoch(tiny_config, tmp_path, 
 # ---- Stopping and going on
 
 
-@pytest.mark.parametrize("changes", [{}, {"freeze_image_encoder": True},
-                                     {"gradient_accumulation_steps": 2, "gradient_checkpointing": True},
-                                     {"augmentations": 2}, {"augmentations": 2, "freeze_image_encoder": True}],
-                         ids=["trained", "frozen", "accumulated", "augmented", "augmented and frozen"])
+@pytest.mark.parametrize("changes", [
+    pytest.param({}, marks=pytest.mark.slow), pytest.param({"freeze_image_encoder": True}, marks=pytest.mark.slow),
+    {"augmentations": 2, "gradient_accumulation_steps": 2, "gradient_checkpointing": True},
+    pytest.param({"augmentations": 2}, marks=pytest.mark.slow), {"augmentations": 2, "freeze_image_encoder": True}],
+    ids=["trained", "frozen", "augmented and accumulated", "augmented", "augmented and frozen"])
 def test_four_epochs_equal_two_a_stop_and_two_more(changes, tiny_config, tmp_path, monkeypatch):
     whole = tiny_config(num_epochs_stage1=4, checkpoint_dir=str(tmp_path / "whole"), log_dir=str(tmp_path / "a"),
                         **changes)
@@ -230,7 +231,7 @@ def test_a_best_of_other_validation_objects_is_moved_aside(tiny_config, tmp_path
 def test_one_batch_can_be_overfitted_from_its_images(tiny_config, shoes, tmp_path, monkeypatch):
     monkeypatch.setattr(train_geometry, "MEAN_SHAPE_STEPS", 0)
     cfg = tiny_config(**few_shoes(shoes, tmp_path, 2), validation_fraction=0.0, batch_size_stage1=2,
-                      num_epochs_stage1=150, num_points=128, num_loss_samples=512, learning_rate_stage1=3e-3,
+                      num_epochs_stage1=100, num_points=128, num_loss_samples=512, learning_rate_stage1=3e-3,
                       **ONLY_CHAMFER)
     train_geometry.train(cfg)
     lines = read_log(cfg.log_dir)
@@ -303,17 +304,16 @@ def test_a_loss_that_is_not_finite_stops_naming_step_parts_and_objects(tiny_conf
     assert left.name == "geometry_last.pth" and torch.load(left, weights_only=True)["step"] == 0, "as it began"
 
 
-def test_a_named_empty_folder_is_an_error_with_code_2_and_no_fallback(tmp_path):
+def test_a_named_empty_folder_is_an_error_with_code_2_and_no_fallback(tmp_path, run_script_main):
     (tmp_path / "nothing").mkdir()
     (tmp_path / "views").mkdir()
-    done = subprocess.run([sys.executable, "train_geometry.py", "--preset", "fast", "--device", "cpu", "--obj_dir",
-                           str(tmp_path / "nothing"), "--images_dir", str(tmp_path / "views"), "--checkpoint_dir",
-                           str(tmp_path / "run" / "checkpoints"), "--log_dir", str(tmp_path / "run" / "logs"),
-                           "--cache_dir", str(tmp_path)],
-                          cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "error: no complete object" in done.stderr and str(tmp_path / "nothing") in done.stderr
-    assert "Traceback" not in done.stderr and "using the shipped" not in done.stdout
+    code, printed, errors = run_script_main(
+        train_geometry, "--preset", "fast", "--device", "cpu", "--obj_dir", tmp_path / "nothing", "--images_dir",
+        tmp_path / "views", "--checkpoint_dir", tmp_path / "run" / "checkpoints", "--log_dir", tmp_path / "run" / "logs",
+        "--cache_dir", tmp_path)
+    assert code == 2
+    assert "error: no complete object" in errors and str(tmp_path / "nothing") in errors
+    assert "Traceback" not in errors and "using the shipped" not in printed
     assert not (tmp_path / "run").exists(), "nothing was written, so no folder was needed"
 
 

@@ -44,6 +44,7 @@ def test_a_script_reads_the_options_that_config_says_it_uses_and_no_others(scrip
     for module in (train_geometry, train_texture):
         monkeypatch.setattr(module, "replace", changed)
     monkeypatch.setattr(train_geometry, "MEAN_SHAPE_STEPS", 1)
+    monkeypatch.setattr(utils.training_data.occupancy, "DIRECTIONS", 6)
     for name in ("SURFACE_SAMPLES", "NEAR_POINTS", "FREE_POINTS"):
         monkeypatch.setattr(utils.training_data.field_samples, name, 1000)
     plain = tiny_config(**SHORT, **({"geometry_checkpoint": str(tiny_geometry)} if script == "texture" else {}))

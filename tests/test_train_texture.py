@@ -58,9 +58,11 @@ def test_epochs_write_best_last_and_a_log_that_agree(config, tmp_path):
         assert model(torch.rand(1, 6, 3, 56, 56), torch.zeros(1, 7, 3)).shape == (1, 7, 3)
 
 
-@pytest.mark.parametrize("changes", [{}, {"freeze_image_encoder": True, "lambda_perceptual": 0.0},
-                                     {"augmentations": 2}, {"augmentations": 2, "freeze_image_encoder": True}],
-                         ids=["trained", "frozen", "augmented", "augmented and frozen"])
+@pytest.mark.parametrize("changes", [
+    pytest.param({}, marks=pytest.mark.slow),
+    pytest.param({"freeze_image_encoder": True, "lambda_perceptual": 0.0}, marks=pytest.mark.slow),
+    {"augmentations": 2}, {"augmentations": 2, "freeze_image_encoder": True}],
+    ids=["trained", "frozen", "augmented", "augmented and frozen"])
 def test_four_epochs_equal_two_a_stop_and_two_more(changes, config, tmp_path, monkeypatch):
     whole = config(num_epochs_stage2=4, checkpoint_dir=str(tmp_path / "whole"), log_dir=str(tmp_path / "a"), **changes)
     halves = config(num_epochs_stage2=4, checkpoint_dir=str(tmp_path / "halves"), log_dir=str(tmp_path / "b"),

@@ -116,8 +116,9 @@ def as_trimesh(mesh):
 
 
 @pytest.mark.parametrize("script, stage, columns, frozen", [
-    (train_geometry, "geometry", 12, True), (train_geometry, "geometry", 12, False), (train_texture, "texture", 14, True),
-    (train_texture, "texture", 14, False),
+    (train_geometry, "geometry", 12, True),
+    pytest.param(train_geometry, "geometry", 12, False, marks=pytest.mark.slow),
+    pytest.param(train_texture, "texture", 14, True, marks=pytest.mark.slow), (train_texture, "texture", 14, False),
     pytest.param(train_field, "geometry_field", 14, False, marks=pytest.mark.slow)], ids=lambda value: str(value)[:9])
 def test_a_run_renews_sheet_and_curves_and_trains_the_same_bits_as_without(script, stage, columns, frozen, tiny_config,
                                                                            tiny_geometry, tmp_path, monkeypatch):

@@ -171,11 +171,12 @@ def fuzz(strategy, body, few):
              suppress_health_check=list(HealthCheck))(given(strategy)(body))()
 
 
+@pytest.mark.parametrize("few", [15, pytest.param(40, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", SEEDS)
-def test_damaged_files_give_a_sound_mesh_or_one_line(tmp_path, kind):
+def test_damaged_files_give_a_sound_mesh_or_one_line(tmp_path, kind, few):
     check(tmp_path, SEEDS[kind])
     name, *_ = SEEDS[kind]
-    fuzz(damages(SEEDS[kind][name]), lambda content: check(tmp_path, SEEDS[kind] | {name: content}), 40)
+    fuzz(damages(SEEDS[kind][name]), lambda content: check(tmp_path, SEEDS[kind] | {name: content}), few)
 
 
 @pytest.mark.slow

@@ -31,6 +31,20 @@ def test_waves_longer_than_the_plate_is_stiff_stay_and_shorter_ones_go(ball):
     assert left(3) > 0.95 and left(30) < 0.2  # 30 edges a wave, 3 edges a wave
 
 
+def test_of_a_coarse_mesh_nothing_larger_than_the_given_length_goes():
+    """A wave of half a unit, drawn by vertices that lie 0.15 apart, would go by the same stiffness that leaves it to 0.03."""
+    kept = []
+    for subdivisions in (3, 5):
+        ball = trimesh.creation.icosphere(subdivisions, 1.0)
+        pattern = np.cos(12 * np.arctan2(ball.vertices[:, 0], ball.vertices[:, 2]))
+        belt = np.abs(ball.vertices[:, 1]) < 0.3
+        for length in (np.inf, 0.1):
+            smooth = thin_plate_smooth(ball.vertices * (1 + 0.02 * pattern)[:, None], ball.faces, 64.0, length)
+            kept.append(((np.linalg.norm(smooth, axis=1) - 1) * pattern)[belt].mean() / (0.02 * (pattern[belt] ** 2).mean()))
+    coarse, bounded, fine, same = kept
+    assert coarse < 0.4 and bounded > 0.8 and fine > 0.8 and same == pytest.approx(fine, abs=0.05)
+
+
 def test_a_flat_plate_stays_flat_and_its_triangles_become_more_even():
     plate = trimesh.creation.box([2, 1, 2])
     for _ in range(4):

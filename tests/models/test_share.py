@@ -60,7 +60,9 @@ def field_copy(shared_field, tmp_path):
     return folder, change
 
 
-@pytest.mark.parametrize("model_class", SHIPPED, ids=lambda value: value.kind)
+@pytest.mark.parametrize("model_class", [
+    SharedFieldModel, *(pytest.param(other, marks=pytest.mark.slow) for other in (SharedGeometryModel, SharedTextureModel))],
+    ids=lambda value: value.kind)
 def test_a_model_that_went_through_a_folder_gives_equal_outputs(model_class, tmp_path):
     first = model_class.from_checkpoint(shipped(model_class))
     first.save_pretrained(tmp_path / "once")

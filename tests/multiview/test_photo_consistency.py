@@ -1,4 +1,6 @@
 """A surface moved to where its images agree: a dented ball becomes round again, as far as two views see it."""
+import functools
+
 import numpy as np
 import pytest
 import trimesh
@@ -22,9 +24,9 @@ from utils.rendering.rasterizer import over_white, render, render_views
 
 @pytest.fixture(scope="module", autouse=True)
 def coarse_depths():
-    """Who sees what of a ball or a plate is plain at half the pixels, and asking it costs most of a small mesh's time."""
+    """Who sees what of a ball or a plate is plain in small maps, and asking it costs most of a small mesh's time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(texture_projection, "DEPTH_SIZE", 256)
+        patch.setattr(texture_projection, "DEPTH_SIZE", 128)
         yield
 
 
@@ -34,10 +36,15 @@ def unit_ball(subdivisions=4):
     return np.array(ball.vertices), np.array(ball.faces)
 
 
-def painted_ball(paint, subdivisions=4):
-    """Vertices and faces of a unit ball, and its six images, colored by a function of its vertices."""
+@functools.cache
+def drawn_ball(paint, subdivisions):
     vertices, faces = unit_ball(subdivisions)
     return vertices, faces, *images_of(colored_mesh(vertices, faces, paint(vertices)), 256)
+
+
+def painted_ball(paint, subdivisions=4):
+    """Vertices and faces of a unit ball, and its six images, colored by a function of its vertices."""
+    return tuple(array.copy() for array in drawn_ball(paint, subdivisions))
 
 
 def patterned(points):
@@ -59,7 +66,8 @@ def seen_by_two(vertices, faces):
     return ((cosine > 0.3) & visibility(vertices, vertices, faces)).sum(axis=0) >= 2
 
 
-@pytest.mark.parametrize("exposure", [1.0, 0.75], ids=["as they are", "one image darker"])
+@pytest.mark.parametrize("exposure", [pytest.param(1.0, marks=pytest.mark.slow), 0.75],
+                         ids=["as they are", "one image darker"])
 def test_a_patterned_ball_that_was_dented_becomes_round_again(exposure):
     vertices, faces, images, masks = painted_ball(patterned)
     images[2] *= exposure

@@ -33,14 +33,20 @@ def quick(monkeypatch):
     monkeypatch.setattr(utils.training_data.occupancy, "DIRECTIONS", 6)
 
 
+@pytest.fixture(scope="module")
+def run_cache(tmp_path_factory):
+    """One cache for all runs here: what is learned from is made once for each object."""
+    return str(tmp_path_factory.mktemp("run_cache"))
+
+
 @pytest.fixture
-def config_of(tiny_config, tiny_geometry, tmp_path, tmp_path_factory):
+def config_of(tiny_config, tiny_geometry, run_cache, tmp_path):
     """Function: script, settings -> Config of a run in a folder of its own."""
     def make(script, name="run", **changes):
         own = {"geometry": {}, "field": TINY_FIELD, "texture": {"geometry_checkpoint": str(tiny_geometry)}}[script]
         epochs = "num_epochs_stage2" if script == "texture" else "num_epochs_stage1"
         return tiny_config(**{"checkpoint_dir": str(tmp_path / name), "log_dir": str(tmp_path / f"{name}_logs"),
-                              epochs: 3, "log_every": 1, "cache_dir": str(tmp_path / "cache"), **own, **changes})
+                              epochs: 3, "log_every": 1, "cache_dir": run_cache, **own, **changes})
     return make
 
 
@@ -55,7 +61,8 @@ def signal_at(step, number, monkeypatch, module):
 
 
 @pytest.mark.parametrize("script, number, changes", [
-    ("geometry", signal.SIGINT, {"gradient_accumulation_steps": 2}), ("geometry", signal.SIGTERM, {"average_weights": 0.9}),
+    ("geometry", signal.SIGINT, {"gradient_accumulation_steps": 2}),
+    pytest.param("geometry", signal.SIGTERM, {"average_weights": 0.9}, marks=pytest.mark.slow),
     pytest.param("field", signal.SIGTERM, {}, marks=pytest.mark.slow),
     pytest.param("texture", signal.SIGINT, {}, marks=pytest.mark.slow)])
 def test_a_signal_lets_the_step_finish_and_a_resumed_run_equals_an_unbroken_one(script, number, changes, config_of, tmp_path,
@@ -159,7 +166,7 @@ def test_objects_that_went_are_said_and_another_seed_alone_changes_no_split(conf
 
 @pytest.mark.parametrize("script, rate", [("geometry", "learning_rate_stage1"),
                                           pytest.param("field", "learning_rate_field", marks=pytest.mark.slow),
-                                          ("texture", "learning_rate_stage2")])
+                                          pytest.param("texture", "learning_rate_stage2", marks=pytest.mark.slow)])
 def test_best_is_never_worse_than_no_training_at_all(script, rate, config_of, tmp_path):
     scores = MODULES[script].train(config_of(script, **{rate: 0.5}))
     best = torch.load(tmp_path / "run" / f"{STAGES[script]}_best.pth", weights_only=True)
@@ -213,7 +220,7 @@ def test_what_killed_processes_left_goes_and_what_others_write_stays(config_of, 
     old = tmp_path / "run" / ".geometry_last-00000000-2-abcdefgh.pth"
     old.write_text("of another machine, days ago")
     os.utime(old, (1e9, 1e9))
-    train_geometry.train(config_of("geometry", num_epochs_stage1=1))
+    train_geometry.train(config_of("geometry", num_epochs_stage1=1, cache_dir=str(tmp_path / "cache")))
     for folder in ("run", "run_logs/geometry", "cache/below"):
         assert {path.name for path in (tmp_path / folder).iterdir() if path.name in left + kept} == set(kept)
     assert not old.exists()

@@ -18,7 +18,7 @@ from utils.rendering.rasterizer import render
 from utils.views.calibration import calibrate_views, closeness_from_exif, in_normalized_frame, named_cameras
 
 NAMED = np.stack([VIEW_BASES[view] for view in VIEW_NAMES])
-SIZE = 200
+SIZE = 150
 
 
 def masks_of(cameras, size=SIZE):

@@ -191,8 +191,9 @@ def test_absent_wheel_is_one_line_with_the_way_out(monkeypatch):
         segment(np.zeros((64, 64, 3), np.uint8))
 
 
-@pytest.mark.parametrize("color, background", [((235, 235, 235), (215, 214, 212)), ((30, 30, 34), (52, 52, 54)),
-                                               ((150, 40, 40), (214, 210, 200))], ids=["white", "black", "red"])
+@pytest.mark.parametrize("color, background", [
+    ((235, 235, 235), (215, 214, 212)), pytest.param((30, 30, 34), (52, 52, 54), marks=pytest.mark.slow),
+    pytest.param((150, 40, 40), (214, 210, 200), marks=pytest.mark.slow)], ids=["white", "black", "red"])
 def test_an_object_of_nearly_the_tables_color_and_its_shadow_are_told_apart(color, background):
     pytest.importorskip("rembg")
     rows, columns = np.mgrid[:320, :320]

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 
-def thin_plate_smooth(vertices: np.ndarray, faces: np.ndarray, stiffness: float) -> np.ndarray:
+def thin_plate_smooth(vertices: np.ndarray, faces: np.ndarray, stiffness: float, length: float = np.inf) -> np.ndarray:
     """The mesh as a thin plate that is drawn to where its vertices were: x that minimizes |x - vertices|^2 + stiffness x'Bx.
 
     Implicit fairing (Desbrun et al. 1999) with the squared umbrella operator (Kobbelt et al. 1998): what is smaller than
@@ -16,12 +16,15 @@ def thin_plate_smooth(vertices: np.ndarray, faces: np.ndarray, stiffness: float)
     Args:
         vertices: (V, 3) float64; faces: (F, 3) int64 of a closed mesh.
         stiffness: float >= 0.
+        length: of coarse meshes the plate is so much less stiff that what is larger than this stays, in units of the vertices.
     Returns:
         (V, 3) float64.
     """
     from scipy.sparse import identity
     from scipy.sparse.linalg import cg
 
+    edge = np.linalg.norm(vertices[faces[:, 1]] - vertices[faces[:, 0]], axis=1).mean()
+    stiffness = min(stiffness, (length / edge) ** 4)
     system = identity(len(vertices)) + stiffness * bending_matrix(faces, len(vertices))
     return np.stack([cg(system, column, column, rtol=1e-6, maxiter=500)[0] for column in vertices.T], axis=1)
 

@@ -116,7 +116,8 @@ def fill_unseen(colors: np.ndarray, trust: np.ndarray, corners: np.ndarray, weig
     Returns:
         (K, 3) float32.
     """
-    weights = weights.clip(0) / weights.clip(0).sum(axis=1, keepdims=True)  # a gutter's texels lie beside their triangle
+    weights = weights.clip(1e-9)  # a gutter's texels lie beside their triangle
+    weights = weights / weights.sum(axis=1, keepdims=True)
     between = csr_array((weights.ravel(), corners.ravel(), np.arange(0, corners.size + 1, corners.shape[1])),
                         shape=(len(corners), count))
     points, trusted = between.T @ np.ones(len(corners)), between.T @ trust

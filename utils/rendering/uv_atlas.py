@@ -125,11 +125,16 @@ def _unwrap(vertices, faces, texture_size):
         atlas = xatlas.Atlas()
         atlas.add_uv_mesh((scale * flat).astype(np.float32), face_flat.astype(np.uint32))
         atlas.generate(pack_options=pack)
+        if not atlas.width:  # every chart is smaller than a texel
+            scale *= GROWTH
+            continue
         room = texture_size / max(atlas.width, atlas.height)
         if best is None or (min(room, 1.0), scale) > best[0]:
             best = (min(room, 1.0), scale), atlas
         scale *= min(room, GROWTH)
 
+    if best is None:
+        raise UserError(f"--texture_size {texture_size}: too small for the {chart.max() + 1} charts of this mesh; choose more")
     # Where each chart went; vertices of faces that are too thin for xatlas are left at 0 and must not count
     (_, scale), atlas = best
     place, _, uvs = atlas[0]

@@ -34,7 +34,6 @@ PHONE_SPREAD = 0.02  # 1 / normalized units, by which the closeness of images of
 EXIF_SPREAD = 0.02  # the same, of what a focal length says: the object's depth and the crop are known to a tenth
 FRAME_SPREAD = 0.3  # of log scales and shifts, about those that the boxes of the masks give
 GAUGE_SPREAD = 0.01  # of the frame's place (normalized units) and log scale, which silhouettes leave open
-BOX_ROUNDS = 10  # until the edges of a box that is seen from near by stay the same
 MOST_TRIALS = 6  # of shorter and shorter steps
 SMALLEST_GAIN = 1e-4  # share by which a step must lower the sum of squares for the next to be worth taking
 
@@ -121,18 +120,18 @@ def _calibrated(masks, views, closeness):
     to_given = masks.shape[-1] / fine.size
 
     exact, start = camera_set([VIEW_CAMERAS[view] for view in views]), _from_boxes(masks, views)
-    exact_error = _mean_errors(fine, exact)
+    exact_error, steps = _mean_errors(fine, exact), 0
     like_render = (np.abs(np.log(start.scales * VIEW_EXTENT)).max() < FRAMED_WITHIN
                    and np.abs(start.shifts).max() < FRAMED_WITHIN)
     if like_render and exact_error.mean() <= SURELY_EXACT:
         return _result("exact", exact, exact_error, exact_error, views, to_given, 0)
-    framed, _, steps = _fit(fine, start, named, frames_only=True)
     if like_render:
         kind, simple, simple_error = "exact", exact, exact_error
     else:
-        kind, simple, simple_error = "framed", framed, _mean_errors(fine, framed)
+        simple, _, steps = _fit(fine, start, named, frames_only=True)
+        kind, simple_error = "framed", _mean_errors(fine, simple)
     cameras, error = simple, simple_error
-    found, more = _find(fine, (start, framed, _from_boxes(masks, views, TYPICAL_CLOSENESS)), named, masks, closeness)
+    found, more = _find(fine, (start, simple), named, masks, closeness)
     found_error = _mean_errors(fine, found)
     better = found_error.mean() < min(CLEARLY * simple_error.mean(), simple_error.mean() - LEAST_GAIN)
     render = like_render and np.median(found.inverse_distances) < RENDER_CLOSENESS
@@ -211,14 +210,12 @@ def _check(masks, views):
 # ---- The two ends: first guess and last word -------------------------------------------------------------------------
 
 
-def _from_boxes(masks, views, closeness=0.0):
+def _from_boxes(masks, views):
     """CameraSet of named orthographic cameras whose scales and shifts follow from the boxes of the masks.
 
     Each view shows two edges of the object's box at its own scale: log extent = log scale + log edge, by least squares.
-    Of a box, whose outline is that of its near side, a camera at a distance of 1 / closeness sees it larger by
-    1 / (1 - closeness * half of the third edge); scales and shifts without that are a start for a camera that is so near.
     """
-    size, rows, extents, centers, third = masks.shape[-1], [], [], [], []
+    size, rows, values, centers = masks.shape[-1], [], [], []
     for number, (view, mask) in enumerate(zip(views, masks)):
         for row, profile in ((0, mask.max(axis=0)), (1, mask.max(axis=1))):
             inside = np.flatnonzero(profile >= 0.5)
@@ -226,16 +223,11 @@ def _from_boxes(masks, views, closeness=0.0):
             equation = np.zeros(len(views) + 3)
             equation[[number, len(views) + np.abs(VIEW_BASES[view][row]).argmax()]] = 1
             rows.append(equation)
-            extents.append(high - low)
+            values.append(np.log(high - low))
             centers.append((low + high) / 2)
-            third.append(np.abs(VIEW_BASES[view][2]).argmax())
-    rows, halves = np.array(rows), np.zeros(3)
+    solution = np.linalg.lstsq(np.array(rows), np.array(values), rcond=None)[0]
     seen = np.abs(rows).sum(axis=0)[len(views):] > 0
-    for _ in range(BOX_ROUNDS if closeness else 1):
-        values = np.log(extents) + np.log(1 - closeness * halves[third])
-        solution = np.linalg.lstsq(rows, values, rcond=None)[0]
-        unit = np.log(2) - solution[len(views):][seen].max()  # the longest edge is 2
-        halves = np.where(seen, np.exp(solution[len(views):] + unit) / 2, 0)
+    unit = np.log(2) - solution[len(views):][seen].max()  # the longest edge is 2
     return CameraSet(np.stack([VIEW_BASES[view] for view in views]), np.zeros(len(views)),
                      np.exp(solution[:len(views)] - unit), np.array(centers).reshape(-1, 2))
 

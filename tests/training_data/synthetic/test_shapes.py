@@ -33,6 +33,7 @@ from utils.training_data.synthetic.solids import (
 from utils.training_data.synthetic.textures import PATTERNS, TEXTURE_SIZE, openness, painted
 
 SEEDS = range(40)
+MORE_SEEDS = pytest.mark.parametrize("seeds", [[0], pytest.param([1, 2], marks=pytest.mark.slow)], ids=["one", "more"])
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +72,10 @@ def test_shapes_are_centered_with_a_longest_edge_of_two(shapes):
         assert (high - low).max() == pytest.approx(2, abs=1e-6)
 
 
+@MORE_SEEDS
 @pytest.mark.parametrize("family", FAMILY_WEIGHTS)
-def test_every_family_gives_closed_solids_that_look_outwards(family):
-    for seed in range(3):
+def test_every_family_gives_closed_solids_that_look_outwards(family, seeds):
+    for seed in seeds:
         name, mesh = named_shape(np.random.default_rng(seed), family)
         solid = as_solid(mesh)
         assert name == family
@@ -217,11 +219,12 @@ def test_a_superellipse_runs_from_circle_to_square():
     assert np.linalg.norm(superellipse_points(angle, 40), axis=1) == pytest.approx([1, np.sqrt(2)], rel=0.03)
 
 
+@MORE_SEEDS
 @pytest.mark.parametrize("family", ["vessel", "chair", "figure", "packet"])
-def test_labels_agree_with_a_count_of_crossings(family):
+def test_labels_agree_with_a_count_of_crossings(family, seeds):
     """Deep in a cavity whose mouth no direction meets, labels may say solid: then only one way is asked for."""
     pytest.importorskip("embreex")
-    for seed in range(3):
+    for seed in seeds:
         rng = np.random.default_rng(seed)
         mesh = named_shape(rng, family)[1]
         solid = as_solid(mesh)
