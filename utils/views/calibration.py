@@ -103,7 +103,8 @@ def calibrate_views(masks: np.ndarray | dict[str, np.ndarray], views: Sequence[s
     views, masks = tuple(views), np.asarray(masks, np.float32)
     _check(masks, views)
     cameras, report = _calibrated(masks, views, closeness)
-    if report.error_after <= EXACT_ERROR * masks.shape[-1] / WORKING_SIZE:
+    far_away = report.kind == "found" and report.lengths > 1 / (2 * RENDER_CLOSENESS)  # photographs hardly are
+    if report.error_after <= EXACT_ERROR * masks.shape[-1] / WORKING_SIZE and not far_away:
         return cameras, report
     filled = np.stack([_without_holes(mask) for mask in masks])
     if (filled != masks).any():
@@ -120,18 +121,18 @@ def _calibrated(masks, views, closeness):
     to_given = masks.shape[-1] / fine.size
 
     exact, start = camera_set([VIEW_CAMERAS[view] for view in views]), _from_boxes(masks, views)
-    exact_error, steps = _mean_errors(fine, exact), 0
+    exact_error = _mean_errors(fine, exact)
     like_render = (np.abs(np.log(start.scales * VIEW_EXTENT)).max() < FRAMED_WITHIN
                    and np.abs(start.shifts).max() < FRAMED_WITHIN)
     if like_render and exact_error.mean() <= SURELY_EXACT:
         return _result("exact", exact, exact_error, exact_error, views, to_given, 0)
+    framed, _, steps = _fit(fine, start, named, frames_only=True)
     if like_render:
         kind, simple, simple_error = "exact", exact, exact_error
     else:
-        simple, _, steps = _fit(fine, start, named, frames_only=True)
-        kind, simple_error = "framed", _mean_errors(fine, simple)
+        kind, simple, simple_error = "framed", framed, _mean_errors(fine, framed)
     cameras, error = simple, simple_error
-    found, more = _find(fine, (start, simple), named, masks, closeness)
+    found, more = _find(fine, (start, framed), named, masks, closeness)
     found_error = _mean_errors(fine, found)
     better = found_error.mean() < min(CLEARLY * simple_error.mean(), simple_error.mean() - LEAST_GAIN)
     render = like_render and np.median(found.inverse_distances) < RENDER_CLOSENESS
