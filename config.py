@@ -222,8 +222,8 @@ LIMITS = {
     "fold": (0, None),
     "training_share": (0.001, 1.0),
     "augmentations": (0, 1000),
-    "num_workers": (0, None),
-    "seed": (0, None),
+    "num_workers": (0, 128),  # each takes 0.3 GB: thousands bring a machine down
+    "seed": (0, 2**32 - 1),  # what NumPy takes
     "encoder_width": (1, None),
     "encoder_layers": (1, None),
     "encoder_heads": (1, None),

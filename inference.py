@@ -434,6 +434,7 @@ def reconstruct_field(model: FieldModel, reader: ViewReader, grid: int, num_face
     from utils.multiview.field_cleanup import (
         cut_off,
         enforce_silhouettes,
+        max_displacement,
         remove_small_components,
         smooth_and_close,
     )
@@ -472,13 +473,15 @@ def reconstruct_field(model: FieldModel, reader: ViewReader, grid: int, num_face
 
     # Without the network's noise the surface goes where the images, as if all had been exposed alike, agree about its color
     stage(STAGES[3])
-    vertices = thin_plate_smooth(vertices, faces, STIFFNESS[0], SMOOTHED)
+    reach = max_displacement(vertices, distances, cameras)
+    vertices = thin_plate_smooth(vertices, faces, STIFFNESS[0], SMOOTHED, reach)
     if "silhouettes" not in without:
         vertices = fit_silhouettes(vertices, faces, distances, cameras, sure)
     images, gains = balance_exposures(images, masks, cameras, vertices, faces)
     if "photo_consistency" not in without:
         vertices = refine_by_photo_consistency(vertices, faces, images, masks, distances, cameras)
-    vertices = thin_plate_smooth(vertices, faces, STIFFNESS[1], SMOOTHED)
+    reach = max_displacement(vertices, distances, cameras)
+    vertices = thin_plate_smooth(vertices, faces, STIFFNESS[1], SMOOTHED, reach)
     if "silhouettes" not in without:
         vertices = fit_silhouettes(vertices, faces, distances, cameras, sure)
     sharp_images = sharp_images if (gains == 1).all() else apply_gains(sharp_images, sharp_masks, gains)

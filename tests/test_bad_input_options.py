@@ -43,6 +43,8 @@ CASES = [
     (train_field, "--validation_fraction 1.0", ["--validation_fraction 1.0", "at most 0.9"]),
     (train_field, "--field_grid 512", ["--field_grid 512", "at most 256"]),
     (train_field, "--num_workers -1", ["--num_workers -1", "at least 0"]),
+    (train_field, "--num_workers 5000", ["--num_workers 5000", "at most 128"]),
+    (train_field, "--seed 99999999999", ["--seed 99999999999", "at most 4294967295"]),
     (train_geometry, "--num_points 1000000000", ["--num_points 1000000000", "at most"]),
     (train_geometry, "--image_size 100000", ["--image_size 100000", "at most 4096"]),
     (train_geometry, "--decoder_hidden 0", ["--decoder_hidden (0,)", "above 0"]),

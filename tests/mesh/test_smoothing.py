@@ -45,6 +45,13 @@ def test_of_a_coarse_mesh_nothing_larger_than_the_given_length_goes():
     assert coarse < 0.4 and bounded > 0.8 and fine > 0.8 and same == pytest.approx(fine, abs=0.05)
 
 
+def test_no_vertex_is_moved_farther_than_it_may_be(ball):
+    rough = ball.vertices * (1 + 0.01 * np.random.default_rng(0).normal(size=(len(ball.vertices), 1)))
+    reach = np.where(ball.vertices[:, 1] > 0.5, 1e-3, np.inf)
+    moved = np.linalg.norm(thin_plate_smooth(rough, ball.faces, 64.0, reach=reach) - rough, axis=1)
+    assert moved[np.isfinite(reach)].max() < 1.001e-3 < 0.01 < moved.max()
+
+
 def test_a_flat_plate_stays_flat_and_its_triangles_become_more_even():
     plate = trimesh.creation.box([2, 1, 2])
     for _ in range(4):

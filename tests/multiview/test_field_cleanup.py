@@ -15,6 +15,7 @@ from utils.multiview.field_cleanup import (
     cut_off,
     enforce_silhouettes,
     masked_gaussian,
+    max_displacement,
     remove_small_components,
 )
 from utils.multiview.visual_hull import grid_axes, hull_box, hull_on_grid, silhouette_sdf
@@ -262,6 +263,15 @@ def test_pits_and_tunnels_are_filled_but_no_gap_below_the_hull_and_no_cavity():
     assert ((close_pits(tunnel, hull) > 0) == (solid > 0)).all()
     hollow, filled = (solid > 0) & (cavity <= 0), (close_pits(cavity, hull) > 0) & (cavity <= 0)
     assert filled.sum() < 0.1 * hollow.sum(), "its round wall may become a little squarer"
+
+
+def test_vertices_on_the_hull_may_hardly_move_and_those_below_it_may(plate):
+    _, _, distances, _ = plate
+    low, high = -PLATE / 2, PLATE / 2
+    on_it = np.array([[low[0], 0, 0], [0.1, high[1], -0.3], [0, 0, high[2]], high])
+    below = np.array([[0, 0, 0], [high[0] - 0.02, 0, 0], [0.2, high[1] - 0.01, 0.1]])
+    assert max_displacement(on_it, distances) == pytest.approx(0.75 * 2.2 / distances.shape[-1])
+    assert np.isinf(max_displacement(below, distances)).all()
 
 
 # ---- Meshes

@@ -7,7 +7,8 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 
-def thin_plate_smooth(vertices: np.ndarray, faces: np.ndarray, stiffness: float, length: float = np.inf) -> np.ndarray:
+def thin_plate_smooth(vertices: np.ndarray, faces: np.ndarray, stiffness: float, length: float = np.inf,
+                      reach: np.ndarray | float = np.inf) -> np.ndarray:
     """The mesh as a thin plate that is drawn to where its vertices were: x that minimizes |x - vertices|^2 + stiffness x'Bx.
 
     Implicit fairing (Desbrun et al. 1999) with the squared umbrella operator (Kobbelt et al. 1998): what is smaller than
@@ -17,6 +18,7 @@ def thin_plate_smooth(vertices: np.ndarray, faces: np.ndarray, stiffness: float,
         vertices: (V, 3) float64; faces: (F, 3) int64 of a closed mesh.
         stiffness: float >= 0.
         length: of coarse meshes the plate is so much less stiff that what is larger than this stays, in units of the vertices.
+        reach: (V,) float or one for all, by which a vertex is moved at most.
     Returns:
         (V, 3) float64.
     """
@@ -26,7 +28,8 @@ def thin_plate_smooth(vertices: np.ndarray, faces: np.ndarray, stiffness: float,
     edge = np.linalg.norm(vertices[faces[:, 1]] - vertices[faces[:, 0]], axis=1).mean()
     stiffness = min(stiffness, (length / edge) ** 4)
     system = identity(len(vertices)) + stiffness * bending_matrix(faces, len(vertices))
-    return np.stack([cg(system, column, column, rtol=1e-6, maxiter=500)[0] for column in vertices.T], axis=1)
+    moved = np.stack([cg(system, column, column, rtol=1e-6, maxiter=500)[0] for column in vertices.T], axis=1) - vertices
+    return vertices + moved * np.minimum(1, reach / np.maximum(np.linalg.norm(moved, axis=1), 1e-12))[:, None]
 
 
 def neighbor_mean_matrix(faces: np.ndarray, count: int) -> "csr_matrix":

@@ -7,15 +7,16 @@ import numpy as np
 
 from config import VIEW_NAMES
 from utils.mesh.mesh_repair import SMALLEST_PART
-from utils.multiview.visual_hull import are_named
+from utils.multiview.visual_hull import all_cameras, are_named
 from utils.rendering.cameras import VIEW_BASES, VIEW_EXTENT, Camera, pixel_rays
-from utils.rendering.image_sampling import sample_on_axes, sample_on_grid
+from utils.rendering.image_sampling import sample_images, sample_on_axes, sample_on_grid
 
 SMOOTHING = 0.7  # grid steps; standard deviation of the Gaussian over a field
 ROUNDS = 3  # over the three axes: what one axis adds may be cut off by another
 DEEPEST = 1.5  # grid steps at which a field's values are cut off, above 0 and (for marching cubes) below
 THINNEST = 0.6  # of a grid step: what is kept on a line that the field emptied reaches this far above 0
 LINES_AT_ONCE = 4096  # bounds the memory of following lines of sight through a field
+ON_HULL, PIXEL_RIPPLES = 0.25, 0.75  # pixels from the hull's surface; by which a vertex there may be moved
 PIT, DEEP = 5, 0.1  # grid steps; normalized units from the surface beyond which a field's values make no difference to a pit
 
 
@@ -158,3 +159,22 @@ def remove_small_components(field: np.ndarray) -> np.ndarray:
         closed = (voids != voids[0, 0, 0]) & (voids > 0)
         field[closed[1:-1, 1:-1, 1:-1]] = np.abs(field[closed[1:-1, 1:-1, 1:-1]]) + 1e-4
     return field
+
+
+def max_displacement(vertices: np.ndarray, distances: np.ndarray, cameras: list[Camera] | None = None) -> np.ndarray:
+    """(V,) largest move of each vertex of a mesh in the hull, in normalized units: small where it lies on the hull's surface.
+
+    There the silhouettes fix the surface, but for the ripples that their pixels leave.
+
+    Args:
+        vertices: (V, 3) float in the normalized frame.
+        distances: (S, H, H) from utils.multiview.visual_hull.silhouette_sdf, in the order of `cameras`.
+        cameras: S Camera; None: the six exact orthographic ones.
+    """
+    cameras = all_cameras(cameras)
+    nearest = sample_images(distances[..., None], vertices, cameras)[..., 0].min(axis=0)
+    pixel = 2 * VIEW_EXTENT / distances.shape[-1]
+    ripple = np.full(len(vertices), PIXEL_RIPPLES * pixel)
+    if not are_named(cameras):  # a pixel there is so long in space
+        ripple *= np.mean([1 / (camera.scale * VIEW_EXTENT) for camera in cameras])
+    return np.where(nearest < ON_HULL * pixel, ripple, np.inf)

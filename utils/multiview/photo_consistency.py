@@ -11,6 +11,7 @@ from itertools import combinations
 import numpy as np
 
 from utils.mesh.smoothing import bending_matrix, vertex_normals
+from utils.multiview.field_cleanup import ON_HULL
 from utils.multiview.texture_projection import visibility
 from utils.multiview.visual_hull import all_cameras, step_within_hull
 from utils.rendering.cameras import VIEW_EXTENT, Camera, to_pixels
@@ -24,7 +25,6 @@ OUTLIER_COLOR = 0.15  # difference of colors in [0, 1] from which two views are 
 BENDING_WEIGHT = 50.0  # bending weight relative to the photometric term
 ANCHOR_WEIGHT = 0.02  # how much each vertex is held where it was, likewise
 HULL_ANCHOR_WEIGHT, SILHOUETTE_ANCHOR_WEIGHT = 1.0, 100.0  # of vertices on the hull, of those that hold a silhouette
-ON_HULL = 0.25  # pixels from the hull's surface
 SEGMENT_PX, SLACK = 5, 0.003  # pixels of a boundary that are held once; normalized units
 LARGEST_STEP, LARGEST_MOVE = 0.01, 0.2  # normalized units, in one round and in all
 CONVERGING = 0.6  # of the first pass's mean move: a second pass that moves more is chasing what no point of the surface shows
