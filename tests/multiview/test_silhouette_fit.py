@@ -39,7 +39,7 @@ def test_contours_that_fell_short_reach_the_boundary_and_the_rest_stays(distance
 
 
 def test_a_mesh_that_fits_stays_where_it_is(distances):
-    assert np.linalg.norm(fit_silhouettes(VERTICES, FACES, distances) - VERTICES, axis=1).max() < 0.003
+    assert np.linalg.norm(fit_silhouettes(VERTICES, FACES, distances) - VERTICES, axis=1).max() < 0.004
 
 
 def test_contours_reach_boundaries_in_photographs_too():
