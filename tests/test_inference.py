@@ -21,6 +21,7 @@ import inference
 from config import VIEW_NAMES, UserError
 from models import field_model, texture_model
 from models.geometry_model import load_geometry_model
+from tests.multiview.test_visual_hull import solid_mesh
 from tests.test_bad_input_images import tetrahedron
 from utils.evaluation.mesh_topology import topology
 from utils.evaluation.metrics import image_scores
@@ -569,7 +570,7 @@ def leave_unpainted(patch):
     patch.setattr(texture_projection, "DEPTH_SIZE", 256)
     patch.setattr(uv_atlas, "make_atlas", lambda vertices, faces, size: uv_atlas.Atlas(
         np.zeros((1, 2), np.float32), np.zeros_like(faces), *np.zeros((2, 1), int), np.float32([[1, 0, 0]])))
-    patch.setattr(texture_projection, "project_colors", lambda points, *_: (np.zeros((1, 3)), np.ones(1, bool)))
+    patch.setattr(texture_projection, "surface_colors", lambda *_: np.zeros((1, 3)))
     patch.setattr(seams, "erase_seams", lambda texture, *_: texture)
 
 
@@ -646,6 +647,21 @@ def test_the_contours_of_the_result_are_fitted_to_the_silhouettes(ball, monkeypa
     fitted, short = (inference.Reconstructor(**BALL, without={"photo_consistency", "network", *more}).reconstruct_from(ball)
                      for more in ((), ("silhouettes",)))
     assert np.abs(short.vertices).max(axis=0).max() < 0.99 < np.abs(fitted.vertices).max(axis=0).min()
+
+
+def test_smoothing_moves_no_vertex_of_a_box_by_more_than_two_pixels(monkeypatch, unpainted):
+    """All of it lies on the hull, whose edges and corners the silhouettes fix."""
+    smooth, moves = smoothing.thin_plate_smooth, []
+
+    def watched(vertices, *rest):
+        after = smooth(vertices, *rest)
+        moves.append(np.linalg.norm(after - vertices, axis=1).max())
+        return after
+
+    monkeypatch.setattr(smoothing, "thin_plate_smooth", watched)
+    views = render_views(solid_mesh(trimesh.creation.box([2, 1.2, 0.8])), 256)
+    inference.Reconstructor(**BALL, without={"network", "photo_consistency"}).reconstruct(views)
+    assert len(moves) == 2 and max(moves) < 2 * (2 * VIEW_EXTENT / 256)
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import trimesh
 from scipy import ndimage
 
 import utils.rendering.uv_atlas
+from config import UserError
 from utils.mesh.isosurface import mesh_from_grid
 from utils.rendering.uv_atlas import make_atlas, mirrored_charts, template_atlas
 
@@ -190,3 +191,12 @@ def test_a_chart_is_mirrored_where_its_area_is_negative():
     uvs = np.array([[0, 0], [1, 0], [0, 1], [2, 0], [3, 0], [2, 1], [3, 1], [9, 9]], np.float32)
     face_uvs = np.array([[0, 1, 2], [3, 5, 4], [4, 5, 6]])
     assert mirrored_charts(uvs, face_uvs).tolist() == [False] * 3 + [True] * 4 + [False]
+
+
+def test_more_charts_than_a_small_texture_holds_are_one_line():
+    solid = trimesh.creation.icosphere(0, 0.01)
+    places = np.random.default_rng(0).uniform(-1, 1, (1000, 1, 3))
+    vertices = (solid.vertices + places).reshape(-1, 3)
+    faces = (solid.faces + len(solid.vertices) * np.arange(1000)[:, None, None]).reshape(-1, 3)
+    with pytest.raises(UserError, match=r"--texture_size 64: too small for the \d+ charts of this mesh; choose more"):
+        make_atlas(vertices, faces, 64)

@@ -15,6 +15,7 @@ from utils.multiview.silhouette_coherence import camera_set
 from utils.multiview.visual_hull import hull_box, silhouette_sdf
 from utils.rendering.cameras import VIEW_BASES, VIEW_CAMERAS, VIEW_EXTENT, Camera, project, rotation_matrix, rotation_vector
 from utils.rendering.rasterizer import render
+from utils.views import calibration
 from utils.views.calibration import calibrate_views, closeness_from_exif, in_normalized_frame, named_cameras
 
 NAMED = np.stack([VIEW_BASES[view] for view in VIEW_NAMES])
@@ -165,6 +166,25 @@ def test_holes_that_no_body_has_in_all_six_masks_do_not_hold_the_cameras_amiss(p
     cameras, report = calibrate_views(spoilt)
     assert report.kind == "found" and report.error_after < 0.05
     np.testing.assert_allclose(camera_set(cameras).shifts, true_found.shifts, atol=0.01)
+
+
+def test_cameras_found_far_away_give_way_to_better_ones_of_the_filled_outlines(photographed, monkeypatch):
+    """However small their error is: holes that are wrong can be explained from far away."""
+    masks, _, found, report = photographed
+    holed = masks.copy()
+    inside = ndimage.distance_transform_edt(masks[0] > 0.5)
+    hole = (0, *np.unravel_index(inside.argmax(), inside.shape))
+    holed[hole] = 0
+    far = replace(report, lengths=8.0, error_after=10 * report.error_after + 0.1)
+    near = replace(report, lengths=3.0)
+
+    def calibrated(given, *_):
+        return found.as_list(), near if given[hole] else far
+
+    monkeypatch.setattr(calibration, "_calibrated", calibrated)
+    assert calibrate_views(holed)[1] is near
+    far = replace(far, lengths=4.0)
+    assert calibrate_views(holed)[1] is far, "photographs from so near are left as they are"
 
 
 @pytest.mark.slow

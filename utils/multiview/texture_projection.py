@@ -120,12 +120,11 @@ def fill_unseen(colors: np.ndarray, trust: np.ndarray, corners: np.ndarray, weig
     weights = weights / weights.sum(axis=1, keepdims=True)
     between = csr_array((weights.ravel(), corners.ravel(), np.arange(0, corners.size + 1, corners.shape[1])),
                         shape=(len(corners), count))
-    points, trusted = between.T @ np.ones(len(corners)), between.T @ trust
-    mean = (between.T @ (trust[:, None] * colors)) / np.maximum(trusted, 1e-12)[:, None]
+    points, trusted, share = between.T @ np.ones(len(corners)), between.T @ trust, trust[:, None]
+    mean = (between.T @ (share * colors)) / np.maximum(trusted, 1e-12)[:, None]
     screen = SCREEN * trusted / np.maximum(points, 1e-12)
     everywhere = 1e-6  # so that a part of which nothing is seen has a color too
     overall = (trust @ colors) / trust.sum() if trust.any() else 0.5
     system = identity(count) - neighbor_mean_matrix(faces, count) + diags(screen + everywhere)
     smooth = splu(system.tocsc()).solve(screen[:, None] * mean + everywhere * overall)
-    share = trust[:, None]
     return (share * colors + (1 - share) * (between @ smooth)).astype(np.float32)
