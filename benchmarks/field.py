@@ -34,14 +34,14 @@ def read_linearly(grid, place):
 
 
 def obvious_field(model, maps, box, volume, points):
-    """`FieldModel.query` in NumPy: maps (6, 7, H, H), box (2, 3), volume (C, G, G, G), points (K, 3) -> (K,)."""
+    """`FieldModel.query` in NumPy: maps (6, 7 + D, H, H), box (2, 3), volume (C, G, G, G), points (K, 3) -> (K,)."""
     size, values, depths = maps.shape[-1], [], []
     for image, basis in zip(maps, VIEW_BASES.values()):
         right, up, depth = basis @ points.T
         scale, middle = size / (2 * VIEW_EXTENT), size / 2 - 0.5
         values.append(read_linearly(image, [middle - up * scale, middle + right * scale]))
         depths.append(depth)
-    values, depths = np.stack(values), np.stack(depths)                        # (6, K, 7), (6, K)
+    values, depths = np.stack(values), np.stack(depths)                        # (6, K, 7 + D), (6, K)
     edge, entry, leave = values[..., 4], values[..., 5] - depths, values[..., 6] + depths
     share = np.clip(entry / np.maximum(entry + leave, 1e-3), -0.2, 1.2)
     fine, coarse = TANH_SCALE_FINE, TANH_SCALE_COARSE
@@ -50,7 +50,8 @@ def obvious_field(model, maps, box, volume, points):
                  leave, np.tanh(leave / fine), np.tanh(leave / coarse), share]
     toward = np.broadcast_to(np.stack([basis[2] for basis in VIEW_BASES.values()])[:, None], (*edge.shape, 3))
     color = values[..., :3] - 0.5
-    per_view = np.concatenate([np.stack(geometric, -1), toward, color, color - color.mean(0)], -1)
+    per_view = np.concatenate([np.stack(geometric, -1), toward, color, color - color.mean(0),
+                               values[..., 7:]], -1)
     features = layers(model.per_view, per_view)
     middle, half, hull = box.mean(0), (box[1] - box[0]) / 2, edge.min(0)
     place = (points - middle) / half

@@ -4,9 +4,12 @@ A point inside the visual hull is described once per view by what that view know
 projects, the distance to the silhouette's boundary there, and how far along the line of sight the hull was entered and will
 be left.
 
+What the image shows around that place comes beside it: a 2D U-Net (Ronneberger et al. 2015) turns each image and its
+silhouette into features of its pixels, the same for all views (pixel-aligned features: Saito et al. 2019, "PIFu").
+
 A shared MLP and DeepSets pooling (Zaheer et al. 2017) make one feature of the views, so neither the order of the (image,
 camera) pairs nor how many there are can matter. The same description on a coarse grid that fills the object's box goes
-through a 3D U-Net (Ronneberger et al. 2015; Cicek et al. 2016), which sees the object as a whole; a last MLP decides from
+through a 3D U-Net (Cicek et al. 2016), which sees the object as a whole; a last MLP decides from
 both (as in Peng et al. 2020, "Convolutional Occupancy Networks"). Every length is measured along a line of sight or in an
 image, so little has to be learned and a hundred objects teach it.
 """
@@ -26,6 +29,8 @@ from utils.rendering.cameras import VIEW_EXTENT, Camera
 
 NUM_GEOMETRIC_FEATURES = 13  # numbers per view of a point that are no color: see `FieldModel.per_view_features`
 CELL_WIDTH, VOLUME_FEATURES = 32, 16  # of a cell's description per view, and of what the 3D U-Net says of it
+IMAGE_CHANNELS, IMAGE_FEATURES = 17, 16  # of what the 2D U-Net reads: maps, whether taken, its camera's axes; and says
+IMAGE_LEVELS = 8  # at most: maps of 128 pixels are halved down to one
 TANH_SCALE_FINE, TANH_SCALE_COARSE = 0.05, 0.25  # normalized units; distances are also given squeezed to these ranges
 COLOR_SIZE = 48  # pixels per edge of the images from which points take their colors
 TRUNCATION = 0.3  # normalized units; distances to a silhouette's boundary are cut off here
@@ -39,9 +44,12 @@ LOGIT_LENGTH = 0.02  # normalized units per unit of logit where a logit stands f
 RETIRED_ARGS = {"pictures": False, "target": "occupancy", "token_width": 0, "token_size": 0}
 
 
+CONVOLUTION = {2: nn.Conv2d, 3: nn.Conv3d}  # by the number of axes
+
+
 class EncodedObject(NamedTuple):
-    """What is worked out once per object: maps (B, S, C, H, H) with blurred colors, cameras, box (B, 2, 3), features of
-    the volume (B, W, G, G, G) or None, views that take no part (B, S) bool or None if all do."""
+    """What is worked out once per object: maps (B, S, 7 + D, H, H) with blurred colors, the images' features last, cameras,
+    box (B, 2, 3), features of the volume (B, W, G, G, G) or None, views that take no part (B, S) bool or None if all do."""
 
     maps: torch.Tensor
     cameras: Cameras
@@ -51,13 +59,14 @@ class EncodedObject(NamedTuple):
 
 
 class ConvBlock(nn.Module):
-    """Two 3-wide convolutions with GroupNorm and a shortcut: (B, C_in, X, Y, Z) -> (B, C_out, X, Y, Z)."""
+    """Two 3-wide convolutions with GroupNorm and a shortcut: (B, C_in, X, Y[, Z]) -> (B, C_out, X, Y[, Z])."""
 
-    def __init__(self, width_in: int, width_out: int) -> None:
+    def __init__(self, width_in: int, width_out: int, axes: int) -> None:
         super().__init__()
-        self.first, self.second = (nn.Conv3d(width, width_out, 3, padding=1) for width in (width_in, width_out))
+        conv = CONVOLUTION[axes]
+        self.first, self.second = (conv(width, width_out, 3, padding=1) for width in (width_in, width_out))
         self.first_norm, self.second_norm = nn.GroupNorm(8, width_out), nn.GroupNorm(8, width_out)
-        self.shortcut = nn.Conv3d(width_in, width_out, 1) if width_in != width_out else nn.Identity()
+        self.shortcut = conv(width_in, width_out, 1) if width_in != width_out else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         hidden = F.silu(self.first_norm(self.first(x)))
@@ -65,29 +74,31 @@ class ConvBlock(nn.Module):
 
 
 class UNet(nn.Module):
-    """Small 3D U-Net: halves the resolution at each of `widths` but the first.
+    """Small U-Net of images (2 axes) or volumes (3): halves the resolution at each of `widths` but the first.
 
-    (B, width_in, X, Y, Z) -> (B, width_out, X, Y, Z).
+    (B, width_in, X, Y[, Z]) -> (B, width_out, X, Y[, Z]).
 
     Args:
         widths: channels per level, multiples of 8.
+        axes: 2 or 3.
     """
 
-    def __init__(self, width_in: int, widths: tuple[int, ...], width_out: int) -> None:
+    def __init__(self, width_in: int, widths: tuple[int, ...], width_out: int, axes: int) -> None:
         super().__init__()
-        self.stem = nn.Conv3d(width_in, widths[0], 1)
-        self.down = nn.ModuleList(ConvBlock(*pair) for pair in zip((widths[0],) + widths, widths))
-        self.up = nn.ModuleList(ConvBlock(fine + coarse, fine) for fine, coarse in zip(widths, widths[1:]))
-        self.head = nn.Conv3d(widths[0], width_out, 1)
+        self.stem = CONVOLUTION[axes](width_in, widths[0], 1)
+        self.down = nn.ModuleList(ConvBlock(*pair, axes) for pair in zip((widths[0],) + widths, widths))
+        self.up = nn.ModuleList(ConvBlock(fine + coarse, fine, axes) for fine, coarse in zip(widths, widths[1:]))
+        self.head = CONVOLUTION[axes](widths[0], width_out, 1)
+        self.halved, self.mode = (F.avg_pool2d, "bilinear") if axes == 2 else (F.avg_pool3d, "trilinear")
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         levels = [self.down[0](self.stem(x))]
         for block in self.down[1:]:
-            levels.append(block(F.avg_pool3d(levels[-1], 2)))
+            levels.append(block(self.halved(levels[-1], 2)))
         x = levels.pop()
         for block in reversed(self.up):
             fine = levels.pop()
-            coarse = F.interpolate(x, size=fine.shape[2:], mode="trilinear", align_corners=False)
+            coarse = F.interpolate(x, size=fine.shape[2:], mode=self.mode, align_corners=False)
             x = block(torch.cat([fine, coarse], dim=1))
         return self.head(x)
 
@@ -102,22 +113,28 @@ class FieldModel(nn.Module):
         head_width: width of the last MLP.
         use_color: False hides the images' content, so only silhouettes are features.
         stand_ins: each view tells whether its image was taken, or its opposite's silhouette stands in for it.
+        image_widths: channels per level of the 2D U-Net; none leaves the images' features out.
     """
 
     def __init__(self, *, grid_size: int = 24, volume_widths: Sequence[int] = (32, 64, 128, 192), view_width: int = 64,
-                 head_width: int = 128, use_color: bool = True, stand_ins: bool = True) -> None:
+                 head_width: int = 128, use_color: bool = True, stand_ins: bool = True,
+                 image_widths: Sequence[int] = (24, 48, 72, 96, 128)) -> None:
         super().__init__()
         if grid_size % 2 ** (len(volume_widths) - 1):
             raise ValueError(f"grid_size {grid_size} cannot be halved {len(volume_widths) - 1} times")
+        if len(image_widths) > IMAGE_LEVELS:
+            raise ValueError(f"maps cannot be halved {len(image_widths) - 1} times")
         self.sizes = {"grid_size": grid_size, "volume_widths": list(volume_widths), "view_width": view_width,
-                      "head_width": head_width, "use_color": use_color, "stand_ins": stand_ins}
+                      "head_width": head_width, "use_color": use_color, "stand_ins": stand_ins,
+                      "image_widths": list(image_widths)}
         self.grid_size, self.use_color, self.stand_ins = grid_size, use_color, stand_ins
-        per_view = NUM_GEOMETRIC_FEATURES + 6 * use_color + stand_ins
+        self.image = UNet(IMAGE_CHANNELS, tuple(image_widths), IMAGE_FEATURES, axes=2) if image_widths else None
+        per_view = NUM_GEOMETRIC_FEATURES + 6 * use_color + stand_ins + IMAGE_FEATURES * bool(image_widths)
         self.per_view = nn.Sequential(nn.Linear(per_view, view_width), nn.SiLU(),
                                       nn.Linear(view_width, view_width), nn.SiLU())
         if grid_size:
             self.per_cell = nn.Sequential(nn.Linear(per_view, CELL_WIDTH), nn.SiLU())
-            self.volume = UNet(2 * CELL_WIDTH + 7, tuple(volume_widths), VOLUME_FEATURES)
+            self.volume = UNet(2 * CELL_WIDTH + 7, tuple(volume_widths), VOLUME_FEATURES, axes=3)
         known = 2 * view_width + 7 + VOLUME_FEATURES * bool(grid_size)
         self.head = nn.Sequential(nn.Linear(known, head_width), nn.SiLU(),
                                   nn.Linear(head_width, head_width), nn.SiLU(), nn.Linear(head_width, 1))
@@ -139,6 +156,7 @@ class FieldModel(nn.Module):
         """
         # Printed text would otherwise appear as relief
         absent = None if bool(cameras.present.all()) else ~cameras.present
+        maps = torch.cat([maps, self.image_features(maps, cameras)], dim=2) if self.image else maps
         scene = EncodedObject(_blurred(maps, COLOR_SIZE, channels=3), cameras, box, None, absent)
         if self.grid_size:
             count = self.grid_size
@@ -147,7 +165,7 @@ class FieldModel(nn.Module):
             place = place.reshape(1, -1, 3).expand(len(maps), -1, -1)               # (B, G^3, 3)
             middle, half = box.mean(dim=1, keepdim=True), (box[:, 1:] - box[:, :1]) / 2
             with full_precision(maps):                                              # bf16 would round lengths
-                blurred = scene._replace(maps=_blurred(maps, count, channels=4))
+                blurred = scene._replace(maps=_blurred(maps, count, channels=4, features=True))
                 features, hull = self.per_view_features(middle + place * half * self._margin(), blurred)
                 around = _box_coordinates(place, half, hull)
             cells = torch.cat([_pooled(self.per_cell(features), absent), around], dim=-1)  # (B, G^3, 71)
@@ -175,6 +193,16 @@ class FieldModel(nn.Module):
             parts.append(volume[..., 0, 0].transpose(1, 2))                         # (B, K, 16)
         return self.head(torch.cat(parts, dim=-1)).squeeze(-1).float() * LOGIT_SCALE, hull
 
+    def image_features(self, maps: torch.Tensor, cameras: Cameras) -> torch.Tensor:
+        """What each image shows around each of its pixels: maps (B, S, 7, H, H) -> (B, S, IMAGE_FEATURES, H, H) float32."""
+        measured = (cameras.measured & cameras.present)[:, :, None, None, None].to(maps.dtype)
+        axes = F.normalize(cameras.projection, dim=-1).flatten(2)[..., None, None]  # right, up and toward, as they are now
+        colors = (maps[:, :, :3] - 0.5) * measured if self.use_color else torch.zeros_like(maps[:, :, :3])
+        known = torch.cat([colors, maps[:, :, 3:4], maps[:, :, 4:5].clamp(-TRUNCATION, TRUNCATION) / TRUNCATION,
+                           maps[:, :, 5:], measured.expand_as(maps[:, :, :1]),
+                           axes.to(maps.dtype).expand(-1, -1, -1, *maps.shape[3:])], dim=2)
+        return self.image(known.flatten(0, 1)).float().unflatten(0, maps.shape[:2])
+
     def per_view_features(self, points: torch.Tensor, scene: EncodedObject) -> tuple[torch.Tensor, torch.Tensor]:
         """What each view knows of each point.
 
@@ -185,12 +213,12 @@ class FieldModel(nn.Module):
             features: (B, S, K, M): coverage; distance to the boundary, coarse and fine; depth below the hull's
                 entry and above its exit along the line of sight, each coarse and in two fine scales; fraction of the
                 chord; direction to the camera; color and its difference from the views' mean, both 0 where no image was
-                taken; whether one was.
+                taken; whether one was; the image's features.
             hull: (B, K), signed distance to the visual hull, positive inside.
         """
         cameras = scene.cameras
         places, depth, w = project(points, cameras)
-        values = _read_maps(scene.maps, places)                                     # (B, S, K, 7)
+        values = _read_maps(scene.maps, places)                                     # (B, S, K, 7 + D)
         # From image to space: the map's lengths are right for a reach of VIEW_EXTENT, at the origin's depth
         edge = values[..., 4] * (cameras.stretch * cameras.reach / VIEW_EXTENT)[..., None] * w
         sight = cameras.toward[:, :, None] - cameras.inverse_distance[..., None, None] * points[:, None]
@@ -209,6 +237,7 @@ class FieldModel(nn.Module):
             parts += [color, (color - mean) * measured]
         if self.stand_ins:
             parts.append(measured.expand(-1, -1, points.shape[1], -1))
+        parts.append(values[..., 7:])
         if scene.absent is not None:
             edge = edge.masked_fill(scene.absent[..., None], torch.inf)
         return torch.cat(parts, dim=-1), edge.amin(dim=1)
@@ -229,11 +258,14 @@ def _read_maps(maps, places):
     return values.squeeze(2).transpose(1, 2).unflatten(0, maps.shape[:2])
 
 
-def _blurred(maps, size, channels):
-    """Maps (B, S, C, H, H), the first `channels` of which are as images of size x size pixels show them."""
-    small = F.adaptive_avg_pool2d(maps[:, :, :channels].flatten(0, 1), size)
-    seen = F.interpolate(small, size=maps.shape[3:], mode="bilinear", align_corners=False)
-    return torch.cat([seen.unflatten(0, maps.shape[:2]), maps[:, :, channels:]], dim=2)
+def _blurred(maps, size, channels, features=False):
+    """Maps (B, S, 7 + D, H, H), the first `channels` of which, and the last D too, are as size x size pixels show them."""
+    parts = list(maps.split([channels, 7 - channels, maps.shape[2] - 7], dim=2))
+    for number in (0, 2) if features and parts[2].shape[2] else (0,):
+        small = F.adaptive_avg_pool2d(parts[number].flatten(0, 1), size)
+        seen = F.interpolate(small, size=maps.shape[3:], mode="bilinear", align_corners=False)
+        parts[number] = seen.unflatten(0, maps.shape[:2])
+    return torch.cat(parts, dim=2)
 
 
 def _pooled(features, absent):
@@ -288,6 +320,7 @@ def current_checkpoint(model_args: dict, weights: dict) -> tuple[dict, dict]:
         if args.pop(name, off) != off:
             raise ValueError(f"{name} is no part of the field any more")
     args.setdefault("stand_ins", False)
+    args.setdefault("image_widths", [])
     return args, weights
 
 
@@ -300,11 +333,35 @@ def with_stand_ins(weights: dict) -> dict:
     return widened
 
 
-def up_to_date(model_args: dict, weights: dict) -> tuple[dict, dict]:
-    """A checkpoint's model arguments and weights as today's field reads them, with inputs of weight 0 for what is new."""
+def with_image_features(weights: dict, widths: Sequence[int]) -> dict:
+    """Weights of a model without `image_widths` for one with them, whose outputs stay the same: the features weigh 0.
+
+    Args:
+        weights: {name: tensor}; widths: channels per level of the 2D U-Net, whose own weights are random, always the same.
+    """
+    widened = dict(weights)
+    for name in ("per_view.0.weight", "per_cell.0.weight"):
+        if name in weights:
+            widened[name] = F.pad(weights[name], (0, IMAGE_FEATURES))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        image = UNet(IMAGE_CHANNELS, tuple(widths), IMAGE_FEATURES, axes=2)
+    return widened | {f"image.{name}": value for name, value in image.state_dict().items()}
+
+
+def up_to_date(model_args: dict, weights: dict, image_widths: Sequence[int] = ()) -> tuple[dict, dict]:
+    """A checkpoint's model arguments and weights as today's field reads them, with inputs of weight 0 for what is new.
+
+    Args:
+        model_args, weights: as in `current_checkpoint`.
+        image_widths: of the model that is wanted; a checkpoint that has such features already keeps its own.
+    """
     model_args, weights = current_checkpoint(model_args, weights)
     if not model_args["stand_ins"]:
         model_args, weights = model_args | {"stand_ins": True}, with_stand_ins(weights)
+    if image_widths and not model_args["image_widths"]:
+        model_args = model_args | {"image_widths": list(image_widths)}
+        weights = with_image_features(weights, image_widths)
     return model_args, weights
 
 

@@ -29,8 +29,8 @@ def interpolate(before: dict, after: dict, fraction: float) -> dict:
     Raises:
         ValueError: the two are not of the same sizes.
     """
-    args, weights = up_to_date(before["model_args"], before["weights"])
     new_args, new_weights = up_to_date(after["model_args"], after["weights"])
+    args, weights = up_to_date(before["model_args"], before["weights"], new_args["image_widths"])
     if args != new_args or weights.keys() != new_weights.keys():
         raise ValueError("they are of different sizes, so one was not trained from the other")
     mixed = {name: torch.lerp(weights[name].float(), value.float(), fraction) if value.is_floating_point() else value

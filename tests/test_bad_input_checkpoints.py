@@ -108,6 +108,7 @@ CONTENTS = {
     "a grid of 10^9": (other_size("grid_size", 10**9), "grid_size 1000000000 is not from 0 to 256"),
     "channels of 10^9": (lambda data: data | {"model_args": data["model_args"] | {
         "grid_size": 8, "volume_widths": [8 * 10**8, 8 * 10**8]}}, "field.pth"),
+    "images halved below a pixel": (other_size("image_widths", [8] * 12), "fit no field model"),
     "a negative width": (other_size("view_width", -8), "fit no field model"),
     "a width that is a word": (other_size("view_width", "wide"), "fit no field model"),
     "a size nobody knows": (other_size("depth", 3), "fit no field model"),

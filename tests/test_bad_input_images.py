@@ -30,7 +30,7 @@ SIZE = 48
 
 def tiny_field(path):
     """Write a field with random weights, the smallest there is."""
-    model = FieldModel(grid_size=0, view_width=8, head_width=8)
+    model = FieldModel(grid_size=0, view_width=8, head_width=8, image_widths=())
     save_checkpoint(path, "field", model_args=model.model_args(), weights=stored_weights(model), image_size=2 * MAP_SIZE,
                     config={}, epoch=1, score=0.5, validation_ids=[])
     return path

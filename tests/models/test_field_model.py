@@ -9,15 +9,18 @@ import models.field_model
 from config import Config, UserError, config_as_dict
 from models.field_model import (
     HULL_MARGIN,
+    IMAGE_FEATURES,
     LOGIT_LENGTH,
     MIN_WEIGHT,
     VOLUME_FEATURES,
     EncodedObject,
     FieldModel,
     UNet,
+    _blurred,
     field_loss,
     field_on_grid,
     load_field_model,
+    up_to_date,
     with_stand_ins,
 )
 from models.view_cameras import Cameras, camera_tensors, view_cameras
@@ -27,7 +30,7 @@ from utils.io.checkpoint import save_checkpoint, stored_weights
 from utils.multiview.view_maps import CHANNELS
 from utils.multiview.visual_hull import grid_axes, hull_on_grid
 
-SMALL = {"grid_size": 8, "volume_widths": (8, 16), "view_width": 16, "head_width": 16}
+SMALL = {"grid_size": 8, "volume_widths": (8, 16), "view_width": 16, "head_width": 16, "image_widths": ()}
 
 
 def small_model(**changes):
@@ -47,7 +50,11 @@ def seen():
 # ---- Sets of views, sets of points
 
 
-@pytest.mark.parametrize("changes", [{}, {"grid_size": 0}, {"stand_ins": False}], ids=["whole", "no volume", "no flag"])
+WITH_IMAGES = {"image_widths": (8, 16)}
+
+
+@pytest.mark.parametrize("changes", [{}, {"grid_size": 0}, {"stand_ins": False}, WITH_IMAGES],
+                         ids=["whole", "no volume", "no flag", "images' features"])
 def test_the_order_of_image_and_camera_pairs_changes_nothing(changes, seen):
     points, maps, cameras, box = seen
     model = small_model(**changes)
@@ -64,10 +71,10 @@ def some_views(cameras, chosen, **changes):
     return Cameras(*(part[:, chosen] for part in cameras))._replace(**changes)
 
 
-@pytest.mark.parametrize("grid_size", [8, 0])
-def test_views_that_take_no_part_say_nothing_and_leaving_them_out_is_the_same(grid_size, seen):
+@pytest.mark.parametrize("changes", [{}, {"grid_size": 0}, WITH_IMAGES])
+def test_views_that_take_no_part_say_nothing_and_leaving_them_out_is_the_same(changes, seen):
     points, maps, cameras, box = seen
-    model, four = small_model(grid_size=grid_size), [0, 1, 2, 3]
+    model, four = small_model(**changes), [0, 1, 2, 3]
     present = torch.tensor([[True] * 4 + [False] * 2])
     with torch.no_grad():
         expected, hull = model(points, maps[:, four], some_views(cameras, four), box)
@@ -102,6 +109,26 @@ def test_a_stand_in_shows_its_silhouette_but_no_color_and_says_that_it_is_one(se
         assert (model(points, maps, stand_in, box)[0] - model(points, maps, cameras, box)[0]).abs().max() > 1e-4
 
 
+def test_features_of_images_see_their_surroundings_and_the_cameras_axes_but_no_color_of_a_stand_in(seen):
+    _, maps, cameras, box = seen
+    model = small_model(**WITH_IMAGES)
+    features = model.image_features(maps, cameras)
+    assert features.shape == (1, 6, IMAGE_FEATURES, *maps.shape[3:]) and features.dtype == torch.float32
+    painted = maps.clone()
+    painted[:, 2, :3, 60:64, 60:64] = 0
+    moved = (model.image_features(painted, cameras) - features).abs().amax(dim=2)[0]
+    assert moved[2].max() > 1e-4 and not moved[[0, 1, 3, 4, 5]].any(), "one image says nothing in another"
+    assert (moved[2] > 1e-6).sum() > 16, "more than the pixels themselves"
+    stand_in = cameras._replace(measured=torch.tensor([[True, True, False, True, True, True]]))
+    assert torch.equal(model.image_features(painted, stand_in), model.image_features(maps, stand_in))
+    turned = cameras._replace(projection=cameras.projection.roll(1, dims=1))
+    assert (model.image_features(maps, turned) - features).abs().max() > 1e-4
+    points = torch.zeros(1, 1, 3)
+    read = model.per_view_features(points, EncodedObject(torch.cat([maps, features], dim=2), cameras, box))[0]
+    middle = features[..., 63:65, 63:65].mean(dim=(-2, -1))  # every image shows the origin between its middle pixels
+    assert torch.allclose(read[:, :, 0, -IMAGE_FEATURES:], middle, atol=1e-5)
+
+
 def test_a_image_under_another_camera_changes_the_output(seen):
     points, maps, cameras, box = seen
     model = small_model()
@@ -112,7 +139,7 @@ def test_a_image_under_another_camera_changes_the_output(seen):
 
 def test_points_and_objects_of_a_batch_do_not_touch_each_other(seen):
     points, maps, cameras, box = seen
-    model = small_model()
+    model = small_model(**WITH_IMAGES)
     two = torch.cat([maps, maps.flip(1)])
     both = Cameras(*(torch.cat([part, part]) for part in cameras))
     with torch.no_grad():
@@ -127,13 +154,14 @@ def test_without_color_what_images_show_is_not_seen(seen):
     painted = maps.clone()
     painted[:, :, :3] = torch.rand_like(painted[:, :, :3])
     for use_color in (True, False):
-        model = small_model(use_color=use_color)
+        model = small_model(use_color=use_color, **WITH_IMAGES)
         with torch.no_grad():
             same = torch.equal(model(points, maps, cameras, box)[0], model(points, painted, cameras, box)[0])
         assert same != use_color
 
 
-@pytest.mark.parametrize("changes", [{}, {"grid_size": 0}, {"stand_ins": False}, {"use_color": False}])
+@pytest.mark.parametrize("changes", [{}, {"grid_size": 0}, {"stand_ins": False}, {"use_color": False},
+                                     WITH_IMAGES])
 def test_shapes_types_and_gradients(changes, seen):
     points, maps, cameras, box = seen
     model = small_model(**changes).train()
@@ -196,8 +224,29 @@ def test_the_volume_is_described_and_read_at_the_same_places(seen, monkeypatch):
     assert torch.allclose(read[0][..., -VOLUME_FEATURES:][..., :3], points, atol=1e-5)
 
 
+def test_cells_are_told_of_features_more_coarsely_than_points(seen, monkeypatch):
+    _, maps, cameras, box = seen
+    model, scenes = small_model(**WITH_IMAGES), []
+    described = model.per_view_features
+    monkeypatch.setattr(model, "per_view_features", lambda where, scene: scenes.append(scene) or described(where, scene))
+    scene = model.encode(maps, cameras, box)
+    rough, fine = (some.maps[:, :, 7:].diff(dim=-1).abs().mean() for some in (scenes[0], scene))
+    assert 0 < rough < fine / 2
+
+
+def test_cells_read_colors_and_features_as_coarse_images_show_them_and_distances_as_they_are():
+    maps = torch.rand(1, 2, 9, 8, 8)
+    coarse = _blurred(maps, 2, channels=4, features=True)
+    means = maps.unflatten(3, (2, 4)).unflatten(5, (2, 4)).mean(dim=(4, 6))
+    for channel in (0, 3, 7, 8):
+        assert torch.allclose(coarse[:, :, channel, ::7, ::7], means[:, :, channel], atol=1e-6), "corners are no mixture"
+    assert torch.equal(coarse[:, :, 4:7], maps[:, :, 4:7])
+    assert torch.equal(_blurred(maps, 2, channels=3)[:, :, 3:], maps[:, :, 3:])
+
+
 def test_a_u_net_returns_the_resolution_it_was_given():
-    assert UNet(5, (8, 16), 3)(torch.rand(2, 5, 8, 4, 8)).shape == (2, 3, 8, 4, 8)
+    assert UNet(5, (8, 16), 3, axes=3)(torch.rand(2, 5, 8, 4, 8)).shape == (2, 3, 8, 4, 8)
+    assert UNet(5, (8, 16), 3, axes=2)(torch.rand(2, 5, 8, 4)).shape == (2, 3, 8, 4)
 
 
 # ---- Loss
@@ -340,6 +389,23 @@ def test_an_earlier_checkpoint_still_loads_and_may_be_widened_for_stand_ins_with
         assert torch.equal(loaded(*seen)[0], expected) and torch.allclose(wider(*seen)[0], expected, atol=1e-5)
 
 
+def test_a_checkpoint_without_images_features_is_widened_always_alike_without_changing_what_it_says(seen):
+    model = small_model()
+    args, weights = up_to_date(model.model_args(), model.state_dict(), [8, 16])
+    torch.manual_seed(9)
+    again = up_to_date(model.model_args(), model.state_dict(), [8, 16])[1]
+    assert all(torch.equal(again[name], value) for name, value in weights.items())
+    wider = FieldModel(**args)
+    wider.load_state_dict(weights)
+    with torch.no_grad():
+        assert torch.allclose(wider(*seen)[0], model(*seen)[0], atol=1e-5)
+    kept = up_to_date(wider.model_args(), wider.state_dict(), [24])
+    assert kept[0] == args and kept[1].keys() == weights.keys(), "its own features stay"
+    wider.zero_grad()
+    wider(*seen)[0].sum().backward()
+    assert wider.per_view[0].weight.grad[:, -IMAGE_FEATURES:].abs().sum() > 0, "and what weighs 0 can be learned"
+
+
 @pytest.mark.parametrize("name, value", [("pictures", True), ("target", "distance"), ("token_width", 384)])
 def test_a_checkpoint_with_a_part_that_is_gone_is_refused_naming_the_part(name, value, tmp_path):
     model = small_model()
@@ -351,6 +417,7 @@ def test_a_checkpoint_with_a_part_that_is_gone_is_refused_naming_the_part(name, 
 def test_defaults_are_those_of_the_configuration():
     model = FieldModel()
     assert model.sizes["grid_size"] == Config.field_grid and tuple(model.sizes["volume_widths"]) == Config.field_widths
+    assert tuple(model.sizes["image_widths"]) == Config.field_image_widths
 
 
 @pytest.mark.parametrize("sizes", [{"grid_size": 8, "unknown": 1}, {"volume_widths": [7]}])

@@ -11,7 +11,7 @@ from utils.io.checkpoint import load_checkpoint, save_checkpoint
 
 def saved(path, seed, **sizes):
     torch.manual_seed(seed)
-    model = FieldModel(grid_size=8, volume_widths=(8, 16), **sizes)
+    model = FieldModel(grid_size=8, volume_widths=(8, 16), **{"image_widths": (), **sizes})
     save_checkpoint(path, "field", model_args=model.model_args(), weights=model.state_dict(), image_size=256, config={},
                     epoch=seed, score=0.5, validation_ids=["a"], training_ids=["b"], metric_name="occupancy")
     return path
@@ -61,13 +61,21 @@ def test_an_older_checkpoint_counts_its_missing_inputs_as_weight_zero(two, tmp_p
     assert torch.allclose(half[:, :-1], (older["weights"][name] + after["weights"][name][:, :-1]) / 2)
 
 
+def test_between_a_checkpoint_without_images_features_and_one_with_them_they_count_by_their_share(two, tmp_path):
+    after = load_checkpoint(saved(tmp_path / "with.pth", 4, image_widths=(8, 16)), "field")
+    mixed = interpolate(load_checkpoint(two[0], "field"), after, 0.25)
+    assert mixed["model_args"]["image_widths"] == [8, 16]
+    name = "per_view.0.weight"
+    assert torch.allclose(mixed["weights"][name][:, -16:], after["weights"][name][:, -16:] / 4)
+
+
 def test_the_command_writes_a_checkpoint_that_loads_and_refuses_what_does_not_fit(two, tmp_path, run_script_main):
     code, printed, _ = run_script_main(models.interpolate, *two, tmp_path / "mixed.pth")
     assert code == 0 and "mixed.pth" in printed
     assert load_field_model(tmp_path / "mixed.pth")[1]["epoch"] == 2
     other = tmp_path / "other.pth"
     torch.manual_seed(0)
-    model = FieldModel(grid_size=8, volume_widths=(16, 16))
+    model = FieldModel(grid_size=8, volume_widths=(16, 16), image_widths=())
     save_checkpoint(other, "field", model_args=model.model_args(), weights=model.state_dict(), image_size=256, config={},
                     epoch=1, score=None, validation_ids=[], training_ids=[], metric_name="occupancy")
     code, _, errors = run_script_main(models.interpolate, two[0], other, tmp_path / "no.pth")

@@ -48,7 +48,7 @@ def object_maps():
 
 
 def described(points, maps, cameras, box):
-    model = FieldModel(grid_size=0)
+    model = FieldModel(grid_size=0, image_widths=())
     measured, hull = model.per_view_features(points, EncodedObject(maps, cameras, box))
     return measured[0].numpy(), hull[0].numpy()
 

@@ -256,7 +256,7 @@ def test_training_judges_the_shipped_field_on_its_held_out_objects(config_of, tm
     from utils.io.checkpoint import save_checkpoint, stored_weights
 
     torch.manual_seed(1)
-    model = FieldModel(grid_size=0, view_width=8, head_width=8)
+    model = FieldModel(grid_size=0, view_width=8, head_width=8, image_widths=())
     save_checkpoint(tmp_path / "shipped.pth", "field", model_args=model.model_args(), weights=stored_weights(model),
                     image_size=256, config={}, epoch=1, score=0.5, validation_ids=[])
     monkeypatch.setattr(train_field, "SHIPPED", tmp_path / "shipped.pth")
