@@ -125,13 +125,17 @@ class Config:
     # Field (train_field.py)
     field_grid: int = option(24, FIELD, "cells per edge of the volume that sees the object as a whole; 0 leaves it out")
     field_widths: tuple = option((32, 64, 128, 192), FIELD, "channels per level of the volume's U-Net, multiples of 8")
+    field_image_widths: tuple = option((24, 48, 72, 96, 128), FIELD,
+                                       "channels per level of the images' own U-Net, multiples of 8; 0 leaves it out")
     field_color: bool = option(True, FIELD, "False: silhouettes alone, whatever the images show")
     field_points: int = option(4096, FIELD, "points of space per object and step")
     field_variants: int = option(3, FIELD,
                                  "each training object drawn anew, turned or among others; made in the first epochs")
     field_stretch: float = option(0.25, FIELD,
                                   "standard deviation of the logarithm by which objects are stretched along each axis")
-    field_generated: int = option(0, FIELD, "generated objects beside the real ones, the same in every epoch")
+    field_generated: int = option(0, FIELD, "generated objects beside the real ones, each variant of them another")
+    field_echo: int = option(1, FIELD, "batches for each batch of items that is read, drawn from the latest 4096 items, which "
+                                       "stay on the device (10 GB): for a GPU that is faster than items are made")
     learning_rate_field: float = option(1e-3, FIELD, "peak; linear warm-up, then cosine")
 
     # Texture (stage 2)
@@ -235,6 +239,7 @@ LIMITS = {
     "field_stretch": (0.0, 1.0),
     "field_variants": (0, 1000),
     "field_generated": (0, 10_000_000),
+    "field_echo": (1, 1000),
     "log_every": (0, None),
     "batch_size_stage1": (1, None),
     "batch_size_stage2": (1, None),
@@ -272,6 +277,9 @@ COMBINATIONS: list[tuple[Callable, Callable]] = [
                  f"{len(folders(cfg.obj_dir))}; give one for each, in the same order"),
     (lambda cfg: not cfg.field_widths or any(width < 8 or width % 8 for width in cfg.field_widths),
      lambda cfg: f"--field_widths {cfg.field_widths}: expected multiples of 8, like 24,48,96"),
+    (lambda cfg: cfg.field_image_widths != (0,) and (len(cfg.field_image_widths) > 8 or
+                                                     any(width < 8 or width % 8 for width in cfg.field_image_widths)),
+     lambda cfg: f"--field_image_widths {cfg.field_image_widths}: expected at most 8 multiples of 8, like 24,48,72, or 0"),
     (lambda cfg: cfg.field_grid % 2 ** (len(cfg.field_widths) - 1),
      lambda cfg: f"--field_grid {cfg.field_grid}: must be a multiple of {2 ** (len(cfg.field_widths) - 1)}, as "
                  f"--field_widths has {counted(len(cfg.field_widths), 'level')}"),

@@ -320,7 +320,8 @@ class FieldDataset:
     """Objects as the field model reads them, and generated ones beside them; a map-style dataset.
 
     An item is asked for by its index or by (index, variant), as in SixViewDataset: see
-    utils.training_data.object_cache.field_item. Behind the last object come generated ones, which have no variants.
+    utils.training_data.object_cache.field_item. Behind the last object come generated ones, each variant of one another
+    generated object.
     An item is a dict: id str; variant int; and as tensors the arrays of utils.training_data.field_samples.field_arrays.
 
     Args:
@@ -341,7 +342,7 @@ class FieldDataset:
         if index < len(self.cached):
             arrays, name = field_item(self.cached, index, variant), self.cached[index].id
         else:
-            number, variant = index - len(self.cached), 0
+            number, variant = index - len(self.cached) + variant * self.generated, 0
             arrays, name = generated_item(self.cache_dir, self.seed, number), f"generated {self.seed}-{number}"
         return {key: torch.from_numpy(array) for key, array in arrays.items()} | {"id": name, "variant": variant}
 

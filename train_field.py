@@ -50,6 +50,7 @@ from utils.training.loop import (
     where_it_stopped,
 )
 from utils.training.run_log import RunLog, StepMeter
+from utils.training_data.echo import echoed
 from utils.training_data.loader import make_loader
 from utils.training_data.splits import split_of_run
 from utils.views.six_views import SixViews
@@ -87,11 +88,10 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
     train_ids, validation_ids = split_of_run(cfg, [item.id for item in objects], saved, last_path)
     generated = f" and {counted(cfg.field_generated, 'generated one')}" if cfg.field_generated else ""
     print(f"training on {counted(len(train_ids), 'object')}{generated}, validating on {len(validation_ids)} not trained on")
-    own_share = validation_ids[accelerator.process_index::accelerator.num_processes]
-    task = FieldTask(cfg, accelerator.device, [cached[name] for name in train_ids],
-                     [cached[name] for name in own_share])
+    own_share = [cached[name] for name in validation_ids[accelerator.process_index::accelerator.num_processes]]
+    task = FieldTask(cfg, accelerator.device, [cached[name] for name in train_ids], own_share)
     optimizer = make_optimizer(task.model, cfg.weight_decay)
-    take_weights(cfg, saved, last_path, "field", task.model, optimizer, up_to_date)
+    take_weights(cfg, saved, last_path, "field", task.model, optimizer, task.up_to_date)
 
     # Records
     main = accelerator.is_main_process
@@ -100,6 +100,7 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
     sheet = ValidationSheet(log.folder, [item.files for item in task.validation_objects], cfg.sheet_objects, painted=True,
                             active=main)
     model, optimizer, loader = accelerator.prepare(task.model, optimizer, task.loader)
+    loader = echoed(loader, cfg.field_echo, cfg.batch_size_stage1, cfg.seed)
     plain_model = accelerator.unwrap_model(model)
     total_steps = cfg.num_epochs_stage1 * -(-len(loader) // cfg.gradient_accumulation_steps)
     average = weight_average(plain_model, cfg.average_weights, saved)
@@ -203,11 +204,13 @@ class FieldTask:
                  validation_objects: list[FieldObject]) -> None:
         self.cfg, self.device, self.validation_objects = cfg, device, validation_objects
         self.model = FieldModel(grid_size=cfg.field_grid, volume_widths=tuple(cfg.field_widths),
-                                use_color=cfg.field_color)
+                                use_color=cfg.field_color, image_widths=[width for width in cfg.field_image_widths if width])
+        self.up_to_date = partial(up_to_date, image_widths=self.model.sizes["image_widths"])  # weights of earlier models
         dataset = FieldDataset(train_objects, cfg.field_generated, cfg.seed, cfg.cache_dir)
         if not len(dataset):
             raise UserError("no object is left to train on: name some in --split_file, or give --field_generated")
-        self.loader = make_loader(dataset, cfg.batch_size_stage1, shuffle=True, seed=cfg.seed,
+        # To be echoed, items come one by one: no process waits for a whole batch
+        self.loader = make_loader(dataset, 1 if cfg.field_echo > 1 else cfg.batch_size_stage1, shuffle=True, seed=cfg.seed,
                                   num_workers=cfg.num_workers, augmentations=cfg.field_variants)
         self.validation_loader = make_loader(FieldDataset(validation_objects), cfg.batch_size_stage1, shuffle=False,
                                              seed=cfg.seed, num_workers=cfg.num_workers)
@@ -215,9 +218,9 @@ class FieldTask:
     def losses(self, network: nn.Module, batch: dict, epoch: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of one batch, its space and its colors changed at random: scalar, and its parts: none.
 
-        What is random in it depends on the seed, the epoch and each object's id alone.
+        What is random in it depends on the seed, the epoch (and how often a batch was echoed in it) and each object's id.
         """
-        generators = self._generators(batch, epoch)
+        generators = self._generators(batch, f"{epoch}.{batch['echo']}" if batch.get("echo") else epoch)
         points, distances, bands = self._chosen_points(batch, generators)
         maps, box = batch["maps"].to(self.device).float(), batch["box"].to(self.device)
         matrix, cameras = augment_space(box, generators, self.cfg.field_stretch, self._cameras(batch))
@@ -248,7 +251,7 @@ class FieldTask:
         return [sample_generator(self.cfg.seed, epoch, object_id) for object_id in batch["id"]]
 
     def _chosen_points(self, batch, generators):
-        arrays = [batch["points"].cpu(), *(batch[name].cpu().float().unsqueeze(-1) for name in ("distances", "bands"))]
+        arrays = [batch["points"], *(batch[name].float().unsqueeze(-1) for name in ("distances", "bands"))]
         points, distances, bands = subsample_points(arrays, self.cfg.field_points, generators)
         return points.to(self.device), distances.squeeze(-1).to(self.device), bands.squeeze(-1).to(self.device)
 

@@ -221,7 +221,7 @@ def test_a_cache_without_room_is_no_fault_of_the_objects(workers, tiny_config, t
     for name in ("SURFACE_SAMPLES", "NEAR_POINTS", "FREE_POINTS"):
         monkeypatch.setattr(utils.training_data.field_samples, name, 500)
     cfg = tiny_config(cache_dir=str(tmp_path / "cache"), num_epochs_stage1=1, field_grid=8, field_widths=(8,),
-                      num_workers=workers)
+                      field_image_widths=(0,), num_workers=workers)
     largest_file(1000)
     code, out, err = run_script_main(train_field, *as_options(cfg, "field"))
     assert code == 2 and err.count("\n") == 1 and "cannot write" in err and str(tmp_path / "cache") in err, err

@@ -31,7 +31,7 @@ from tests.test_train_geometry import read_log as read_log_of
 from utils.training.loop import sample_generator
 
 ROOT = Path(__file__).parents[1]
-TINY_FIELD = {"field_grid": 8, "field_widths": (8, 16), "field_points": 200,
+TINY_FIELD = {"field_grid": 8, "field_widths": (8, 16), "field_image_widths": (0,), "field_points": 200,
               "field_variants": 0, "learning_rate_field": 3e-3}
 
 
@@ -62,8 +62,8 @@ def read_log(folder):
 # ---- A run
 
 
-@pytest.mark.parametrize("changes", [{}, {"field_grid": 0}, {"field_color": False}],
-                         ids=["plain", "no volume", "no color"])
+@pytest.mark.parametrize("changes", [{}, {"field_grid": 0}, {"field_color": False}, {"field_image_widths": (8, 16)}],
+                         ids=["plain", "no volume", "no color", "images' features"])
 def test_a_run_writes_best_last_and_a_log_and_the_model_comes_back(changes, field_config, tmp_path):
     cfg = field_config(num_epochs_stage1=2, **changes)
     scores = train_field.train(cfg)
@@ -246,8 +246,10 @@ def test_a_run_begins_with_the_weights_it_is_given(field_config, tmp_path):
 @pytest.mark.parametrize("changes", [
     pytest.param({"field_variants": 1, "gradient_accumulation_steps": 2, "field_generated": 1, "log_every": 1},
                  marks=pytest.mark.slow),
+    pytest.param({"field_variants": 1, "field_echo": 3, "batch_size_stage1": 2, "field_image_widths": (8, 16)},
+                 marks=pytest.mark.slow),
     {"average_weights": 0.9, "gradient_accumulation_steps": 2, "log_every": 1}],
-    ids=["variants, accumulated", "averaged"])
+    ids=["variants, accumulated", "variants, echoed", "averaged"])
 def test_four_epochs_equal_two_a_stop_and_two_more(changes, field_config, tmp_path, monkeypatch):
     whole, halves = (field_config(num_epochs_stage1=4, checkpoint_dir=str(tmp_path / name),
                                   log_dir=str(tmp_path / name), **changes) for name in ("whole", "halves"))
@@ -330,9 +332,10 @@ def test_an_item_is_made_again_for_another_mesh_or_image_and_for_no_setting_it_d
 def test_generated_objects_follow_from_seed_and_number_and_come_from_the_cache(tmp_path, monkeypatch):
     dataset = FieldDataset([], 3, 5, tmp_path)
     assert len(dataset) == 3 and dataset[1]["id"] == "generated 5-1"
-    first, again = dataset[1], dataset[(1, 2)]  # they have no variants
+    first, another = dataset[1], dataset[(1, 2)]
+    assert another["id"] == "generated 5-7", "each of their variants is another object"
+    assert not torch.equal(first["points"], another["points"])
     other_folder, other_seed = FieldDataset([], 2, 5, tmp_path / "b")[1], FieldDataset([], 2, 6, tmp_path)[1]
-    assert torch.equal(first["maps"], again["maps"]) and again["variant"] == 0
     assert torch.equal(first["points"], other_folder["points"])
     assert not torch.equal(first["points"], dataset[2]["points"])
     assert not torch.equal(first["points"], other_seed["points"])
@@ -387,7 +390,8 @@ def test_wrong_combinations_are_refused_in_one_line(options, named, run_script_m
 def test_the_script_trains_on_the_shipped_sample_in_one_command(tmp_path):
     command = [sys.executable, "train_field.py", "--preset", "fast", "--device", "cpu",
                "--num_epochs_stage1", "1", "--field_variants", "0", "--field_grid", "8", "--field_widths", "8,16",
-               "--training_share", "0.3", "--field_points", "500", "--cache_dir", str(tmp_path / "cache"),
+               "--field_image_widths", "0", "--training_share", "0.3", "--field_points", "500",
+               "--cache_dir", str(tmp_path / "cache"),
                "--obj_dir", "data/sample/OBJs", "--images_dir", "data/sample/input_images",
                "--checkpoint_dir", str(tmp_path), "--log_dir", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

@@ -13,8 +13,8 @@ import utils.training_data.occupancy
 from config import Config, option_fields
 
 OPTIONS = {item.name for item in option_fields()}
-SHORT = {"num_epochs_stage1": 1, "num_epochs_stage2": 1, "field_grid": 8, "field_widths": (8, 16), "field_points": 64,
-         "field_variants": 0, "training_share": 0.001}
+SHORT = {"num_epochs_stage1": 1, "num_epochs_stage2": 1, "field_grid": 8, "field_widths": (8, 16), "field_image_widths": (0,),
+         "field_points": 64, "field_variants": 0, "training_share": 0.001}
 
 
 class Watched(Config):

@@ -102,6 +102,8 @@ def lighter_training(cfg: Config, script: str) -> list[str]:
         list of str such as "--batch_size_stage1 1", in the order to try.
     """
     stage, options = 2 if script == "texture" else 1, []
+    if script == "field" and cfg.field_echo > 1:
+        options.append("--field_echo 1")
     if getattr(cfg, f"batch_size_stage{stage}") > 1:
         options.append(f"--batch_size_stage{stage} 1")
     if script == "field":

@@ -134,7 +134,8 @@ def test_a_run_renews_sheet_and_curves_and_trains_the_same_bits_as_without(scrip
 
     monkeypatch.setattr(ValidationSheet, "draw", watched)
     changes = {"num_epochs_stage1": 2, "num_epochs_stage2": 2, "freeze_image_encoder": frozen, "field_grid": 8,
-               "field_widths": (8, 16), "field_points": 64, "field_variants": 0, "validation_fraction": 0.4,
+               "field_widths": (8, 16), "field_image_widths": (0,), "field_points": 64, "field_variants": 0,
+               "validation_fraction": 0.4,
                **({"geometry_checkpoint": str(tiny_geometry), "lambda_perceptual": 0.0} if stage == "texture" else {})}
     for name, count in (("with", 2), ("without", 0)):
         script.train(tiny_config(**changes, sheet_objects=count, checkpoint_dir=str(tmp_path / name),

@@ -6,6 +6,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from config import Config, UserError, config_as_dict, counted
@@ -286,7 +288,9 @@ def batches_to_do(accelerator: Accelerator, loader: Iterable, epoch: int, meter:
     if not saved.get("batch") or epoch != saved["epoch"]:
         return loader
     meter.load(saved["meter"])
-    return accelerator.skip_first_batches(loader, saved["batch"])
+    if isinstance(loader, DataLoader):
+        return accelerator.skip_first_batches(loader, saved["batch"])
+    return islice(loader, saved["batch"], None)
 
 
 def progress(loader: Iterable, epoch: int, epochs: int, active: bool) -> tqdm:
@@ -341,7 +345,7 @@ def check_architecture(saved: dict, asked: dict, path: Path | str) -> None:
         path: of the checkpoint.
     """
     for name, value in asked.items():
-        before = saved.get(name, 0)  # a part that came later is one that older checkpoints do without
+        before = saved.get(name, type(value)())  # a part that came later is one that older checkpoints do without
         if name != "encoder" and before != value:
             raise UserError(f"{path}: was trained with {name} {before}, now it is {value}; go on with the options "
                             "it was trained with, or start anew without it")
