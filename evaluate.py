@@ -429,12 +429,18 @@ def data_folders(options: Namespace) -> list[tuple]:
 
 
 def find_data(options: Namespace) -> tuple[dict, int]:
-    """The complete objects that the options name: ObjectFiles by id, and how many were left out."""
+    """The complete objects that the options name: ObjectFiles by id, and how many of those asked about were left out."""
     from load_data import find_objects
     from utils.io.object_files import merge_objects
+    from utils.io.split_file import read_split
 
     found = [find_objects(*pair) for pair in data_folders(options)]
-    problems = [problem for _, several in found for problem in several]
+    sides = read_split(options.split_file) if options.split_file else {}
+    asked = {options.split, {"val": "validation"}.get(options.split)}
+    if {"mean_shape", "nearest"} & set(options.methods):  # which are made of training objects
+        asked.add("train")
+    problems = [problem for _, several in found for problem in several
+                if "all" in asked or sides.get(problem.id) in {None, *asked}]
     for problem in problems:
         print(f"left out: {problem}", file=sys.stderr)
     return merge_objects(objects for objects, _ in found), len(problems)

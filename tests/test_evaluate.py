@@ -129,6 +129,21 @@ def test_what_cannot_be_judged_is_left_out_with_exit_code_2(shoes, tmp_path, run
     assert {row["id"] for row in rows} == {"shoe_00000", "shoe_00003", "shoe_00004"}
 
 
+@pytest.mark.parametrize("methods, said", [("floor", {"shoe_00002"}), ("floor,nearest", {"shoe_00001", "shoe_00002"})])
+def test_only_objects_that_are_asked_about_count_as_left_out(methods, said, shoes, tmp_path, capsys):
+    split, images = tmp_path / "split.txt", tmp_path / "input_images"
+    split.write_text("shoe_00000 test\nshoe_00001 train\nshoe_00002 validation\nshoe_00003 validation\nshoe_00004 train\n")
+    images.mkdir()
+    for number in (3, 4):
+        for path in (shoes / "input_images").glob(f"shoe_0000{number}_*"):
+            (images / path.name).symlink_to(path)
+    options, _ = evaluate.parse_options(["--obj_dir", str(shoes / "OBJs"), "--images_dir", str(images), "--split_file",
+                                         str(split), "--split", "val", "--methods", methods])
+    objects, left_out = evaluate.find_data(options)
+    lines = [line.split()[2].rstrip(":") for line in capsys.readouterr().err.splitlines()]
+    assert set(objects) == {"shoe_00003", "shoe_00004"} and left_out == len(said) and set(lines) == said
+
+
 @pytest.mark.parametrize("options, words", [
     (["--methods", "modle"], "modle"), (["--methods", "none.pth"], "none.pth"), (["--methods", ""], "at least one"),
     (["--samples", "0"], "--samples"), (["--folds", "1"], "--folds"), (["--methods", "mean_color"], "mean_color"),
