@@ -6,7 +6,9 @@ Only the standard library is imported here, so `--help` and a mistyped option an
 """
 import argparse
 import dataclasses
+import errno
 import math
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -22,6 +24,7 @@ SCRATCH_ENCODER = "scratch"  # encoder_name of the small DINOv2 that starts from
 SAMPLE_DIR = "data/sample"  # shipped shoes: what untouched defaults train on
 EXAMPLES_DIR = "data/examples"  # shipped six-view folders: what untouched defaults reconstruct
 PRETRAINED_DIR = "checkpoints/pretrained"  # shipped weights
+SHOWN_OF_A_PATH = 60  # letters, of one that is longer than any can be
 
 
 class UserError(Exception):
@@ -272,6 +275,8 @@ COMBINATIONS: list[tuple[Callable, Callable]] = [
      lambda cfg: "--num_folds: --split_file says what is held out; leave one of the two out"),
     (lambda cfg: cfg.split_file and "validation_fraction" in cfg.explicit,
      lambda cfg: "--validation_fraction: --split_file says what is held out; leave one of the two out"),
+    (lambda cfg: not all(name.strip() for name in f"{cfg.obj_dir},{cfg.images_dir}".split(",")),
+     lambda cfg: f"--obj_dir {cfg.obj_dir} and --images_dir {cfg.images_dir}: a name is empty; no comma belongs at the end"),
     (lambda cfg: len(folders(cfg.obj_dir)) != len(folders(cfg.images_dir)),
      lambda cfg: f"--images_dir {cfg.images_dir}: names {counted(len(folders(cfg.images_dir)), 'folder')}, --obj_dir "
                  f"{len(folders(cfg.obj_dir))}; give one for each, in the same order"),
@@ -429,11 +434,35 @@ def _kind_name(kind):
             tuple: "whole numbers with commas, like 1024,2048"}[kind]
 
 
+def path_problem(path: str | Path) -> str | None:
+    """Why no file can have this path, as the end of a sentence; None if one could."""
+    if not str(path):
+        return "is empty"
+    try:
+        os.lstat(path)
+    except OSError as error:
+        return "is longer than a path can be" if error.errno == errno.ENAMETOOLONG else None
+    except ValueError:
+        return "holds a character that no path can have"
+    return None
+
+
+def _given_text(text: str) -> str:
+    """The value of an option that is text, be it a list with commas; argparse's error where nothing can come of it."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty; give a value, or leave it out")
+    problem = next(filter(None, map(path_problem, filter(None, text.split(",")))), None)
+    if problem:
+        raise argparse.ArgumentTypeError(f"{text[:SHOWN_OF_A_PATH]}... {problem}")
+    return text
+
+
 class OptionParser(argparse.ArgumentParser):
     """argparse that never guesses abbreviations and reports a bad option as one UserError line."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(allow_abbrev=False, **kwargs)
+        self.register("type", None, _given_text)  # of every option that is text
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message} (see --help)")
@@ -444,6 +473,8 @@ def run_script(main: Callable[[list[str]], Any]) -> None:
 
     Exit codes: 0 all done; 1 a bug of ours, with its traceback; 2 a UserError; 130 Ctrl-C; 143 SIGTERM.
     """
+    if hasattr(sys.stdout, "reconfigure"):  # names of files may hold bytes that are no text, or letters the terminal lacks
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         signal.signal(signal.SIGTERM, terminate)
     except ValueError:
@@ -452,6 +483,11 @@ def run_script(main: Callable[[list[str]], Any]) -> None:
         main(sys.argv[1:])
     except UserError as error:
         print(f"error: {what_was_said(error)}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        print(f"error: {str(error.filename)[:SHOWN_OF_A_PATH]}... is longer than a path can be", file=sys.stderr)
         sys.exit(2)
     except Stopped as stop:
         print(f"stopped: {stop}", file=sys.stderr)

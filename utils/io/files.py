@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from config import UserError
+from config import SHOWN_OF_A_PATH, UserError, path_problem
 
 # What the system says where a file finds no more room: a full disk, a quota, the largest size a process may write.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -39,6 +39,30 @@ class CannotWrite(UserError):
         self.no_room = error is not None and error.errno in NO_ROOM
 
 
+def usable_path(path: str | Path, what: str) -> Path:
+    """A path that a caller gave, as a Path; UserError, which begins with `what` it is of, where no file can have it."""
+    if not isinstance(path, (str, Path)):
+        raise UserError(f"{what}: a path is wanted, not {'None' if path is None else type(path).__name__}")
+    problem = path_problem(path)
+    if problem:
+        raise UserError(f"{what}: the path {str(path)[:SHOWN_OF_A_PATH]!r} {problem}")
+    return Path(path)
+
+
+def no_folder(path: str | Path, what: str = "folder") -> str:
+    """What a path is that is no folder, of `what` it should hold: the end of a sentence that says so."""
+    if os.path.exists(path):
+        return f"is a file, and a {what} is needed"
+    return f"no such {what}" + (f" (a link to {os.readlink(path)} that leads nowhere)" if os.path.islink(path) else "")
+
+
+def _not_replaceable(path: Path) -> OSError | None:
+    """Why no file may take a path's place: a folder is there, or a device, which renaming would remove."""
+    if path.is_dir():
+        return IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    return OSError("it is a device or a pipe; name a file") if path.exists() and not path.is_file() else None
+
+
 @contextlib.contextmanager
 def atomic_write(path: str | Path, durable: bool = False) -> Iterator[Path]:
     """Give a temporary path beside `path`; rename it onto `path` if the block ends well, else remove it.
@@ -50,11 +74,14 @@ def atomic_write(path: str | Path, durable: bool = False) -> Iterator[Path]:
     Yields:
         Path of the temporary file, with the target's suffix.
     Raises:
-        CannotWrite: the folder cannot be written to, the target is itself a folder, or the disk or quota is full.
+        CannotWrite: the folder cannot be written to, the target is itself a folder or a device, or the disk or quota is full.
             Other errors of the block pass as they are.
     """
     path = Path(path)
     try:
+        in_the_way = _not_replaceable(path)
+        if in_the_way:
+            raise in_the_way
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=_prefix(path.stem), suffix=path.suffix, dir=path.parent)
     except OSError as error:
@@ -86,7 +113,7 @@ def atomic_write(path: str | Path, durable: bool = False) -> Iterator[Path]:
 @contextlib.contextmanager
 def no_empty_folders(folder: str | Path) -> Iterator[None]:
     """What is made within this context of a folder, and of those above it, is removed again if it ends empty."""
-    made = [path for path in (Path(folder), *Path(folder).parents) if not path.exists()]
+    made = [path for path in (Path(folder), *Path(folder).parents) if not os.path.exists(path)]
     try:
         yield
     finally:
@@ -121,13 +148,17 @@ def replaced_together(folder: str | Path) -> Iterator[Path]:
             # In the order in which they were written: what names other files comes after them
             files = sorted(temporary.iterdir(), key=lambda path: (path.stat().st_mtime_ns, path.name))
             for path in files:
-                if (folder / path.name).is_dir():
-                    raise CannotWrite(folder / path.name, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
+                in_the_way = _not_replaceable(folder / path.name)
+                if in_the_way:
+                    raise CannotWrite(folder / path.name, in_the_way)
             try:
                 for path in files:
                     os.replace(path, folder / path.name)
             except OSError as error:
                 raise CannotWrite(path, error) from None
+        except CannotWrite as error:
+            error.args = (str(error).replace(str(temporary), str(folder)),)  # nobody knows the temporary folder
+            raise
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -212,7 +243,7 @@ def check_writable(folder: str | Path) -> None:
 
     A folder that is not there is made for the trial, and stays only once something is written into it.
     """
-    if Path(folder).exists() and not Path(folder).is_dir():
+    if os.path.exists(folder) and not os.path.isdir(folder):
         raise UserError(f"cannot write to {folder}: it is a file, and a folder is needed")
     try:
         with no_empty_folders(folder):
