@@ -6,14 +6,12 @@ Further training on other data gains there and forgets a little of what came bef
 most of both, since the loss hardly rises along the line (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
 """
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 
 from config import OptionParser, UserError, run_script
 from models.field_model import up_to_date
-from utils.io.checkpoint import load_checkpoint, without_training_state
-from utils.io.files import atomic_write
+from utils.io.checkpoint import load_checkpoint, without_training_state, write_copy
 
 
 def interpolate(before: dict, after: dict, fraction: float) -> dict:
@@ -63,9 +61,7 @@ def main(argv: Sequence[str]) -> None:
         mixed = interpolate(before, after, options.fraction)
     except ValueError as error:
         raise UserError(f"{options.before} and {options.after}: {error}") from None
-    with atomic_write(options.target) as temporary:
-        torch.save(mixed, temporary)
-    print(f"{options.target}: {Path(options.target).stat().st_size / 1e6:.1f} MB")
+    write_copy(options.target, mixed)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from models.field_model import FieldModel, load_field_model
 from models.geometry_model import GeometryModel, load_geometry_model
 from models.texture_model import TextureModel, load_texture_model
 from utils.io.checkpoint import COMMANDS, load_checkpoint, stored_weights, without_training_state
-from utils.io.files import check_writable, content_hash
+from utils.io.files import CannotWrite, check_writable, clear_leftovers, content_hash, replaced_together
 from utils.io.model_folder import HUB, WEIGHTS_FILE, is_model_folder, local_model, write_model_folder
 
 WHAT = {"field": "six named views of an object (front, back, left, right, top, bottom) to its shape",
@@ -182,10 +182,14 @@ def main(argv: Sequence[str]) -> None:
     model = CLASSES[load_checkpoint(options.checkpoint, tuple(COMMANDS))["kind"]].from_checkpoint(options.checkpoint)
     model.table = table
     check_writable(options.folder)
+    clear_leftovers(options.folder)
     if Path(options.folder).is_dir() and any(Path(options.folder).iterdir()) and not is_model_folder(options.folder):
         raise UserError(f"{options.folder}: holds other files already; name a folder of its own for the model")
-    (Path(options.folder) / "README.md").unlink(missing_ok=True)  # an earlier card, which the mixin would keep
-    model.save_pretrained(options.folder)
+    with replaced_together(options.folder) as new:
+        try:
+            model.save_pretrained(new)
+        except OSError as error:  # of the card, which the mixin writes itself
+            raise CannotWrite(options.folder, error) from None
     size = (Path(options.folder) / WEIGHTS_FILE).stat().st_size / 1e6
     print(f"{options.folder}: a {model.kind} model, {size:.1f} MB; README.md is its card")
 

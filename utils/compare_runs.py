@@ -5,6 +5,7 @@
 A run is named by its log folder (what `--log_dir` said) or by one of the .jsonl files in it. Scores can only be compared where
 both runs were judged on the same objects by the same measure.
 """
+import os
 from pathlib import Path
 
 from config import OptionParser, UserError, counted, run_script
@@ -32,7 +33,7 @@ def logs_of(run: str) -> dict[str, Path]:
 
 def short_names(runs: list[str]) -> list[str]:
     """Names that tell the runs apart: the last part of each path, or as many as are needed."""
-    parts = [Path(run).resolve().with_suffix("").parts for run in runs]
+    parts = [Path(os.path.realpath(run)).with_suffix("").parts for run in runs]
     for length in range(1, max(map(len, parts)) + 1):
         names = ["/".join(each[-length:]) for each in parts]
         if len(set(names)) == len(names):

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from config import VIEW_NAMES, OptionParser, UserError, counted, run_script
-from utils.io.files import atomic_write
+from utils.io.files import atomic_write, no_folder
 from utils.mesh.mesh import Mesh
 from utils.rendering.cameras import Camera
 
@@ -27,7 +27,7 @@ def object_rng(object_id: str, level: str, seed: int) -> np.random.Generator:
     """The numpy Generator of one object's photographs: independent of the order and number of objects."""
     from zlib import crc32
 
-    return np.random.default_rng([seed, crc32(object_id.encode()), crc32(level.encode())])
+    return np.random.default_rng([seed, crc32(object_id.encode(errors="surrogatepass")), crc32(level.encode())])
 
 
 def write_photographs(object_id: str, mesh: Mesh, level: str, seed: int, size: int, output: str | Path) -> dict[str, Path]:
@@ -86,7 +86,7 @@ def mesh_files(obj_dir: str | Path, ids: list[str]) -> dict[str, Path]:
     """
     obj_dir = Path(obj_dir)
     if not obj_dir.is_dir():
-        raise UserError(f"--obj_dir {obj_dir}: no such folder")
+        raise UserError(f"--obj_dir {obj_dir}: {no_folder(obj_dir)}")
     found = {folder.name: sorted(path for path in folder.iterdir() if path.suffix.lower() == ".obj")
              for folder in sorted(obj_dir.iterdir()) if folder.is_dir() and not folder.name.startswith(".")}
     found = {name: paths for name, paths in found.items() if paths}
@@ -147,7 +147,7 @@ def _pictured(meshes, images_dir):
     from utils.prepare_dataset import images_by_id
 
     if not images_dir.is_dir():
-        raise UserError(f"--images_dir {images_dir}: no such folder")
+        raise UserError(f"--images_dir {images_dir}: {no_folder(images_dir)}")
     complete = {name for name, views in images_by_id(images_dir).items() if len(views) == len(VIEW_NAMES)}
     meshes = {name: path for name, path in meshes.items() if name in complete}
     if not meshes:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from config import IMAGE_EXTENSIONS, VIEW_NAMES, OptionParser, UserError, counted, run_script
-from utils.io.files import atomic_write, check_writable, clear_leftovers, content_hash, replaced_together
+from utils.io.files import atomic_write, check_writable, clear_leftovers, content_hash, no_folder, replaced_together
 from utils.mesh.mesh import normalize
 from utils.mesh.mesh_io import MESH_EXTENSIONS, mesh_dependencies, read_mesh, write_mesh
 from utils.rendering.rasterizer import render_views
@@ -66,21 +66,38 @@ def turn_matrix(up: str, front: str) -> np.ndarray:
 
 
 def find_meshes(folder: str | Path, output: str | Path) -> tuple[dict[str, Path], dict[str, list[Path]]]:
-    """All meshes below `folder` but not below `output`: {id: Path}, and {id: [Path, ...]} where names collide."""
-    folder, output = Path(folder), Path(output).resolve()
+    """All meshes below `folder` but not below `output`: {id: Path}, and {id: [Path, ...]} where names collide.
+
+    Where both are one folder, what was made there is taken for a source only if nothing else goes by its name.
+    """
+    folder, output = Path(folder), _real(output)
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder of meshes")
-    skip = () if folder.resolve() == output else (output,)
-    by_id = {}
+        raise UserError(f"{folder}: {no_folder(folder, 'folder of meshes')}")
+    skip = () if _real(folder) == output else (output,)
+    by_id, skipped_meshes = {}, False
     for path in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        skipped = hidden or any(other in path.resolve().parents for other in skip)
-        if path.suffix.lower() in MESH_EXTENSIONS and path.is_file() and not skipped:
+        if path.suffix.lower() not in MESH_EXTENSIONS or not path.is_file() or hidden:
+            continue
+        if any(other in _real(path).parents for other in skip):
+            skipped_meshes = True
+        else:
             by_id.setdefault(id_of_mesh(path, folder), []).append(path)
     if not by_id:
-        raise UserError(f"{folder}: holds no mesh ({', '.join(MESH_EXTENSIONS)})")
+        raise UserError(f"{folder}: holds no mesh ({', '.join(MESH_EXTENSIONS)})"
+                        + f" but those below {output}, which are in the layout already" * skipped_meshes)
+    for name, paths in by_id.items():
+        made_here = [path for path in paths if output / "OBJs" in _real(path).parents and path.suffix.lower() == ".obj"
+                     and _mark_of(path) is not None] if len(paths) > 1 else []
+        if len(made_here) < len(paths):
+            by_id[name] = [path for path in paths if path not in made_here]
     return ({name: paths[0] for name, paths in by_id.items() if len(paths) == 1},
             {name: paths for name, paths in by_id.items() if len(paths) > 1})
+
+
+def _real(path):
+    """A path without links; unlike Path.resolve it bears those that lead in a circle."""
+    return Path(os.path.realpath(path))
 
 
 def images_of(images_dir: str | Path, object_id: str) -> dict[str, Path]:
@@ -149,8 +166,10 @@ def _prepare_mesh(object_id, source, folder, turn, new):
 
     What has to be made is made in the folder `new`, whose files go to `folder` once the images are drawn as well.
     """
-    made_from = content_hash(mesh_dependencies(source), turn.tolist())
     there = sorted(path for path in folder.glob("*") if path.suffix.lower() == ".obj")
+    if there and _real(there[0]) == _real(source):
+        return there[0], "", []  # what lies in the layout is not made from itself, turned once more
+    made_from = content_hash(mesh_dependencies(source), turn.tolist())
     if there and _mark_of(there[0]) in (None, made_from):
         return there[0], "", []
     mesh, notes = read_mesh(source)
@@ -220,11 +239,16 @@ def main(argv: list[str]) -> None:
     if not 14 <= options.image_size <= 4096:
         raise UserError(f"--image_size {options.image_size}: must be from 14 to 4096")
     if options.images_dir and not Path(options.images_dir).is_dir():
-        raise UserError(f"--images_dir {options.images_dir}: no such folder")
+        raise UserError(f"--images_dir {options.images_dir}: {no_folder(options.images_dir)}")
     turn = turn_matrix(options.up, options.front)
     check_writable(options.output)
     clear_leftovers(Path(options.output) / "input_images")
     meshes, collisions = find_meshes(options.meshes_dir, options.output)
+    own = images_by_id(options.images_dir) if options.images_dir else {}
+    if options.images_dir and meshes and not own.keys() & meshes.keys():
+        holds = f"images of {', '.join(sorted(own)[:3])}{', ...' * (len(own) > 3)}" if own else "no images"
+        raise UserError(f"--images_dir {options.images_dir}: holds {holds}, and {min(meshes)}_front.png and the like are "
+                        "looked for; leave it out, and all images are drawn")
 
     width = max(map(len, list(meshes) + list(collisions)))
     failed = [(name, "several meshes have this name, rename all but one: " + ", ".join(map(str, paths)))

@@ -5,13 +5,14 @@
 View words (front, rear, left side, from above, ...) are found in file and folder names in any case; what is left of
 the name is the object's id. A folder that holds one object's images may name the object instead.
 """
+import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from config import IMAGE_EXTENSIONS, VIEW_NAMES, OptionParser, UserError, counted, run_script
-from utils.io.files import atomic_write, check_writable
+from utils.io.files import atomic_write, check_writable, no_folder
 from utils.mesh.mesh_io import MESH_EXTENSIONS, mesh_dependencies, names_outside
 from utils.prepare_dataset import GENERIC_NAMES, clean_id, id_of_mesh, images_of
 from utils.views.names import find_view, name_key
@@ -179,7 +180,7 @@ def main(argv: list[str]) -> None:
     for option in ("images", "meshes"):
         folder = getattr(options, option)
         if folder and not Path(folder).is_dir():
-            raise UserError(f"--{option} {folder}: no such folder")
+            raise UserError(f"--{option} {folder}: {no_folder(folder)}")
 
     moves, left, ids = [], {}, _ids_there(options.output)
     if options.images:
@@ -258,7 +259,7 @@ def _has_mesh(folder):
 
 
 def _same(path, other):
-    return path.resolve() == other.resolve()
+    return os.path.realpath(path) == os.path.realpath(other)  # which, unlike resolve, bears links that lead in a circle
 
 
 if __name__ == "__main__":

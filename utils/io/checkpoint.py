@@ -179,6 +179,19 @@ def without_training_state(data: dict, half: bool = False) -> dict:
     return lean
 
 
+def write_copy(target: str, data: dict) -> None:
+    """Write a checkpoint's content to a .pth file, and print how large it came out.
+
+    Raises:
+        UserError: the file cannot be written, or has another suffix.
+    """
+    if Path(target).suffix != ".pth":
+        raise UserError(f"{target}: name a file that ends in .pth")
+    with atomic_write(target) as temporary:
+        torch.save(data, temporary)
+    print(f"{target}: {Path(target).stat().st_size / 1e6:.1f} MB")
+
+
 def main(argv: Sequence[str]) -> None:
     """Write a copy of a checkpoint for sharing."""
     parser = OptionParser(description="Copy a checkpoint without its training state, for sharing.")
@@ -187,10 +200,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--half", action="store_true", help="store the weights as float16")
     options = parser.parse_args(argv)
     data = load_checkpoint(options.source, tuple(COMMANDS))
-    lean = without_training_state(data, options.half)
-    with atomic_write(options.target) as temporary:
-        torch.save(lean, temporary)
-    print(f"{options.target}: {Path(options.target).stat().st_size / 1e6:.1f} MB")
+    write_copy(options.target, without_training_state(data, options.half))
 
 
 if __name__ == "__main__":
