@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from config import SAMPLE_DIR, VIEW_NAMES, Config, UserError, counted, folders, parse_config, run_script
 from utils.io.file_index import read_index, write_index
-from utils.io.files import content_hash
+from utils.io.files import content_hash, no_folder
 from utils.io.object_files import ObjectFiles
 from utils.mesh.mesh_io import MESH_EXTENSIONS
 from utils.training_data.augment import AUGMENT_VERSION, augmented
@@ -63,6 +63,8 @@ def find_view_sets(folder: Path | str, allow_missing: bool = False) -> tuple[dic
                         "(python -m utils.prepare_dataset draws them from a folder of meshes)")
     found, problems, strays = {}, [], []
     subfolders = sorted(path for path in folder.iterdir() if _is_visible_folder(path)) if folder.is_dir() else []
+    subfolders = [path for path in subfolders  # without a link to the folder itself, whose images would be done twice
+                  if not (path.is_symlink() and os.path.realpath(path) == os.path.realpath(folder))]
     for place in [folder] + subfolders:
         groups, unknown = match_images(place)
         strays += [(object_id or Path(os.path.abspath(place)).name, hint) for object_id, hint in unknown]
@@ -130,7 +132,7 @@ def _find_in(obj_dir, images_dir):
     """Complete objects and problems of one folder of meshes and one of images."""
     for path, what in ((obj_dir, "meshes"), (images_dir, "images")):
         if not path.is_dir():
-            raise UserError(f"{path}: no such folder of {what}; {_layout(obj_dir, images_dir)}")
+            raise UserError(f"{path}: {no_folder(path, f'folder of {what}')}; {_layout(obj_dir, images_dir)}")
     groups, strays = match_images(images_dir)
     nameless = groups.pop("", {})
     problems = [Problem(object_id, "unknown view name", hint) for object_id, hint in strays]
@@ -145,7 +147,9 @@ def _find_in(obj_dir, images_dir):
         wrong += view_problems(folder.name, views) if views else [
             Problem(folder.name, "mesh without images", f"expected {folder.name}_front.png, ...")]
         problems += wrong
-        if not wrong:
+        if not wrong and folder.name.encode(errors="replace").decode() != folder.name:
+            problems.append(Problem(folder.name, "name that is no text", "its bytes are no UTF-8; rename folder and images"))
+        elif not wrong:
             objects.append(ObjectFiles(folder.name, mesh, {view: views[view][0] for view in VIEW_NAMES}))
     problems += [Problem(name, "images without mesh", f"expected {obj_dir / name}/{name}.obj") for name in groups]
     return objects, problems

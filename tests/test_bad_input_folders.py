@@ -3,11 +3,16 @@
 A disk that is full is played by a largest file size of the process; a folder that may not be written to by one below
 /proc, which refuses even root.
 """
+import errno
+import io
+import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,21 +21,26 @@ import trimesh
 from PIL import Image
 
 import inference
+import load_data
 import train_field
 import train_geometry
 import utils.training_data.field_samples
 from config import VIEW_NAMES, UserError
+from models import interpolate, share
 from tests.conftest import as_options
 from tests.io.test_files import largest_file  # noqa: F401 (a fixture)
 from tests.test_bad_input_images import tetrahedron, tiny_field, view_image
-from utils import prepare_dataset, rename_to_IDs
+from utils import compare_runs, prepare_dataset, rename_to_IDs
+from utils.io import checkpoint
 from utils.io.checkpoint import load_checkpoint
 from utils.io.files import atomic_write
+from utils.mesh.mesh_io import read_mesh
 from utils.output import results
 from utils.training_data.loader import make_loader
 from utils.views import view_consistency
 
 FORBIDDEN = "/proc/mito3d"
+NO_TEXT = os.fsdecode(b"caf\xe9")  # a name in Latin-1, as old archives hold them
 LONGEST_NAME = 255  # bytes
 OBJ = "".join(f"v {x} {y} {z}\n" for x in (0, 1) for y in (0, 1) for z in (0, 1)) + "".join(
     f"f {' '.join(map(str, face))}\n" for face in ((1, 2, 4, 3), (5, 7, 8, 6), (1, 5, 6, 2), (3, 4, 8, 7), (1, 3, 7, 5),
@@ -124,6 +134,78 @@ def test_a_name_too_long_for_its_files_costs_no_other_object(three, tmp_path, ru
     (tmp_path / "views" / long).rename(tmp_path / "views" / long[1:])
     assert run_script_main(inference, *three)[0] == 0
     assert len(list((tmp_path / "out" / long[1:]).iterdir())) == 7
+
+
+@pytest.mark.parametrize("name", [NO_TEXT, "new\nline", " space", "#1", "Gr\u00f6\u00dfe \u978b"], ids=ascii)
+def test_whatever_an_object_is_called_its_results_name_each_other(name, three, tmp_path, run_script_main):
+    try:
+        (tmp_path / "views" / "b").rename(tmp_path / "views" / name)
+    except OSError:
+        pytest.skip("no such name on this file system")
+    code, out, err = run_script_main(inference, *three, "--format", "obj,glb,ply,3mf")
+    assert code == 0 and "left out" not in err, err
+    mesh, notes = read_mesh(tmp_path / "out" / name / f"{name}.obj")
+    assert len(mesh.textures) == 1 and notes == []
+    report = json.loads((tmp_path / "out" / name / f"{name}_report.json").read_text(encoding="utf-8"))
+    assert report["id"] == name and len(report["files"]) == 6
+    assert all((tmp_path / "out" / name / file).is_file() for file in report["files"])
+    assert (tmp_path / "out" / "index.html").read_text(encoding="utf-8").count("<a href") == 3
+
+
+def test_names_that_are_no_text_are_printed_however_the_terminal_writes(three, tmp_path):
+    try:
+        (tmp_path / NO_TEXT).mkdir()
+    except OSError:
+        pytest.skip("no such name on this file system")
+    source = ("import sys, config; config.run_script(lambda argv: print(argv[0], 'fa\u00e7ade'))")
+    for encoding in ("utf-8", "ascii"):
+        done = subprocess.run([sys.executable, "-c", source, NO_TEXT], capture_output=True, cwd=Path(__file__).parents[1],
+                              env=os.environ | {"PYTHONIOENCODING": encoding})
+        assert done.returncode == 0 and done.stdout.startswith(b"caf\\udce9 fa"), done.stderr
+
+
+def test_a_link_to_the_folder_itself_is_not_done_twice(three, tmp_path, run_script_main):
+    (tmp_path / "views" / "a" / "again").symlink_to(".")
+    (tmp_path / "views" / "again").symlink_to(tmp_path / "views")
+    for views, count in ((tmp_path / "views", 3), (tmp_path / "views" / "a", 1)):
+        code, out, err = run_script_main(inference, views, *three[1:])
+        assert code == 0 and out.count("reconstructed in") == count, err
+
+
+@pytest.mark.parametrize("damage, said", [
+    (lambda masks: (masks / "b_top.png").write_bytes(mask_file(0)), "b_top.png: the mask of the top view is empty"),
+    (lambda masks: (masks / "b_top.png").write_bytes(mask_file(1)), "b_top.png: the top view's mask is empty"),
+    (lambda masks: (masks / "b_top.png").symlink_to("gone.png"),
+     "b_top.png: the mask of the top view cannot be read (a link to gone.png that leads nowhere)")],
+    ids=["empty", "a speck", "a dead link"])
+def test_a_mask_that_shows_nothing_is_named_with_its_file(damage, said, three, tmp_path, monkeypatch, run_script_main):
+    (tmp_path / "masks").mkdir()
+    for view in VIEW_NAMES:
+        view_image(view).getchannel("A").save(tmp_path / "masks" / f"b_{view}.png")
+    (tmp_path / "masks" / "b_top.png").unlink()
+    damage(tmp_path / "masks")
+    monkeypatch.setattr(inference.Reconstructor, "reader", lambda self, files, name, masks=None: inference.ViewReader(
+        files, name, masks, "border"))
+    options = [tmp_path / "views" / "b", *three[1:], "--mask_dir"]
+    code, _, err = run_script_main(inference, *options, tmp_path / "masks")
+    assert code == 2 and err.startswith(f"error: {tmp_path}/masks/{said}") and err.count("\n") == 1, err
+    code, _, err = run_script_main(inference, *options, tmp_path / "f.pth")
+    assert code == 2 and err == f"error: --mask_dir {tmp_path}/f.pth: is a file, and a folder is needed\n"
+
+
+def mask_file(bright):
+    """A PNG mask of which so many pixels are the object."""
+    mask = np.zeros((480, 480), np.uint8)
+    mask[240, 240:240 + bright] = 255
+    stream = io.BytesIO()
+    Image.fromarray(mask).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def test_what_only_a_field_uses_is_refused_with_a_point_decoder(three, tiny_geometry, tmp_path, run_script_main):
+    code, _, err = run_script_main(inference, *three, "--geometry_checkpoint", tiny_geometry, "--cache_dir", tmp_path / "c",
+                                   "--texture_size", 64, "--faces", 100)
+    assert code == 2 and "--faces: is for the field; leave it out, as " in err and not (tmp_path / "out").exists()
 
 
 @needs_proc
@@ -300,3 +382,98 @@ def test_files_left_alone_are_exit_code_2_but_those_in_place_already_are_not(tmp
     shutil.copy(tmp_path / "loose" / "mug front.png", tmp_path / "loose" / "pot front.png")
     code, _, err = run_script_main(rename_to_IDs, *options)
     assert code == 2 and "1 file was left alone" in err
+
+
+@pytest.mark.parametrize("given", ["data", "data/OBJs"])
+def test_preparing_what_was_prepared_changes_nothing(given, meshes, tmp_path, run_script_main):
+    options = ["--output", tmp_path / "data", "--image_size", 32]
+    assert run_script_main(prepare_dataset, meshes, *options, "--up", "z", "--front=-y")[0] == 0
+    before = content_below(tmp_path / "data")
+    code, out, err = run_script_main(prepare_dataset, tmp_path / given, *options)
+    assert content_below(tmp_path / "data") == before
+    if given == "data":
+        assert code == 0 and out.count("there already") == 3
+    else:
+        assert code == 2 and "OBJs: holds no mesh" in err and "which are in the layout already" in err
+
+
+def test_a_folder_that_is_also_the_output_can_be_prepared_again(meshes, run_script_main):
+    options = [meshes, "--output", meshes, "--image_size", 32]
+    assert run_script_main(prepare_dataset, *options)[0] == 0
+    before = content_below(meshes)
+    code, out, err = run_script_main(prepare_dataset, *options)
+    assert code == 0 and out.count("there already") == 3 and content_below(meshes) == before, err
+    trimesh.creation.icosphere(1).export(meshes / "cube.obj")
+    code, out, err = run_script_main(prepare_dataset, *options)
+    assert code == 0 and out.count("there already") == 2 and "cube  mesh written (80 faces) anew" in out, err
+
+
+@pytest.mark.parametrize("images, said", [((), "holds no images, and ball_front.png"),
+                                          (("mug",), "holds images of mug, and ball_front.png")])
+def test_own_images_of_which_none_is_used_are_said(images, said, meshes, tmp_path, run_script_main):
+    (tmp_path / "own").mkdir()
+    for name in images:
+        Image.new("RGB", (9, 9)).save(tmp_path / "own" / f"{name}_front.png")
+    options = [meshes, "--output", tmp_path / "data", "--images_dir"]
+    code, out, err = run_script_main(prepare_dataset, *options, tmp_path / "own")
+    assert code == 2 and f"--images_dir {tmp_path}/own: {said}" in err and err.count("\n") == 1
+    code, out, err = run_script_main(prepare_dataset, *options, meshes / "cube.obj")
+    assert code == 2 and "cube.obj: is a file, and a folder is needed" in err and not (tmp_path / "data").exists()
+
+
+def test_links_that_lead_in_a_circle_are_passed_over(meshes, tmp_path, run_script_main):
+    (meshes / "loop.obj").symlink_to("loop.obj")
+    (meshes / "folder").symlink_to("folder")
+    code, out, _ = run_script_main(prepare_dataset, meshes, "--output", tmp_path / "data", "--image_size", 32)
+    assert code == 0 and "3 objects" in out
+    loop = meshes / "folder"
+    for script, options in ((prepare_dataset, [loop]), (rename_to_IDs, ["--images", loop]), (inference, [loop]),
+                            (compare_runs, [loop, meshes])):
+        code, _, err = run_script_main(script, *options)
+        assert code == 2 and err.startswith("error: ") and str(loop) in err and err.count("\n") == 1, err
+    assert compare_runs.short_names([str(loop), str(meshes)]) == ["folder", "meshes"]
+
+
+def test_an_object_whose_name_is_no_text_is_left_out_of_the_data_layout_by_name(meshes, tmp_path, run_script_main):
+    try:
+        (tmp_path / NO_TEXT).mkdir()
+    except OSError:
+        pytest.skip("no such name on this file system")
+    run_script_main(prepare_dataset, meshes, "--output", tmp_path / "data", "--image_size", 32)
+    for path in sorted((tmp_path / "data").rglob("*cube*"), reverse=True):
+        path.rename(path.with_name(path.name.replace("cube", NO_TEXT)))
+    objects, problems = load_data.find_objects(tmp_path / "data" / "OBJs", tmp_path / "data" / "input_images")
+    assert [files.id for files in objects] == ["ball", "dice"] and [problem.id for problem in problems] == [NO_TEXT]
+    assert "rename" in problems[0].detail
+
+
+# ---- Single files
+
+
+@pytest.mark.parametrize("script, sources", [(interpolate, 2), (checkpoint, 1)])
+def test_a_checkpoint_takes_the_place_of_no_folder_and_no_device(script, sources, tmp_path, run_script_main):
+    field = tiny_field(tmp_path / "f.pth")
+    (tmp_path / "folder.pth").mkdir()
+    os.mkfifo(tmp_path / "pipe.pth")  # stands for /dev/null, which renaming would remove
+    for target, said in (("folder.pth", "Is a directory"), ("pipe.pth", "it is a device or a pipe"),
+                         ("mixed", "name a file that ends in .pth")):
+        code, _, err = run_script_main(script, *[field] * sources, tmp_path / target)
+        assert code == 2 and f"{target}: {said}" in err and err.count("\n") == 1, err
+    assert (tmp_path / "pipe.pth").is_fifo() and sorted(os.listdir(tmp_path)) == ["f.pth", "folder.pth", "pipe.pth"]
+
+
+@pytest.mark.parametrize("owner, method", [(Path, "write_bytes"), (share.ModelCard, "save")], ids=["weights", "card"])
+@pytest.mark.parametrize("there", [False, True])
+def test_a_model_is_shared_as_a_whole_or_not_at_all(owner, method, there, tmp_path, monkeypatch, run_script_main):
+    field, folder = tiny_field(tmp_path / "f.pth"), tmp_path / "new" / "model"
+    if there:
+        assert run_script_main(share, field, folder)[0] == 0
+    before = content_below(tmp_path)
+
+    def no_room(*arguments, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(owner, method, no_room)
+    code, _, err = run_script_main(share, field, folder)
+    assert code == 2 and err.startswith(f"error: cannot write {folder}") and err.endswith(": No space left on device\n")
+    assert "/.new" not in err and content_below(tmp_path) == before and (tmp_path / "new").exists() == there

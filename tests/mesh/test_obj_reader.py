@@ -142,6 +142,14 @@ def test_an_undefined_material_is_a_warning_that_names_it(read):
     assert corner_looks(mesh) == ["gray"] * 4 and len(notes) == 1 and "upper is not defined in toy.mtl" in notes[0]
 
 
+@pytest.mark.parametrize("mtl, notes", [("newmtl skin\nKd nan 0 0\n", 1), ("newmtl skin\nKd inf\n", 1),
+                                        (MTL + "Kd nan 0 0\n", 0)])
+def test_a_color_that_is_no_number_is_a_warning_unless_a_texture_covers_it(read, mtl, notes):
+    mesh, said = read(LIBRARY + OBJ, mtl)
+    assert len(said) == notes and all("the color of its material skin is not a number; gray" in note for note in said)
+    assert corner_looks(mesh) == (FOUR if not notes else ["gray"] * 4)
+
+
 # Where the MTL is
 
 

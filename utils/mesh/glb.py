@@ -25,7 +25,7 @@ def write_glb(path: str | Path, vertices: np.ndarray, faces: np.ndarray, uvs: np
     Raises:
         UserError: the file cannot be written.
     """
-    name = Path(path).stem
+    name = Path(path).stem.encode(errors="replace").decode()  # bytes that are no text have no place in JSON
     # One glTF vertex for each distinct (position, texture coordinate) pair; v counts from the image's top.
     pairs, index = np.unique(np.stack([np.ravel(faces), np.ravel(face_uvs)], axis=1), axis=0, return_inverse=True)
     positions = np.asarray(vertices, np.float32)[pairs[:, 0]]

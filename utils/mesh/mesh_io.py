@@ -123,6 +123,15 @@ def _with_used_textures(mesh):
     return mesh
 
 
+def beside(path: str | Path, ending: str) -> Path:
+    """The file beside an OBJ that it names, or whose MTL does: `<name><ending>`.
+
+    What would end a line, or is no text in any encoding, is an underscore in it: lines have no way to quote a name.
+    """
+    path = Path(path)
+    return path.with_name(re.sub(r"^\s|[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", "_", path.stem) + ending)
+
+
 def write_obj(path: str | Path, vertices: np.ndarray, faces: np.ndarray, uvs: np.ndarray, face_uvs: np.ndarray,
               texture: np.ndarray, texture_format: str = "png") -> None:
     """Write a surface with one texture as `<name>.obj`, `<name>.mtl` and `<name>.png`, with smooth vertex normals.
@@ -139,7 +148,7 @@ def write_obj(path: str | Path, vertices: np.ndarray, faces: np.ndarray, uvs: np
         UserError: the files cannot be written.
     """
     path = Path(path)
-    image = path.with_suffix(f".{texture_format}")
+    image = beside(path, f".{texture_format}")
     with atomic_write(image) as temporary:
         temporary.write_bytes(texture_bytes(texture, texture_format))
     group = FaceGroup(f"Kd 1 1 1\nmap_Kd {image.name}", np.asarray(faces), np.asarray(face_uvs))
@@ -182,10 +191,10 @@ def write_mesh(path: str | Path, mesh: Mesh, comment: str = "") -> None:
     for number, (texture, *tint) in enumerate(looks.tolist()):
         faces = np.flatnonzero(look_of_face == number)
         if texture >= 0:
-            name = f"{path.stem}_{num_materials}.png"
-            _write_png(path.with_name(name),
+            image = beside(path, f"_{num_materials}.png")
+            _write_png(image,
                        np.round(mesh.textures[int(texture)] * (np.float32(tint) / 255)).astype(np.uint8))
-            groups.append(FaceGroup(f"Kd 1 1 1\nmap_Kd {name}", vertex_index[faces], uv_index[faces]))
+            groups.append(FaceGroup(f"Kd 1 1 1\nmap_Kd {image.name}", vertex_index[faces], uv_index[faces]))
         elif not on_vertices:
             groups.append(FaceGroup("Kd " + " ".join(f"{value / 255:.6f}" for value in tint), vertex_index[faces],
                                     None))
@@ -216,12 +225,13 @@ def _write_obj_and_mtl(path: Path, vertices: np.ndarray, uvs: np.ndarray, groups
         normals: (V, 3) float or None.
         comment: first line, "" for none.
     """
-    title = re.sub(r"\s+", "_", path.stem)  # a space would end the name
+    library = beside(path, ".mtl")
+    title = re.sub(r"\s+", "_", library.stem)  # a space would end the name
     with_material = [group for group in groups if group.material]
     names = iter([title] if len(with_material) == 1 else [f"{title}_{i}" for i in range(len(with_material))])
     lines = [f"# {comment}\n"] if comment else []
     if with_material:
-        lines.append(f"mtllib {path.stem}.mtl\n")
+        lines.append(f"mtllib {library.name}\n")
     lines.append(f"o {title}\n")
     template = "v" + f" {number}" * 3 + " %.6f" * (vertices.shape[1] - 3) + "\n"
     lines += [template % tuple(row) for row in vertices.tolist()]
@@ -237,7 +247,7 @@ def _write_obj_and_mtl(path: Path, vertices: np.ndarray, uvs: np.ndarray, groups
             lines.append(f"usemtl {name}\n")
         lines += _face_lines(group, normals is not None)
     if materials:
-        with atomic_write(path.with_suffix(".mtl")) as temporary:
+        with atomic_write(library) as temporary:
             temporary.write_text("".join(materials), encoding="utf-8")
     with atomic_write(path) as temporary:
         temporary.write_text("".join(lines), encoding="utf-8")

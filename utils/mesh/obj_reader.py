@@ -378,7 +378,10 @@ def _paint(path: Path, text: ObjText, corners: np.ndarray, material_of_face: np.
         if material is None or not len(mine):
             continue
         if material.color is not None:
-            colors[mine] = unit_colors(np.array([material.color]))[0][0]
+            color, num_bad = unit_colors(np.array([material.color]))
+            colors[mine] = color[0]
+            if num_bad and not material.texture:
+                notes.append(f"the color of its material {name} is not a number; gray stands for it")
         if not material.texture:
             continue
         place, (scale, offset), file_name, problem = find_texture(path, material, material.texture)

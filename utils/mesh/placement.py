@@ -1,9 +1,12 @@
 """Where a written mesh stands: its size, the axis that points up, and the ground."""
+from numbers import Real
+
 import numpy as np
 
 from config import UserError
 
 PRINTED = (".stl", ".3mf")  # millimeters, z up, on the bed: what slicers expect
+LARGEST_MM = 1e6  # a kilometer
 PRINT_EDGE_MM = 100.0  # longest edge of what is printed, unless asked otherwise
 METERS = (".glb",)  # glTF 2.0 prescribes meters and +y up; importers turn it to their own axes
 
@@ -35,12 +38,12 @@ def placed(vertices: np.ndarray, suffix: str, up: str = "y", ground: bool = Fals
     Returns:
         (V, 3) float64; the given array itself where nothing changes.
     Raises:
-        UserError: `up` is neither y nor z, or the length is not above 0.
+        UserError: `up` is neither y nor z, or the length is not from its range.
     """
     if up not in ("y", "z"):
         raise UserError(f"up {up}: choose y or z")
-    if longest_edge_mm is not None and not 0 < longest_edge_mm < float("inf"):
-        raise UserError(f"longest_edge_mm {longest_edge_mm}: choose a length above 0")
+    if longest_edge_mm is not None and not (isinstance(longest_edge_mm, Real) and 0 < longest_edge_mm <= LARGEST_MM):
+        raise UserError(f"longest_edge_mm {longest_edge_mm}: choose a length above 0, at most {LARGEST_MM:.0f}")
     printed = suffix in PRINTED
     if printed and longest_edge_mm is None:
         longest_edge_mm = PRINT_EDGE_MM

@@ -17,7 +17,7 @@ def texture_bytes(texture: np.ndarray, texture_format: str = "png") -> bytes:
     """
     from PIL import Image
 
-    if texture_format not in TEXTURE_FORMATS:
+    if texture_format not in tuple(TEXTURE_FORMATS):
         raise UserError(f"texture_format {texture_format}: choose {' or '.join(TEXTURE_FORMATS)}")
     file = io.BytesIO()
     if texture_format == "png":

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from config import UserError
-from utils.io.files import replaced_together
+from utils.io.files import replaced_together, usable_path
 from utils.mesh.glb import write_glb
 from utils.mesh.mesh import Mesh, textured_mesh
 from utils.mesh.mesh_io import write_obj
@@ -55,7 +55,7 @@ class TexturedMesh:
         Raises:
             UserError: the suffix is none of these, an argument is wrong, or the file cannot be written.
         """
-        path = Path(path)
+        path = usable_path(path, "write")
         suffix = path.suffix.lower()
         if suffix not in SUFFIXES:
             raise UserError(f"{path}: cannot write this format; choose {', '.join(SUFFIXES)}")

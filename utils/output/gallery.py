@@ -1,6 +1,7 @@
 """A page with a picture of every result in a folder, worst first, each leading to its viewer."""
 import html
 import json
+import os
 from pathlib import Path
 from urllib.parse import quote
 
@@ -68,10 +69,11 @@ def write_gallery(folder: str | Path) -> Path | None:
         name = report["id"]
         viewer = folder / name / f"{name}_viewer.html"
         page = viewer if viewer.is_file() else folder / name / f"{name}_preview.png"
-        cards.append(CARD % {"page": quote(page.relative_to(folder).as_posix()),
-                             "preview": quote(f"{name}/{name}_preview.png"), "name": html.escape(name),
+        cards.append(CARD % {"page": quote(os.fsencode(page.relative_to(folder).as_posix())),
+                             "preview": quote(os.fsencode(f"{name}/{name}_preview.png")), "name": html.escape(name),
                              "words": html.escape(report_line(report).removeprefix(f"{name}: "))})
     path = folder / "index.html"
     with atomic_write(path) as temporary:
-        temporary.write_text(PAGE % {"title": counted(len(reports), "result"), "cards": "".join(cards)}, encoding="utf-8")
+        temporary.write_text(PAGE % {"title": counted(len(reports), "result"), "cards": "".join(cards)}, encoding="utf-8",
+                             errors="backslashreplace")  # names may be no text
     return path

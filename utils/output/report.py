@@ -202,7 +202,9 @@ def view_words(report: dict, view: str) -> str:
 def write_report(path: str | Path, report: dict) -> None:
     """Write a report as JSON."""
     with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+        # A name of bytes that are no text is written as JSON escapes, which give the same name when read
+        temporary.write_text(json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8",
+                             errors="backslashreplace")
 
 
 def _in_words(report):

@@ -3,6 +3,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config import VIEW_NAMES
+from utils.mesh.mesh_io import beside
 from utils.mesh.placement import PRINT_EDGE_MM, PRINTED
 from utils.mesh.textured_mesh import TexturedMesh
 from utils.output.agreement import view_agreement
@@ -62,7 +63,7 @@ def write_result(folder: str | Path, name: str, mesh: TexturedMesh, views: SixVi
     for suffix in options.formats:
         path = mesh.write(folder / f"{name}.{suffix}", up=options.up, ground=options.ground,
                           longest_edge_mm=options.longest_edge_mm, texture_format=options.texture_format)
-        files += [path, path.with_suffix(".mtl"), path.with_suffix(f".{options.texture_format}")] if suffix == "obj" else [path]
+        files += [path] + [beside(path, ending) for ending in (".mtl", f".{options.texture_format}") if suffix == "obj"]
     drawn = render_views(solid, size, cameras=VIEW_CAMERAS | mesh.cameras)
     write_preview(folder / f"{name}_preview.png", views.images, solid, drawn)
     taken = views.taken or tuple(zip(views.images, views.masks))

@@ -45,7 +45,7 @@ def write_viewer(path: str | Path, mesh: TexturedMesh, tiles: list, report: dict
     text = json.dumps(content, separators=(",", ":")).replace("<", "\\u003c")
     page = TEMPLATE.read_text(encoding="utf-8").replace("__TITLE__", html.escape(report["id"])).replace("__DATA__", text)
     with atomic_write(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_text(page, encoding="utf-8", errors="backslashreplace")  # names may be no text
 
 
 def _mesh_data(mesh):

@@ -4,6 +4,7 @@ The one place that decodes: turned as EXIF says, reduced while it is decoded, co
 """
 import io
 import math
+import os
 import warnings
 from pathlib import Path
 
@@ -44,7 +45,8 @@ def open_image(path: Path, what: str, size: int | None = None) -> tuple[np.ndarr
         raise UserError(f"{path}: the {what} has more than {2 * Image.MAX_IMAGE_PIXELS // 10**6} megapixels; "
                         "make it smaller (2000 pixels an edge are plenty)") from None
     except FileNotFoundError:
-        raise UserError(f"{path}: the {what} cannot be read (no such file)") from None
+        why = f"a link to {os.readlink(path)} that leads nowhere" if os.path.islink(path) else "no such file"
+        raise UserError(f"{path}: the {what} cannot be read ({why})") from None
     except Exception as error:  # Pillow's decoders raise whatever their parsing meets
         if _is_heif(path):
             raise UserError(f"{path}: the {what} is HEIC{_heif_advice(error)}") from None

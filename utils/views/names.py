@@ -4,12 +4,14 @@
 for the view may stand anywhere, and what is left of the name is the object's id unless it only numbers the shot.
 """
 import difflib
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from config import IMAGE_EXTENSIONS, VIEW_NAMES, UserError
+from utils.io.files import no_folder
 
 VIEW_WORDS = {
     "front": "front", "frontal": "front", "frontside": "front",
@@ -97,12 +99,16 @@ def match_images(folder: Path) -> tuple[dict[str, dict[str, list[Path]]], list[t
     Raises:
         UserError: there is no such folder.
     """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder}: is a file; give the folder that holds front.png, back.png, left.png, right.png, top.png "
+                        "and bottom.png")
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder" if not folder.exists() else f"{folder}: is a file; give the folder that "
-                        "holds front.png, back.png, left.png, right.png, top.png and bottom.png")
+        raise UserError(f"{folder}: {no_folder(folder)}")
     groups, loose, strays = {}, [], []
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.suffix.lower() not in IMAGE_EXTENSIONS or not path.is_file():
+        if path.name.startswith(".") or path.suffix.lower() not in IMAGE_EXTENSIONS:
+            continue
+        if not path.is_file() and (path.exists() or not path.is_symlink()):  # view_problems names dead links
             continue
         object_id, _, word = path.stem.rpartition("_")  # ids may hold underscores themselves
         if word.lower() in VIEW_NAMES:
@@ -141,7 +147,7 @@ def _joined_shots(groups):
 
 
 def view_problems(name: str, views: dict[str, list[Path]], allow_missing: bool = False) -> list[Problem]:
-    """Missing and doubled views of one object: views is {view name: [Path, ...]}.
+    """Missing and doubled views of one object, and dead links: views is {view name: [Path, ...]}.
 
     With `allow_missing` three views are enough, if two of them are not opposite each other.
     """
@@ -149,6 +155,9 @@ def view_problems(name: str, views: dict[str, list[Path]], allow_missing: bool =
     pairs = {VIEW_NAMES.index(view) // 2 for view in views}  # front and back, left and right, top and bottom
     enough = allow_missing and len(views) >= 3 and len(pairs) >= 2
     problems = [Problem(name, "missing view", ", ".join(missing))] if missing and not enough else []
+    problems += [Problem(name, "dead link for a view",
+                         f"{view}: {path.name} leads to {os.readlink(path)}, which is not there")
+                 for view, paths in sorted(views.items()) for path in paths if path.is_symlink() and not path.exists()]
     return problems + [Problem(name, "two files for a view", f"{view}: {', '.join(p.name for p in paths)} (keep one)")
                        for view, paths in sorted(views.items()) if len(paths) > 1]
 
