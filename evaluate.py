@@ -14,6 +14,7 @@ contact_sheet_gray.png without. Without --obj_dir and --images_dir it judges the
 """
 from __future__ import annotations
 
+import os
 import sys
 import time
 from argparse import Namespace
@@ -469,7 +470,7 @@ def select(ids: list[str], checkpoint: dict | None, options: Namespace) -> Selec
         if unknown:
             raise UserError(f"{unknown[0]}: has no line in {options.split_file} ({counted(len(unknown), 'such object')})")
         parts = {side: sorted(name for name in ids if sides[name] == side) for side in SPLITS}
-        path = Path(options.split_file).resolve()
+        path = Path(os.path.realpath(options.split_file))
         origin = f"as {path.relative_to(ROOT) if path.is_relative_to(ROOT) else options.split_file} lists them"
     else:
         train, held_out, origin = choose_split(ids, checkpoint, options)
@@ -615,6 +616,8 @@ def run_once(objects: dict, options: Namespace) -> int:
     names = [name for name in options.methods if name not in BASELINES]
     paths = {name: checkpoint_paths(name, options.texture_checkpoint) for name in names}
     stages = {name: [load_checkpoint(path, KINDS) for path in pair] for name, pair in paths.items()}
+    if options.texture_checkpoint and not any(len(pair) > 1 for pair in paths.values()):
+        raise UserError("--texture_checkpoint: is for point decoders, and --methods names none; leave it out")
     selection = select(list(objects), stages[names[0]][0] if names else None, options)
     print(f"{len(selection.judged)} of {counted(len(objects), 'object')} to be judged ({selection.origin})")
     warn_of_training_objects(stages, selection.judged, objects)

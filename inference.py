@@ -98,7 +98,7 @@ def parse_options(argv: list[str]) -> Namespace:
     parser.add_argument("--no_viewer", dest="viewer", action="store_false",
                         help="without <id>_viewer.html, the page that shows a mesh in a browser")
     parser.add_argument("--turntable", action="store_true", help="also write an animated picture, <id>_turntable.webp")
-    parser.add_argument("--cache_dir", default=str(ROOT / "data" / "cache"), help="keeps the UV atlas between runs")
+    parser.add_argument("--cache_dir", help="points: keeps the UV atlas between runs (default data/cache)")
     try:
         options = parser.parse_args(argv)
     except UserError as error:
@@ -107,6 +107,7 @@ def parse_options(argv: list[str]) -> Namespace:
                 raise UserError(f"{word}: one path is wanted, that of a folder: it holds the six pictures of an object, or "
                                 "such folders") from None
         raise
+    options.of_field = [name for name in ("grid", "faces") if getattr(options, name) is not None]
     for name, _, _, usual in RANGES:
         if getattr(options, name) is None:
             setattr(options, name, usual)
@@ -115,7 +116,9 @@ def parse_options(argv: list[str]) -> Namespace:
     check_sizes(grid=options.grid, faces=options.faces, texture_size=options.texture_size)
     check_output_options(options)
     if options.mask_dir and not Path(options.mask_dir).is_dir():
-        raise UserError(f"--mask_dir {options.mask_dir}: no such folder")
+        from utils.io.files import no_folder
+
+        raise UserError(f"--mask_dir {options.mask_dir}: {no_folder(options.mask_dir)}")
     return options
 
 
@@ -200,11 +203,14 @@ class ViewReader:
         import numpy as np
 
         from utils.rendering.cameras import VIEW_CAMERAS, VIEW_EXTENT
-        from utils.views.calibration import calibrate_views
+        from utils.views.calibration import calibrate_views, lacks_silhouette
 
         views = self.at(CALIBRATION_SIZE)
         names = [name for name, present in zip(VIEW_NAMES, views.present) if present]
         if self.calibrated:
+            for name, mask in zip(names, views.masks[views.present]):
+                if lacks_silhouette(mask):
+                    raise UserError(f"{(self.masks or self.files)[name]}: {lacks_silhouette(mask).format(name)}")
             # An object of half length 1 covers 1 / VIEW_EXTENT of a framed image's half width
             closeness = np.array([np.nan if half is None else half / VIEW_EXTENT for half in views.half_fields])
             found, self.report = calibrate_views(views.masks[views.present], names, closeness[views.present])
@@ -263,18 +269,28 @@ class Reconstructor:
                  allow_missing: bool = False, decoder: str | None = None) -> None:
         from utils.device import resolve_device
         from utils.io.checkpoint import load_checkpoint
+        from utils.io.files import usable_path
         from utils.io.model_folder import local_model
         from utils.views.six_views import check_background
 
         check_sizes(grid=grid, faces=faces, texture_size=texture_size)
         check_background(background)
-        unknown = sorted(set(without) - set(STEPS))
+        if decoder not in (None, *KINDS):
+            raise UserError(f"--geometry {decoder}: choose {' or '.join(KINDS)}")
+        for path, option in ((geometry_checkpoint, "--geometry_checkpoint"), (texture_checkpoint, "--texture_checkpoint"),
+                             (cache_dir, "--cache_dir")):
+            if path is not None:
+                usable_path(path, option)
+        if isinstance(without, str) or not isinstance(without, Iterable):
+            raise UserError(f"--without {without}: give a set of steps, any of {', '.join(STEPS)}")
+        steps = tuple(without)
+        unknown = [step for step in steps if step not in STEPS]
         if unknown:
             raise UserError(f"--without {unknown[0]}: no such step; choose from {', '.join(STEPS)}")
         chosen, why = (geometry_checkpoint, "named") if geometry_checkpoint else choose_geometry(decoder or "field")
         self.geometry_checkpoint = local_model(chosen)
         self.device, self.texture_size = resolve_device(device), texture_size
-        self.grid, self.faces, self.without = grid, faces, frozenset(without)
+        self.grid, self.faces, self.without = grid, faces, frozenset(steps)
         self.background, self.allow_missing = background, allow_missing
         checkpoint = load_checkpoint(self.geometry_checkpoint, tuple(KINDS.values()))
         if decoder and checkpoint["kind"] != KINDS[decoder]:
@@ -306,17 +322,27 @@ class Reconstructor:
         Raises:
             UserError: an image cannot be used, or the six silhouettes have no body in common.
         """
+        from utils.views.six_views import check_views
+
         for images in (views, {} if masks is None else masks):
             if not isinstance(images, dict):
                 raise UserError(f"{name}: images are given as {{view name: image}}, not as a {type(images).__name__}")
+        check_views(views, name, self.allow_missing)  # whose names become those of files
         alone = [view for view in views | masks if (view in views) != (view in masks)] if masks else []
         if alone:
             raise UserError(f"{name}: masks are for all views that are given or for none; no "
                             f"{'mask' if alone[0] in views else 'image'} for {alone[0]}")
         with tempfile.TemporaryDirectory() as folder:
-            files = _as_files(views, Path(folder) / "views")
-            return self.reconstruct_from(
-                self.reader(files, name, _as_files(masks, Path(folder) / "masks") if masks else None))
+            places = Path(folder) / "views", Path(folder) / "masks"
+            files = _as_files(views, places[0], name, "{} view")
+            mask_files = _as_files(masks, places[1], name, "mask of the {} view") if masks else None
+            try:
+                return self.reconstruct_from(self.reader(files, name, mask_files))
+            except UserError as error:
+                ours = [path for path in (*files.values(), *(mask_files or {}).values()) if path.parent in places]
+                for path in ours:  # which nobody has heard of
+                    error.args = (str(error).replace(f"{path}: ", f"{name}: "),)
+                raise
 
     def reader(self, files: dict, name: str, masks: dict | None = None) -> ViewReader:
         """A reader of one object's image files, as this reconstructor wants them read."""
@@ -533,22 +559,28 @@ def reconstruct_points(geometry: GeometryModel, texture: TextureModel, shape_vie
                         image.reshape(texture_size, texture_size, 3))
 
 
-def _as_files(images: dict, folder: Path) -> dict:
-    """{view: path}: images that are no files yet are written to a folder, so that all are read in one way."""
+def _as_files(images: dict, folder: Path, name: str, what: str) -> dict:
+    """{view: path}: images that are no files yet are written to a folder, so that all are read in one way.
+
+    `name` is the object's and `what` says what the image of a view is, for messages.
+    """
     import numpy as np
     from PIL import Image
+
+    from utils.io.files import usable_path
 
     files = {}
     for view, image in images.items():
         if isinstance(image, (str, Path)):
-            files[view] = Path(image)
+            files[view] = usable_path(image, f"{name}: the {what.format(view)}")
             continue
         folder.mkdir(exist_ok=True)
         files[view] = folder / f"{view}.png"
         try:
             (image if isinstance(image, Image.Image) else Image.fromarray(np.asarray(image))).save(files[view])
         except (TypeError, ValueError, OSError) as error:
-            raise UserError(f"the {view} view is neither a path, nor a PIL image, nor a uint8 array ({error})") from None
+            raise UserError(f"{name}: the {what.format(view)} is neither a path, nor a PIL image, nor a uint8 array "
+                            f"({error})") from None
     return files
 
 
@@ -636,8 +668,15 @@ def main(argv: list[str]) -> None:
     with status_line(desc="loading models ..."):
         reconstructor = Reconstructor(options.geometry_checkpoint, options.texture_checkpoint, options.device,
                                       grid=options.grid, faces=options.faces, texture_size=options.texture_size,
-                                      cache_dir=options.cache_dir, background=options.background,
-                                      allow_missing=options.allow_missing, decoder=options.geometry)
+                                      cache_dir=options.cache_dir or ROOT / "data" / "cache",
+                                      background=options.background, allow_missing=options.allow_missing,
+                                      decoder=options.geometry)
+    used, other = "the field", "the point decoder"
+    without_effect = ["cache_dir"] * bool(options.cache_dir)
+    if len(reconstructor.checkpoints) > 1:
+        used, other, without_effect = other, used, options.of_field
+    if without_effect:
+        raise UserError(f"--{without_effect[0]}: is for {other}; leave it out, as {reconstructor.checkpoints[0]} holds {used}")
     check_writable(options.output)
     print(f"model: {reconstructor.models}, device: {reconstructor.device}, ready in {time.perf_counter() - started:.1f} s")
     wanted = OutputOptions(options.format, options.up, options.ground, options.longest_edge_mm, options.texture_format,

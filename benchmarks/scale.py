@@ -106,8 +106,7 @@ def measure(sources, folder):
         "start, cache warm": cpu_seconds(lambda: prepare_objects(cfg, quiet=True)),
         "epoch, frozen": quietly(epoch),
         "inference": cpu_seconds(lambda: inference.main(
-            [cfg.images_dir, "--output", str(folder / "output"), "--cache_dir", cfg.cache_dir, "--device", "cpu",
-             "--texture_size", "256"])),
+            [cfg.images_dir, "--output", str(folder / "output"), "--device", "cpu", "--texture_size", "256"])),
     }
 
 

@@ -59,8 +59,8 @@ def until_ready(options):
 def run(rounds):
     """Rows: ready to run (stated), what --help and a mistyped option load, and what a run loads in vain."""
     with tempfile.TemporaryDirectory() as folder:
-        options = ("--device", "cpu", "--output", folder, "--cache_dir", folder)
-        until_ready(options)  # makes the atlas and warms the disk's cache
+        options = ("--device", "cpu", "--output", folder)
+        until_ready(options)  # warms the disk's cache
         pairs = []
         for number in range(rounds):
             turn = 1 if number % 2 == 0 else -1

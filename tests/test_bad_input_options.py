@@ -1,4 +1,6 @@
 """Options that people get wrong, of every script: one line that names the option, exit code 2, and nothing begun."""
+from pathlib import Path
+
 import pytest
 
 import evaluate
@@ -7,9 +9,13 @@ import load_data
 import train_field
 import train_geometry
 import train_texture
-from utils import photograph_dataset, prepare_dataset, rename_to_IDs
+from config import EXAMPLES_DIR, PRETRAINED_DIR
+from models import interpolate, share
+from utils import compare_runs, photograph_dataset, prepare_dataset, rename_to_IDs
 from utils.io import checkpoint
 
+ROOT = Path(__file__).parents[1]
+EXAMPLE, SHIPPED = ROOT / EXAMPLES_DIR / "shoe_900002", ROOT / PRETRAINED_DIR
 # script, its options, and what the line has to say
 CASES = [
     # unknown, and words that are no option
@@ -73,6 +79,11 @@ CASES = [
     (train_field, "--obj_dir a,b --images_dir c", ["--images_dir c", "names 1 folder,"]),
     (inference, "--geometry points --grid 64", ["--grid", "is for the field"]),
     (inference, "--mask_dir . --background model", ["not allowed with"]),
+    (train_field, "--obj_dir a, --images_dir b,", ["--obj_dir a,", "a name is empty"]),
+    (checkpoint, f"{SHIPPED}/texture_best.pth copy", ["copy: name a file that ends in .pth"]),
+    (inference, f"{EXAMPLE} --cache_dir . --geometry field", ["--cache_dir: is for the point decoder"]),
+    (evaluate, f"--texture_checkpoint {SHIPPED}/texture_best.pth --methods {SHIPPED}/geometry_field_best.pth",
+     ["--texture_checkpoint: is for point decoders"]),
     (rename_to_IDs, "", ["nothing to do"]),
     (rename_to_IDs, "--images . --copy --move", ["not allowed with"]),
     # what they name is not there
@@ -87,8 +98,8 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("script, words, expected", CASES, ids=[f"{script.__name__.split('.')[-1]} {words}"
-                                                                for script, words, _ in CASES])
+@pytest.mark.parametrize("script, words, expected", CASES, ids=[
+    f"{script.__name__.split('.')[-1]} {words}".replace(f"{ROOT}/", "") for script, words, _ in CASES])
 def test_a_wrong_option_is_one_line_with_code_2_and_nothing_is_begun(script, words, expected, tmp_path, monkeypatch,
                                                                      run_script_main):
     monkeypatch.chdir(tmp_path)
@@ -99,3 +110,21 @@ def test_a_wrong_option_is_one_line_with_code_2_and_nothing_is_begun(script, wor
     assert all(part in err for part in expected), err
     made = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert not made, "nothing but empty folders"
+
+
+@pytest.mark.parametrize("value, said", [("", "is empty"), ("n" * 3000, "is longer than a path can be"),
+                                         ("/".join(["n" * 50] * 100), "is longer than a path can be")],
+                         ids=["nothing", "a long name", "a long path"])
+@pytest.mark.parametrize("script, words", [
+    (inference, "VIEWS_DIR"), (inference, "--mask_dir"), (inference, "--output"), (inference, "--geometry_checkpoint"),
+    (evaluate, "--obj_dir"), (evaluate, "--output"), (prepare_dataset, "meshes_dir"), (prepare_dataset, ". --output"),
+    (train_field, "--obj_dir"), (train_field, "--split_file"), (load_data, "--cache_dir"), (rename_to_IDs, "--images"),
+    (photograph_dataset, "--output"), (compare_runs, "runs"), (interpolate, "before"), (share, "checkpoint"),
+    (checkpoint, "source")], ids=lambda value: value if isinstance(value, str) else value.__name__.split(".")[-1])
+def test_a_text_of_which_nothing_can_come_is_one_line_that_names_the_option(script, words, value, said, tmp_path, monkeypatch,
+                                                                            run_script_main):
+    monkeypatch.chdir(tmp_path)
+    *before, name = words.split()
+    code, out, err = run_script_main(script, *before, *([name] if name.startswith("--") else []), value)
+    assert code == 2 and err.startswith(f"error: argument {name}: {value[:60]}") and said in err and err.count("\n") == 1, err
+    assert len(err) < 250 and not list(tmp_path.iterdir())

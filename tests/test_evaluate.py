@@ -145,7 +145,7 @@ def test_only_objects_that_are_asked_about_count_as_left_out(methods, said, shoe
 
 
 @pytest.mark.parametrize("options, words", [
-    (["--methods", "modle"], "modle"), (["--methods", "none.pth"], "none.pth"), (["--methods", ""], "at least one"),
+    (["--methods", "modle"], "modle"), (["--methods", "none.pth"], "none.pth"), (["--methods", ","], "at least one"),
     (["--samples", "0"], "--samples"), (["--folds", "1"], "--folds"), (["--methods", "mean_color"], "mean_color"),
     (["--folds", "2", "--leak_check"], "choose one"), (["--obj_dir", "nowhere"], "nowhere"),
     (["--folds", "2", "--", "--num_epochs_stage1", "x"], "num_epochs_stage1"), (["--", "--preset", "fast"], "--preset"),

@@ -26,7 +26,7 @@ def resolve_device(name: str = "auto") -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         device = torch.device(name)
-    except RuntimeError:
+    except (RuntimeError, TypeError):
         device = None
     if device is None or device.type not in ("cuda", "mps", "cpu"):
         raise UserError(f"--device {name}: unknown; choose auto, cuda, cuda:N, mps or cpu")

@@ -194,14 +194,20 @@ def _without_holes(mask):
     return np.where(ndimage.binary_fill_holes(solid) & ~solid, 1, mask)
 
 
+def lacks_silhouette(mask: np.ndarray) -> str:
+    """What is wrong with a mask (H, W) that shows no outline, with a place for the view's name; "" if it shows one."""
+    inside = mask >= 0.5
+    return "" if inside.any() and not inside.all() else (
+        f"the {{}} view's mask is {'full' if inside.any() else 'empty'}: it has no silhouette; give a mask of the object")
+
+
 def _check(masks, views):
     unknown = [view for view in views if view not in VIEW_NAMES]
     if unknown or len(set(views)) != len(views) or len(views) != len(masks):
         raise ValueError(f"views {views} do not name {len(masks)} masks")
     for view, mask in zip(views, masks):
-        if not (mask >= 0.5).any() or (mask >= 0.5).all():
-            raise UserError(f"the {view} view's mask is {'full' if (mask >= 0.5).any() else 'empty'}: it has no "
-                            "silhouette; give a mask of the object with --mask_dir")
+        if lacks_silhouette(mask):
+            raise UserError(lacks_silhouette(mask).format(view))
     directions = {int(np.abs(VIEW_BASES[view][2]).argmax()) for view in views}
     if len(views) < FEWEST_VIEWS or len(directions) < 2:
         raise UserError(f"the views {', '.join(views)} do not fix their cameras: at least {FEWEST_VIEWS} are needed, not "

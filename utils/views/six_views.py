@@ -3,6 +3,7 @@
 Views are matched by the names of their files, turned upright, masked, laid over white, made square, and (by
 `read_framed_views`) brought into the project's frame. Training and inference both read through here.
 """
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -118,7 +119,7 @@ def check_background(background: str) -> None:
 def _find_one_object(folder_or_files, object_id, allow_missing=False):
     """The object's name and the paths of its six views in VIEW_NAMES order, None for one that is (and may be) missing."""
     if isinstance(folder_or_files, dict):
-        name, files = object_id or "", _check_files(folder_or_files, object_id, allow_missing)
+        name, files = object_id or "", check_views(folder_or_files, object_id, allow_missing)
     else:
         name, files = _files_of_one_object(Path(folder_or_files), object_id)
     return name, [Path(files[view]) if view in files else None for view in VIEW_NAMES]
@@ -298,12 +299,13 @@ def _resize(image, edge):
     return np.asarray(Image.fromarray(image).resize((edge, edge), Image.Resampling.BICUBIC))
 
 
-def _check_files(files, object_id, allow_missing=False):
-    """{view: path} with all six views, or a UserError."""
+def check_views(files: dict, object_id: str | None, allow_missing: bool = False) -> dict:
+    """{view: image} as given; UserError if a view is unknown, or missing where it may not be."""
     of = f" of {object_id}" if object_id else ""
     unknown = [view for view in files if view not in VIEW_NAMES]
     if unknown:
-        raise UserError(f"unknown view {unknown[0]!r}{of}{did_you_mean(unknown[0])}; expected {', '.join(VIEW_NAMES)}")
+        meant = did_you_mean(unknown[0]) if isinstance(unknown[0], str) else ""
+        raise UserError(f"unknown view {unknown[0]!r}{of}{meant}; expected {', '.join(VIEW_NAMES)}")
     missing = [view for view in VIEW_NAMES if view not in files]
     if missing and not (allow_missing and files):
         raise UserError(f"no image for {views_in_words(missing)}{of}")
@@ -318,7 +320,7 @@ def _files_of_one_object(folder, object_id):
         chosen = next(iter(groups))
     if chosen is None and object_id is None and len(groups) > 1:
         raise UserError(f"{folder}: holds images of several objects ({', '.join(sorted(groups))}); name one")
-    name = object_id or chosen or folder.resolve().name
+    name = object_id or chosen or Path(os.path.realpath(folder)).name
     problems = view_problems(name, groups.get(chosen, {}))
     if problems:
         problems = [Problem(name, "unknown view name", hint) for _, hint in strays] + problems
