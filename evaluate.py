@@ -134,6 +134,8 @@ def _check_modes(options, passed):
 
 def _mesh_folders(named):
     """{name: Path} of --method NAME=DIR."""
+    from utils.io.files import no_folder
+
     folders = {}
     for text in named:
         name, sign, folder = text.partition("=")
@@ -142,7 +144,7 @@ def _mesh_folders(named):
         if name in LEARNED + BASELINES or name in folders:
             raise UserError(f"--method {name}: the name is taken; choose another")
         if not Path(folder).is_dir():
-            raise UserError(f"--method {name}: {folder} is no such folder")
+            raise UserError(f"--method {name}: {folder}: {no_folder(folder)}")
         folders[name] = Path(folder)
     return folders
 

@@ -31,6 +31,7 @@ from tests.conftest import as_options
 from tests.io.test_files import largest_file  # noqa: F401 (a fixture)
 from tests.test_bad_input_images import tetrahedron, tiny_field, view_image
 from utils import compare_runs, prepare_dataset, rename_to_IDs
+from utils.evaluation.report import summarize, write_results
 from utils.io import checkpoint
 from utils.io.checkpoint import load_checkpoint
 from utils.io.files import atomic_write
@@ -162,6 +163,15 @@ def test_names_that_are_no_text_are_printed_however_the_terminal_writes(three, t
         done = subprocess.run([sys.executable, "-c", source, NO_TEXT], capture_output=True, cwd=Path(__file__).parents[1],
                               env=os.environ | {"PYTHONIOENCODING": encoding})
         assert done.returncode == 0 and done.stdout.startswith(b"caf\\udce9 fa"), done.stderr
+
+
+def test_results_of_an_evaluation_hold_names_that_are_no_text(tmp_path):
+    rows = [{"id": name, "method": f"{NO_TEXT}.pth", "cd_l1": 0.5} for name in "ab"]
+    write_results(tmp_path, rows, summarize(rows), {}, {"lines": [f"checkpoint: {NO_TEXT}.pth"], "commit": None,
+                                                        "checkpoints": {f"{NO_TEXT}.pth": "0"}})
+    assert (tmp_path / "objects.csv").read_text(encoding="utf-8").count("caf\\udce9.pth") == 2
+    assert "checkpoint: caf\\udce9.pth" in (tmp_path / "table.md").read_text(encoding="utf-8")
+    assert json.loads((tmp_path / "summary.json").read_text())["checkpoints"] == {f"{NO_TEXT}.pth": "0"}
 
 
 def test_a_link_to_the_folder_itself_is_not_done_twice(three, tmp_path, run_script_main):

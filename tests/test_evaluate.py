@@ -153,6 +153,7 @@ def test_only_objects_that_are_asked_about_count_as_left_out(methods, said, shoe
     (["--split", "test"], "--split_file"), (["--split_file", "nowhere.txt"], "nowhere.txt"),
     (["--split_file", "x", "--seed", "3"], "--seed"), (["--method", "other"], "NAME=DIR"),
     (["--method", "hull=."], "the name is taken"), (["--method", "other=nowhere"], "no such folder"),
+    (["--method", f"other={__file__}"], "is a file, and a folder is needed"),
     (["--methods", "hull", "--without", "network"], "--without"),
     (["--without", "colors", "--methods", "model"], "colors"),
     (["--folds", "2", "--without", "network"], "leave"),

@@ -182,12 +182,14 @@ def write_results(folder: str | Path, rows: list[dict], summary: dict, compariso
                    "groups": summary, "beside_hull": comparison}
         temporary.write_text(json.dumps(content, indent=1) + "\n")
     with atomic_write(folder / "table.md") as temporary:
-        temporary.write_text(report_text(summary, comparison, protocol["lines"], markdown=True))
+        temporary.write_text(report_text(summary, comparison, protocol["lines"], markdown=True), encoding="utf-8",
+                             errors="backslashreplace")  # names of files may be no text
 
 
 def write_csv(path: str | Path, rows: list[dict]) -> None:
     """Write dicts as CSV, floats with six digits; what a row lacks is left empty."""
-    with atomic_write(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+    with atomic_write(path) as temporary, open(temporary, "w", newline="", encoding="utf-8",
+                                               errors="backslashreplace") as file:  # names of files may be no text
         writer = csv.DictWriter(file, fieldnames=list(dict.fromkeys(name for row in rows for name in row)))
         writer.writeheader()
         writer.writerows({name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()}

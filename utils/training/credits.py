@@ -61,11 +61,11 @@ def main(argv: list[str]) -> None:
     parser.add_argument("checkpoint", help="a .pth file that lists its training objects")
     parser.add_argument("output", help="Markdown file to write")
     parser.add_argument("--objects", required=True, metavar="CSV,...", help="columns id, source, licence")
-    parser.add_argument("--credits", default="", metavar="CSV,...", help="columns id, title, author, licence, url")
+    parser.add_argument("--credits", metavar="CSV,...", help="columns id, title, author, licence, url")
     options = parser.parse_args(argv)
     checkpoint = load_checkpoint(options.checkpoint, tuple(COMMANDS))
     ids = sorted(set(checkpoint.get("training_ids", [])) | set(checkpoint["validation_ids"]))
-    table = credit_table(ids, read_rows(options.objects), read_rows(options.credits))
+    table = credit_table(ids, read_rows(options.objects), read_rows(options.credits or ""))
     text = ("# Credits\n\nObjects that the shipped field was trained on or chosen on. Changed: rotated to +y up, meshes and "
             "textures reduced,\nmaterials baked into one texture. None of them is part of this repository.\n\n")
     with atomic_write(options.output) as temporary:
