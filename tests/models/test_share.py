@@ -121,7 +121,7 @@ def test_the_card_holds_the_table_of_the_checkpoint_that_was_judged(tmp_path, ru
     (results / "summary.json").write_text(json.dumps(summary))
     code, out, _ = run_script_main(share, checkpoint, tmp_path / "m", "--results", results)
     card = (tmp_path / "m" / "README.md").read_text()
-    assert code == 0 and "19.2 MB" in out
+    assert code == 0 and "23.6 MB" in out
     assert card.startswith("---\n") and "license: mit" in card and "| field | 0.788 |" in card and "### all objects" in card
     assert "Trained on 306 objects. No validation score" in card
     with pytest.raises(UserError, match="judges another checkpoint"):
