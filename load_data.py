@@ -2,8 +2,8 @@
 
     python load_data.py --obj_dir data/OBJs --images_dir data/input_images
 
-reads every object once and reports what is missing or broken, as training would. Images are read by
-utils/views/six_views.py; what is made of an object once is kept by utils/training_data/object_cache.py.
+reads every object once and reports what is missing or broken, as training would. utils/views/six_views.py reads images;
+utils/training_data/object_cache.py keeps what is made of an object once.
 """
 import contextlib
 import os
@@ -34,7 +34,7 @@ from utils.training_data.object_cache import (
     load_cached,
     variant_rng,
 )
-from utils.views.names import Problem, format_problems, in_one_line, match_images, view_problems
+from utils.views.names import Problem, format_problems, match_images, nothing_to_reconstruct, view_problems
 from utils.views.six_views import FRAMED
 from utils.views.view_consistency import UNLIKE
 
@@ -86,21 +86,8 @@ def find_view_sets(folder: Path | str, allow_missing: bool = False) -> tuple[dic
     if not sets:
         meshes = [path.name for place in [folder] + subfolders for path in sorted(place.iterdir())
                   if path.suffix.lower() in MESH_EXTENSIONS and not path.name.startswith(".")]
-        if meshes and not found:
-            raise UserError(f"{folder}: holds {meshes[0]}{f' and {len(meshes) - 1} more' * (len(meshes) > 1)}: meshes, and "
-                            "pictures are wanted, of which a mesh is made (python -m utils.prepare_dataset draws them)")
-        what = in_one_line(problems, names=len({problem.id for problem in problems}) > 1) if problems else "no images found"
-        raise UserError(f"{folder}: {what}; expected front, back, left, right, top and bottom as <view>.png or "
-                        f"<id>_<view>.png (or .jpg and the like){_about_missing(found, allow_missing) if not unknown else ''}")
+        raise nothing_to_reconstruct(folder, meshes, found, problems, bool(unknown), allow_missing)
     return sets, problems
-
-
-def _about_missing(found, allow_missing):
-    """What --allow_missing could do for objects {id: {view: paths}} whose views are absent, not misnamed; "" if nothing."""
-    left = [view_problems(name, views, allow_missing=True) for name, views in found.items()]
-    if allow_missing and any(problem.what == "missing view" for problems in left for problem in problems):
-        return "; --allow_missing needs at least three views"
-    return "; --allow_missing takes three to five" if not (allow_missing or all(left)) else ""
 
 
 def find_objects(obj_dir: Path | str, images_dir: Path | str) -> tuple[list[ObjectFiles], list[Problem]]:
@@ -228,9 +215,7 @@ def _prepare(cfg: Config, quiet: bool, cache: Callable, num_workers: int = 0):
     if Path(cfg.cache_dir).exists() and not Path(cfg.cache_dir).is_dir():
         raise UserError(f"--cache_dir {cfg.cache_dir}: is a file, and a folder is needed")
     index_path, cached = Path(cfg.cache_dir) / INDEX_NAME, {}
-    index = read_index(index_path)
-    known = dict(index)
-
+    known = dict(index := read_index(index_path))
     def bar(steps, what):
         return tqdm(steps, desc=what, total=len(objects), unit="object", leave=False, disable=True if quiet else None)
 

@@ -183,6 +183,33 @@ def format_problems(problems: Sequence[Problem]) -> str:
     return "\n".join(f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]}" for row in rows)
 
 
+def nothing_to_reconstruct(folder: Path, meshes: list[str], found: dict, problems: list[Problem], misnamed: bool,
+                           allow_missing: bool) -> UserError:
+    """The error for a folder in which no set of views is usable.
+
+    Args:
+        folder: where they were looked for.
+        meshes: names of meshes there.
+        found: {id: {view: paths}}, as far as there are any; problems: what is wrong with them.
+        misnamed: some views are there under names that mean none.
+        allow_missing: three views, two of them not opposite each other, would have been enough.
+    """
+    if meshes and not found:
+        return UserError(f"{folder}: holds {meshes[0]}{f' and {len(meshes) - 1} more' * (len(meshes) > 1)}: meshes, and "
+                         "pictures are wanted, of which a mesh is made (python -m utils.prepare_dataset draws them)")
+    what = in_one_line(problems, names=len({problem.id for problem in problems}) > 1) if problems else "no images found"
+    return UserError(f"{folder}: {what}; expected front, back, left, right, top and bottom as <view>.png or "
+                     f"<id>_<view>.png (or .jpg and the like){_about_missing(found, allow_missing) if not misnamed else ''}")
+
+
+def _about_missing(found, allow_missing):
+    """What --allow_missing could do for objects {id: {view: paths}} whose views are absent, not misnamed; "" if nothing."""
+    left = [view_problems(name, views, allow_missing=True) for name, views in found.items()]
+    if allow_missing and any(problem.what == "missing view" for problems in left for problem in problems):
+        return "; --allow_missing needs at least three views"
+    return "; --allow_missing takes three to five" if not (allow_missing or all(left)) else ""
+
+
 def views_in_words(views: list[str]) -> str:
     """`the top view`, or `the views top, bottom`."""
     return f"the {views[0]} view" if len(views) == 1 else f"the views {', '.join(views)}"
