@@ -39,7 +39,7 @@ def said_of(function, *arguments, **options):
     ({"decoder": ""}, "--geometry : choose"),
     ({"device": None}, "--device None: unknown"), ({"device": ["cpu"]}, "--device ['cpu']: unknown"),
     ({"without": None}, "--without None: give a set of steps"), ({"without": "network"}, "--without network: give a set"),
-    ({"without": {1, "x"}}, "no such step"), ({"without": [["network"]]}, "--without ['network']: no such step"),
+    ({"without": [1, "x"]}, "no such step"), ({"without": [["network"]]}, "--without ['network']: no such step"),
     ({"background": None}, "--background None: choose"), ({"grid": "x"}, "--grid x: choose"), ({"faces": None}, "--faces None"),
     ({"geometry_checkpoint": 5}, "--geometry_checkpoint: a path is wanted, not int"),
     ({"geometry_checkpoint": ""}, "--geometry_checkpoint: the path '' is empty"),

@@ -213,6 +213,7 @@ def test_where_the_picture_is(read, tmp_path, line, name):
     ("-o 0.5 0.5 0 -s 0.5 0.5 1", ["green"] * 4),
     ("-s 1 -1 1 -o 0 1", ["blue", "white", "red", "green"]),
     ("-o 0.5", ["green", "red", "white", "blue"]),
+    ("-o 11e999 nan -s 1e300 1e30", FOUR),  # broken numbers, with nothing to cut out of the mesh by
 ])
 def test_options_scale_and_move_the_coordinates(read, options, looks):
     assert corner_looks(read(LIBRARY + OBJ, f"newmtl skin\nmap_Kd {options} skin.png\n")[0]) == looks

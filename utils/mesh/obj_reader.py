@@ -17,6 +17,7 @@ NO_INDEX = np.iinfo(np.int64).min  # a corner without a texture coordinate
 MAP_OPTIONS = {"-blendu": 1, "-blendv": 1, "-bm": 1, "-boost": 1, "-cc": 1, "-clamp": 1, "-colorspace": 1,
                "-imfchan": 1, "-mm": 2, "-o": 3, "-s": 3, "-t": 3, "-texres": 1, "-type": 1}
 NUMBERS_ONLY = {"-mm", "-o", "-s", "-t", "-bm", "-boost", "-texres"}
+MOST_REPEATS = 1e6  # of a texture: a scale or an offset beyond that is a broken number and passed over
 OPAQUE_FROM = 128  # of 255: the cut of a map_d, which has none of its own
 
 
@@ -312,10 +313,11 @@ def split_map(value: str) -> tuple[str, np.ndarray, np.ndarray]:
                 except ValueError:
                     break
             rest = words[1]
-        if option == "-s" and numbers:
-            scale[:len(numbers[:2])] = numbers[:2]
-        elif option == "-o" and numbers:
-            offset[:len(numbers[:2])] = numbers[:2]
+        if option in ("-s", "-o"):
+            changed = scale if option == "-s" else offset
+            for axis, number in enumerate(numbers[:2]):
+                if abs(number) <= MOST_REPEATS:  # nor NaN
+                    changed[axis] = number
 
 
 def find_texture(path: Path, material: Material, value: str) -> tuple[Path | None, tuple[np.ndarray, np.ndarray], str, str]:
