@@ -73,6 +73,20 @@ def test_the_oldest_items_make_room(monkeypatch):
                                                                   for item in read_alone(0)[-5:]}
 
 
+def test_a_resumed_run_reads_no_more_than_the_pool_holds_and_draws_the_same(monkeypatch):
+    monkeypatch.setattr(echo, "POOL_ITEMS", 15)  # of ten items an epoch
+    unbroken, resumed, read = echoing(), echoing(), []
+    expected = [batches_of(unbroken, epoch) for epoch in range(5)]
+    items = resumed._items
+    monkeypatch.setattr(resumed, "_items", lambda epoch: read.append(epoch) or items(epoch))
+    assert [names(batch) for batch in batches_of(resumed, 4)] == [names(batch) for batch in expected[4]]
+    assert read == [2, 3, 4]
+    full = [[read_alone(epoch - 1)[-5:] + read_alone(epoch)] for epoch in (3, 4)]  # what the last batches are drawn from
+    places = [[[tuple(item["value"][0].tolist()) for item in pool].index(name) for name in names(expected[epoch][-1])]
+              for epoch, (pool,) in zip((3, 4), full)]
+    assert places[0] != places[1], "each epoch draws anew"
+
+
 @pytest.mark.parametrize("epoch", [1, 2])
 def test_a_run_that_starts_anew_at_an_epoch_reads_what_the_pool_held(epoch):
     unbroken, resumed = echoing(), echoing()

@@ -38,7 +38,8 @@ class EchoingLoader:
 
     def __iter__(self) -> Iterator[dict]:
         """Batches as the loader's, with "echo" beside them: how many batches of this epoch came before."""
-        for earlier in range(self.epochs_in_pool, self.epoch):
+        fill = -(-POOL_ITEMS // len(self.loader))  # epochs whose items fill the pool: earlier ones would not stay
+        for earlier in range(max(self.epochs_in_pool, self.epoch - fill), self.epoch):
             self.pool.extend(self._items(earlier))
         self.epochs_in_pool = self.epoch + 1
         items, number = self._items(self.epoch), 0
