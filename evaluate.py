@@ -439,7 +439,7 @@ def find_data(options: Namespace) -> tuple[dict, int]:
 
     found = [find_objects(*pair) for pair in data_folders(options)]
     sides = read_split(options.split_file) if options.split_file else {}
-    asked = {options.split, {"val": "validation"}.get(options.split)}
+    asked = {"validation" if options.split == "val" else options.split}
     if {"mean_shape", "nearest"} & set(options.methods):  # which are made of training objects
         asked.add("train")
     problems = [problem for _, several in found for problem in several

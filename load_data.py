@@ -62,9 +62,8 @@ def find_view_sets(folder: Path | str, allow_missing: bool = False) -> tuple[dic
                         f"{', '.join(f'{view}.png' for view in VIEW_NAMES[:-1])} and {VIEW_NAMES[-1]}.png "
                         "(python -m utils.prepare_dataset draws them from a folder of meshes)")
     found, problems, strays = {}, [], []
-    subfolders = sorted(path for path in folder.iterdir() if _is_visible_folder(path)) if folder.is_dir() else []
-    subfolders = [path for path in subfolders  # without a link to the folder itself, whose images would be done twice
-                  if not (path.is_symlink() and os.path.realpath(path) == os.path.realpath(folder))]
+    subfolders = [path for path in sorted(folder.iterdir())  # the images of a link to the folder itself would be done twice
+                  if _is_visible_folder(path) and not path.samefile(folder)] if folder.is_dir() else []
     for place in [folder] + subfolders:
         groups, unknown = match_images(place)
         strays += [(object_id or Path(os.path.abspath(place)).name, hint) for object_id, hint in unknown]
@@ -215,7 +214,9 @@ def _prepare(cfg: Config, quiet: bool, cache: Callable, num_workers: int = 0):
     if Path(cfg.cache_dir).exists() and not Path(cfg.cache_dir).is_dir():
         raise UserError(f"--cache_dir {cfg.cache_dir}: is a file, and a folder is needed")
     index_path, cached = Path(cfg.cache_dir) / INDEX_NAME, {}
-    known = dict(index := read_index(index_path))
+    index = read_index(index_path)
+    known = dict(index)
+
     def bar(steps, what):
         return tqdm(steps, desc=what, total=len(objects), unit="object", leave=False, disable=True if quiet else None)
 
@@ -309,8 +310,7 @@ class FieldDataset:
     """Objects as the field model reads them, and generated ones beside them; a map-style dataset.
 
     An item is asked for by its index or by (index, variant), as in SixViewDataset: see
-    utils.training_data.object_cache.field_item. Behind the last object come generated ones, each variant of one another
-    generated object.
+    utils.training_data.object_cache.field_item. Behind the last object come generated ones, each variant another of them.
     An item is a dict: id str; variant int; and as tensors the arrays of utils.training_data.field_samples.field_arrays.
 
     Args:

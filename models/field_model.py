@@ -9,9 +9,9 @@ silhouette into features of its pixels, the same for all views (pixel-aligned fe
 
 A shared MLP and DeepSets pooling (Zaheer et al. 2017) make one feature of the views, so neither the order of the (image,
 camera) pairs nor how many there are can matter. The same description on a coarse grid that fills the object's box goes
-through a 3D U-Net (Cicek et al. 2016), which sees the object as a whole; a last MLP decides from
-both (as in Peng et al. 2020, "Convolutional Occupancy Networks"). Every length is measured along a line of sight or in an
-image, so little has to be learned and a hundred objects teach it.
+through a 3D U-Net (Cicek et al. 2016), which sees the object as a whole; a last MLP decides from both (as in Peng et al.
+2020, "Convolutional Occupancy Networks"). Every length is measured along a line of sight or in an image, so little has to
+be learned and a hundred objects teach it.
 """
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +31,7 @@ NUM_GEOMETRIC_FEATURES = 13  # numbers per view of a point that are no color: se
 CELL_WIDTH, VOLUME_FEATURES = 32, 16  # of a cell's description per view, and of what the 3D U-Net says of it
 IMAGE_CHANNELS, IMAGE_FEATURES = 17, 16  # of what the 2D U-Net reads: maps, whether taken, its camera's axes; and says
 IMAGE_LEVELS = 8  # at most: maps of 128 pixels are halved down to one
+CONVOLUTION = {2: nn.Conv2d, 3: nn.Conv3d}  # by the number of axes
 TANH_SCALE_FINE, TANH_SCALE_COARSE = 0.05, 0.25  # normalized units; distances are also given squeezed to these ranges
 COLOR_SIZE = 48  # pixels per edge of the images from which points take their colors
 TRUNCATION = 0.3  # normalized units; distances to a silhouette's boundary are cut off here
@@ -42,9 +43,6 @@ REFINE_BAND = 0.06  # normalized units from the surface, by the field's own acco
 LOGIT_LENGTH = 0.02  # normalized units per unit of logit where a logit stands for a distance to the surface
 # Of earlier checkpoints: arguments that are gone, and the only values with which those checkpoints can be read.
 RETIRED_ARGS = {"pictures": False, "target": "occupancy", "token_width": 0, "token_size": 0}
-
-
-CONVOLUTION = {2: nn.Conv2d, 3: nn.Conv3d}  # by the number of axes
 
 
 class EncodedObject(NamedTuple):
@@ -324,13 +322,15 @@ def current_checkpoint(model_args: dict, weights: dict) -> tuple[dict, dict]:
     return args, weights
 
 
+def _with_inputs(weights, count):
+    """Weights of a model whose views tell `count` numbers more of a point, each of weight 0."""
+    return {name: F.pad(value, (0, count)) if name in ("per_view.0.weight", "per_cell.0.weight") else value
+            for name, value in weights.items()}
+
+
 def with_stand_ins(weights: dict) -> dict:
     """Weights of a model without `stand_ins` for one with it, whose outputs stay the same: the new inputs weigh 0."""
-    widened = dict(weights)
-    for name in ("per_view.0.weight", "per_cell.0.weight"):
-        if name in weights:
-            widened[name] = F.pad(weights[name], (0, 1))
-    return widened
+    return _with_inputs(weights, 1)
 
 
 def with_image_features(weights: dict, widths: Sequence[int]) -> dict:
@@ -339,14 +339,10 @@ def with_image_features(weights: dict, widths: Sequence[int]) -> dict:
     Args:
         weights: {name: tensor}; widths: channels per level of the 2D U-Net, whose own weights are random, always the same.
     """
-    widened = dict(weights)
-    for name in ("per_view.0.weight", "per_cell.0.weight"):
-        if name in weights:
-            widened[name] = F.pad(weights[name], (0, IMAGE_FEATURES))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         image = UNet(IMAGE_CHANNELS, tuple(widths), IMAGE_FEATURES, axes=2)
-    return widened | {f"image.{name}": value for name, value in image.state_dict().items()}
+    return _with_inputs(weights, IMAGE_FEATURES) | {f"image.{name}": value for name, value in image.state_dict().items()}
 
 
 def up_to_date(model_args: dict, weights: dict, image_widths: Sequence[int] = ()) -> tuple[dict, dict]:

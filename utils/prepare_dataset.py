@@ -244,7 +244,8 @@ def main(argv: list[str]) -> None:
     check_writable(options.output)
     clear_leftovers(Path(options.output) / "input_images")
     meshes, collisions = find_meshes(options.meshes_dir, options.output)
-    own = images_by_id(options.images_dir) if options.images_dir else {}
+    listed = functools.cache(images_by_id)
+    own = listed(options.images_dir) if options.images_dir else {}
     if options.images_dir and meshes and not own.keys() & meshes.keys():
         holds = f"images of {', '.join(sorted(own)[:3])}{', ...' * (len(own) > 3)}" if own else "no images"
         raise UserError(f"--images_dir {options.images_dir}: holds {holds}, and {min(meshes)}_front.png and the like are "
@@ -253,7 +254,6 @@ def main(argv: list[str]) -> None:
     width = max(map(len, list(meshes) + list(collisions)))
     failed = [(name, "several meshes have this name, rename all but one: " + ", ".join(map(str, paths)))
               for name, paths in sorted(collisions.items())]
-    listed = functools.cache(images_by_id)
     for name, source in sorted(meshes.items()):
         try:
             done, notes = prepare_object(name, source, options.output, turn, options.image_size, options.images_dir,
