@@ -212,6 +212,7 @@ def mask_file(bright):
     return stream.getvalue()
 
 
+@pytest.mark.slow
 def test_what_only_a_field_uses_is_refused_with_a_point_decoder(three, tiny_geometry, tmp_path, run_script_main):
     code, _, err = run_script_main(inference, *three, "--geometry_checkpoint", tiny_geometry, "--cache_dir", tmp_path / "c",
                                    "--texture_size", 64, "--faces", 100)

@@ -112,6 +112,7 @@ def test_worst_objects_come_first_on_the_sheet(shoes):
     assert [entry[0] for entry in kept] == [0.1, 0.2, 0.3]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_judged_is_left_out_with_exit_code_2(shoes, tmp_path, run_script_main):
     import shutil
 
@@ -294,6 +295,7 @@ def test_steps_are_left_out_and_other_programs_meshes_are_judged_beside(shoes, t
     assert len(summary["checkpoints"]) == 1 and "LPIPS is not measured" in out
 
 
+@pytest.mark.slow
 def test_photographs_are_judged_after_a_rigid_motion_and_scale(shoes, tmp_path, run_script_main):
     """The truth itself, turned, moved and made smaller: far away as it is, and the floor once it is laid back."""
     pytest.importorskip("utils.evaluation.alignment")

@@ -159,6 +159,7 @@ def test_glb_is_binary_gltf_and_holds_the_same_surface(shoe):
     assert np.allclose(glb.bounds, obj.bounds, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_all_formats_at_once_for_a_printer_with_a_warning_of_walls_that_are_too_thin(views, tmp_path, capsys, hull_alone):
     run(views, tmp_path, *COARSE, "--format", "stl, GLB,3mf", "--longest_edge_mm", "280", "--min_wall_mm", "60", "--no_viewer")
     assert sorted(path.name for path in (tmp_path / "my_shoe").glob("my_shoe*")) == [
@@ -189,6 +190,7 @@ def test_texture_of_the_file_shows_on_the_mesh_what_the_model_says(views, tmp_pa
     assert np.median(difference) < 0.02 and np.quantile(difference, 0.9) < 0.1
 
 
+@pytest.mark.slow
 def test_a_folder_of_many_objects_gives_one_mesh_each_and_a_bad_one_costs_no_other(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(inference, "reconstruct_field", tetrahedron)
     monkeypatch.setattr(inference.Reconstructor, "reader", lambda self, files, name, masks=None: inference.ViewReader(
@@ -448,6 +450,7 @@ class Terminal(io.StringIO):
         return True
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_what_is_being_done_on_one_line_and_a_log_holds_nothing_of_it(views, tmp_path, monkeypatch, capsys,
                                                                                       hull_alone):
     options = ["--grid", "24", "--faces", "500", "--no_viewer"]
@@ -483,6 +486,7 @@ def test_of_several_objects_the_terminal_names_the_one_at_work_and_keeps_what_wa
     assert len(said) == 1 and said[0].startswith(f"left out: {tmp_path / 'views' / 'b' / 'top.png'}: ")
 
 
+@pytest.mark.slow
 def test_the_models_that_are_used_are_named_with_the_reason_those_of_points_too(tiny_geometry, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     made = inference.Reconstructor(decoder="points", device="cpu", texture_size=64, cache_dir=tmp_path)
@@ -522,6 +526,7 @@ def waves(points):
     return 0.5 + 0.4 * np.sin(7 * points + [0, 2, 4])
 
 
+@pytest.mark.slow
 def test_paths_images_and_arrays_give_what_the_command_writes(views, tmp_path, hull_alone):
     run(views, tmp_path / "out", "--grid", "32", "--faces", "1000")
     written = read_mesh(tmp_path / "out" / "my_shoe" / "my_shoe.obj")[0]
@@ -544,6 +549,7 @@ def test_paths_images_and_arrays_give_what_the_command_writes(views, tmp_path, h
         inference.Reconstructor(without={"paint"})
 
 
+@pytest.mark.slow
 def test_what_was_noticed_about_the_views_stands_in_the_notes(unpainted):
     views = ball_views(128, waves)
     padded = {name: np.pad(view, ((40, 0), (40, 0), (0, 0))) for name, view in views.items()}
@@ -597,6 +603,7 @@ def whole_ball(ball):
         return inference.Reconstructor(**BALL).reconstruct_from(ball, stages.append), stages
 
 
+@pytest.mark.slow
 def test_each_stage_is_announced_once_and_in_its_order(ball, whole_ball, tiny_geometry, tmp_path):
     assert tuple(whole_ball[1]) == inference.STAGES
     model, stages = inference.Reconstructor(tiny_geometry, texture_size=64, device="cpu", cache_dir=tmp_path), []
@@ -619,6 +626,7 @@ def test_every_step_of_the_method_is_in_the_pipeline(ball, whole_ball, unpainted
     assert whole < 0.9 * unmoved, "the surface that the network carved is not moved"
 
 
+@pytest.mark.slow
 def test_silhouettes_are_held_and_pits_closed_whatever_the_network_says(ball, monkeypatch, unpainted):
     """A network that leaves half the ball out, and another that drills a narrow hole into it."""
     model = inference.Reconstructor(**BALL, without={"photo_consistency"})
@@ -640,6 +648,7 @@ def test_silhouettes_are_held_and_pits_closed_whatever_the_network_says(ball, mo
     assert mesh.vertices[axis & (mesh.vertices[:, 2] > 0), 2].min() > 0.9, "the drilled hole is still there"
 
 
+@pytest.mark.slow
 def test_the_contours_of_the_result_are_fitted_to_the_silhouettes(ball, monkeypatch, unpainted):
     """A last step that had shrunk the surface is made good, and not where silhouettes are left out."""
     smooth = smoothing.thin_plate_smooth
@@ -649,6 +658,7 @@ def test_the_contours_of_the_result_are_fitted_to_the_silhouettes(ball, monkeypa
     assert np.abs(short.vertices).max(axis=0).max() < 0.99 < np.abs(fitted.vertices).max(axis=0).min()
 
 
+@pytest.mark.slow
 def test_smoothing_moves_no_vertex_of_a_box_by_more_than_two_pixels(monkeypatch, unpainted):
     """All of it lies on the hull, whose edges and corners the silhouettes fix."""
     smooth, moves = smoothing.thin_plate_smooth, []

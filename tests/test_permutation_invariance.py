@@ -97,6 +97,7 @@ def test_any_number_of_views_is_taken():
         assert torch.allclose(geometry(images), geometry(images.repeat(1, 2, 1, 1, 1)), atol=LIMIT)
 
 
+@pytest.mark.slow
 def test_the_script_tells_a_model_that_minds_the_order(monkeypatch, capsys):
     module = sys.modules[__name__]
     monkeypatch.setattr(module, "ORDERS", ORDERS[:2])

@@ -160,6 +160,7 @@ def test_colors_change_in_training_and_neither_in_validation_nor_at_other_channe
     assert all(torch.equal(step["given_maps"][:, :, 3:], step["maps"][:, :, 3:]) for step in trained)
 
 
+@pytest.mark.slow
 def test_one_object_can_be_overfitted(field_config, shoes, tmp_path, monkeypatch):
     same_space = torch.eye(3)[None]
     monkeypatch.setattr(train_field, "augment_space", lambda box, generators, stretch, cameras: (same_space, cameras))
@@ -343,6 +344,7 @@ def test_generated_objects_follow_from_seed_and_number_and_come_from_the_cache(t
     assert torch.equal(dataset[1]["maps"], first["maps"])
 
 
+@pytest.mark.slow
 def test_generated_objects_alone_are_trained_on_in_other_processes_and_never_validated_on(field_config, tmp_path,
                                                                                          monkeypatch):
     made = object_cache.make_variant

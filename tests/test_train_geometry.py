@@ -228,6 +228,7 @@ def test_a_best_of_other_validation_objects_is_moved_aside(tiny_config, tmp_path
 # ---- Learning
 
 
+@pytest.mark.slow
 def test_one_batch_can_be_overfitted_from_its_images(tiny_config, shoes, tmp_path, monkeypatch):
     monkeypatch.setattr(train_geometry, "MEAN_SHAPE_STEPS", 0)
     cfg = tiny_config(**few_shoes(shoes, tmp_path, 2), validation_fraction=0.0, batch_size_stage1=2,
@@ -246,6 +247,7 @@ def test_one_batch_can_be_overfitted_from_its_images(tiny_config, shoes, tmp_pat
     assert table[0][0] < table[0][1] / 2 and table[1][1] < table[1][0] / 2
 
 
+@pytest.mark.slow
 def test_training_starts_from_the_mean_shape_of_the_training_objects(tiny_config, monkeypatch, capsys):
     monkeypatch.undo()
     cfg = tiny_config(num_epochs_stage1=1)

@@ -71,6 +71,7 @@ def test_batch_size_one_trains_and_every_parameter_gets_a_gradient():
     assert model.encoder.layer.weight.grad.abs().max() > 0
 
 
+@pytest.mark.slow
 def test_batch_one_and_batch_four_agree(tiny_config):
     torch.manual_seed(0)
     model = GeometryModel(load_encoder(tiny_config())[0], num_points=256, decoder_hidden=(64,)).eval()

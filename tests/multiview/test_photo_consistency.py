@@ -89,6 +89,7 @@ def test_a_ball_comes_out_of_its_visual_hull_further_than_one_pass_takes_it():
     assert off < 0.3 * (1 / widest - 1)[two].mean(), "after one pass 0.36"
 
 
+@pytest.mark.slow
 def test_a_plain_ball_that_light_alone_moves_is_moved_once():
     vertices, faces, images, masks = painted_ball(lambda points: np.full((len(points), 3), 0.6))
     place = np.linspace(-1, 1, images.shape[1])
@@ -114,6 +115,7 @@ def test_points_move_in_each_image_as_they_are_projected_before_and_after_a_step
             assert np.allclose(cosine[number], (sight * normals).sum(axis=1) / np.linalg.norm(sight, axis=1))
 
 
+@pytest.mark.slow
 def test_a_dented_ball_becomes_round_again_in_photographs_whose_cameras_are_known():
     (vertices, faces), cameras = unit_ball(), hand_held()
     drawn = np.stack([render(colored_mesh(vertices, faces, patterned(vertices)), camera, 256) for camera in cameras])
@@ -140,6 +142,7 @@ def test_a_highlight_that_one_image_alone_shows_does_not_pull_the_surface():
     assert near.sum() > 40 and np.linalg.norm(found - vertices, axis=1)[near].mean() < 0.006
 
 
+@pytest.mark.slow
 def test_a_plain_surface_stays_where_it_is():
     vertices, faces, images, masks = painted_ball(lambda points: np.full_like(points, 0.4))
     start = dented(vertices)

@@ -42,6 +42,7 @@ def test_a_mesh_that_fits_stays_where_it_is(distances):
     assert np.linalg.norm(fit_silhouettes(VERTICES, FACES, distances) - VERTICES, axis=1).max() < 0.004
 
 
+@pytest.mark.slow
 def test_contours_reach_boundaries_in_photographs_too():
     cameras = hand_held()
     views = dict(enumerate(cameras))

@@ -251,6 +251,7 @@ def test_your_own_field_is_used_once_it_beats_the_shipped_one_on_the_same_object
         assert "was not compared" in inference.choose_geometry()[1]
 
 
+@pytest.mark.slow
 def test_training_judges_the_shipped_field_on_its_held_out_objects(config_of, tmp_path, monkeypatch, capsys):
     from models.field_model import FieldModel
     from utils.io.checkpoint import save_checkpoint, stored_weights

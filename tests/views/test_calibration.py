@@ -35,6 +35,7 @@ def photographed():
     return masks, in_normalized_frame(camera_set(true), NAMED, masks), camera_set(cameras), report
 
 
+@pytest.mark.slow
 def test_hand_held_cameras_are_found(photographed):
     _, true, found, report = photographed
     assert report.kind == "found"

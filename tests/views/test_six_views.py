@@ -143,6 +143,7 @@ def test_a_dark_object_on_white_is_seen_in_every_mode_of_image(tmp_path, mode):
     assert read_six_views(tmp_path).masks[4].sum() == pytest.approx(40 * 80, rel=0.03)
 
 
+@pytest.mark.slow
 def test_a_huge_image_is_read_small_and_one_beyond_reason_is_named(tmp_path, monkeypatch, recwarn):
     write_views(tmp_path, skip=("front",))
     draw_box("front", size=1660, scale=755).save(tmp_path / "front.jpg", quality=95)  # 2.8 megapixels

@@ -56,6 +56,7 @@ def genus(solid):
     return mesh.body_count - mesh.euler_number // 2
 
 
+@pytest.mark.slow
 def test_equal_generators_give_equal_shapes_and_others_do_not(shapes):
     for seed in (0, 3, 5, 8, 13):
         again = synthetic_shape(np.random.default_rng(seed))
@@ -96,6 +97,7 @@ def test_colors_are_in_range_and_differ(shapes):
     assert len({tuple(mesh.corner_colors[0, 0]) for mesh in shapes}) > 15
 
 
+@pytest.mark.slow
 def test_a_third_of_all_objects_is_plain(monkeypatch):
     """Plain: no texture, and so few hues that they are those of the parts; shade does not change a hue."""
     monkeypatch.setattr(textures, "TEXTURE_SIZE", 16)
