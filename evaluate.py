@@ -509,10 +509,10 @@ def choose_split(ids: list[str], checkpoint: dict | None, options: Namespace) ->
 
 
 def trained_on(checkpoint: dict, judged_ids: Iterable[str], all_ids: Iterable[str]) -> set[str]:
-    """Which of the judged objects the checkpoint was trained on.
+    """Which of the judged objects the checkpoint was trained on, as far as it tells.
 
     A checkpoint that does not list its training objects lists those that were held out: where some of the data set are
-    among them, the rest were trained on; where none is, it was trained on other data.
+    among them, the rest may have been trained on; where none is, it was trained on other data.
 
     Args:
         checkpoint: dict of a checkpoint.
@@ -606,7 +606,8 @@ def warn_of_training_objects(stages: dict, judged: list[str], all_ids: Iterable[
         for checkpoint in pair:
             known = trained_on(checkpoint, judged, all_ids)
             if known:
-                print(f"warning: {name}'s {checkpoint['kind']} checkpoint was trained on {len(known)} of them: "
+                what = "was trained on" if checkpoint.get("training_ids") else "does not list what it was trained on, perhaps"
+                print(f"warning: {name}'s {checkpoint['kind']} checkpoint {what} {len(known)} of them: "
                       + ", ".join(sorted(known)[:5]) + ("..." if len(known) > 5 else ""))
 
 
