@@ -24,7 +24,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-from config import Config, OptionParser, UserError, counted, run_script
+from config import VIEW_NAMES, Config, OptionParser, UserError, counted, run_script
 
 if TYPE_CHECKING:  # a mistyped option answers at once, so what is heavy is imported where it is used
     from utils.evaluation.metrics import GroundTruth
@@ -64,6 +64,9 @@ def parse_options(argv: list[str]) -> tuple[Namespace, list[str]]:
     parser.add_argument("--photographs", action="store_true",
                         help="the images are photographs (see python -m utils.photograph_dataset): meshes are laid on "
                              "the reference by a rigid motion and scale first; masks/ beside the images is compared")
+    parser.add_argument("--views", default=",".join(VIEW_NAMES),
+                        help="the field is given these of the six (default all; at least three, two of them not opposite "
+                             "each other); judged on all six as ever")
     parser.add_argument("--texture_checkpoint", help="default: texture_best.pth beside a named geometry checkpoint, "
                                                      "else what inference uses")
     parser.add_argument("--output", default="results", help="folder for the results (default results)")
@@ -95,6 +98,7 @@ def parse_options(argv: list[str]) -> tuple[Namespace, list[str]]:
     learned = [name for name in options.methods if name not in BASELINES]
     if options.without and not learned:
         raise UserError("--without: leaves out steps of a model; name model or a checkpoint in --methods")
+    options.views = _given_views(options)
     if "mean_color" in options.methods and not (learned or options.folds or options.learning_curve):
         raise UserError("--methods mean_color: paints a model's shape; name model or a checkpoint as well")
     return options, passed
@@ -127,9 +131,25 @@ def _check_modes(options, passed):
     if options.split_file and (options.seed is not None or options.validation_fraction is not None):
         raise UserError("--split_file: says which objects are held out; leave --seed and --validation_fraction out")
     several = [name for name in ("obj_dir", "images_dir") if "," in (getattr(options, name) or "")]
-    if trains and (options.split_file or several or options.without or options.meshes or options.photographs):
+    fewer = set(_words(options.views)) < set(VIEW_NAMES)
+    if trains and (options.split_file or several or options.without or options.meshes or options.photographs or fewer):
         raise UserError("--folds and --learning_curve: split the objects of one folder themselves; leave --split_file, "
-                        "--without, --method, --photographs and further folders out")
+                        "--without, --method, --photographs, --views and further folders out")
+
+
+def _given_views(options):
+    """Names of --views in VIEW_NAMES order."""
+    from utils.views.names import did_you_mean, view_problems
+
+    given = set(_words(options.views))
+    for name in sorted(given - set(VIEW_NAMES)):
+        raise UserError(f"--views {name}{did_you_mean(name)}: choose from {', '.join(VIEW_NAMES)}")
+    if view_problems("", dict.fromkeys(given, ()), allow_missing=True):
+        raise UserError(f"--views {options.views}: at least three are needed, two of them not opposite each other")
+    others = [name for name in options.methods if name not in ("model", "field", "floor") and not name.endswith(".pth")]
+    if len(given) < len(VIEW_NAMES) and others:
+        raise UserError(f"--views: fewer than six are for the field, and {others[0]} wants all; leave it out of --methods")
+    return [name for name in VIEW_NAMES if name in given]
 
 
 def _mesh_folders(named):
@@ -157,7 +177,7 @@ def reconstructor(paths: list, options: Namespace, without: Iterable[str] = ()) 
 
     Args:
         paths: geometry checkpoint, and texture checkpoint unless the first holds a field.
-        options: of this script; device, grid, faces and cache_dir are used.
+        options: of this script; device, grid, faces, cache_dir and views are used.
         without: steps of inference.STEPS to leave out.
     Returns:
         function of an object's files that gives a utils.mesh.textured_mesh.TexturedMesh in the normalized frame.
@@ -168,8 +188,8 @@ def reconstructor(paths: list, options: Namespace, without: Iterable[str] = ()) 
 
     model = Reconstructor(paths[0], paths[1] if len(paths) > 1 else None, str(options.device), grid=options.grid,
                           faces=options.faces, texture_size=TEXTURE_SIZE, cache_dir=options.cache_dir,
-                          without=frozenset(without))
-    return lambda files: model.reconstruct_from(model.reader(files.images, files.id))
+                          without=frozenset(without), allow_missing=len(options.views) < len(VIEW_NAMES))
+    return lambda files: model.reconstruct_from(model.reader({view: files.images[view] for view in options.views}, files.id))
 
 
 def checkpoint_paths(name: str, texture_checkpoint: str | None = None) -> list[Path]:
@@ -405,6 +425,7 @@ def protocol_of(options: Namespace, count: int, what: str, checkpoints: Iterable
                "it is not watertight), 0 at least; none too many: fraction of objects")
     lines = [
         f"objects: {count}, {what}",
+        *([f"given: {', '.join(options.views)} alone"] if len(options.views) < len(VIEW_NAMES) else []),
         f"frame: the reference's box centered at the origin, its longest edge 2; {placed}",
         surfaces,
         images,

@@ -11,7 +11,7 @@ import trimesh
 from PIL import Image
 
 import evaluate
-from config import UserError
+from config import VIEW_NAMES, UserError
 from load_data import find_objects
 from tests.conftest import as_options
 from utils.evaluation import contact_sheet, cross_validation, metrics, near_duplicates, report
@@ -158,6 +158,10 @@ def test_only_objects_that_are_asked_about_count_as_left_out(methods, said, shoe
     (["--methods", "hull", "--without", "network"], "--without"),
     (["--without", "colors", "--methods", "model"], "colors"),
     (["--folds", "2", "--without", "network"], "leave"),
+    (["--views", "front,bak,left", "--methods", "field"], "back"), (["--views", "front,back", "--methods", "field"], "three"),
+    (["--views", "front,left,top", "--methods", "field,hull"], "hull wants all"),
+    (["--views", "front,left,top", "--methods", "points"], "points wants all"),
+    (["--folds", "2", "--views", "front,left,top"], "--views"),
     (["--shoes", "nowhere.txt", "--methods", "floor"], "nowhere.txt")])
 def test_bad_options_are_one_line_and_nothing_is_written(shoes, tmp_path, run_script_main, options, words):
     code, _, err = run_script_main(evaluate, *folders(shoes), "--output", tmp_path / "out", *options)
@@ -223,6 +227,28 @@ def test_mean_color_paints_the_models_own_shape_and_predicts_it_once(shoes):
     assert calls == [objects[0].id] and (meshes[0].vertices == meshes[1].vertices).all()
     with pytest.raises(UserError, match="need training objects"):
         evaluate.make_methods({}, ["nearest"], [], options)
+
+
+def test_a_model_is_given_the_views_that_are_named_and_is_judged_on_all(shoes, monkeypatch):
+    import inference
+
+    class Recorded:
+        def __init__(self, *_, allow_missing, **__):
+            self.allow_missing = allow_missing
+
+        def reader(self, files, name):
+            return self.allow_missing, list(files), name
+
+        def reconstruct_from(self, reader):
+            return reader
+    monkeypatch.setattr(inference, "Reconstructor", Recorded)
+    files = find_objects(shoes / "OBJs", shoes / "input_images")[0][0]
+    for words, missing, given in ((["--views", "top, front,left"], True, ["front", "left", "top"]),
+                                  ([], False, list(VIEW_NAMES))):
+        options, _ = evaluate.parse_options(["--methods", "field", *words])
+        assert evaluate.reconstructor(["field.pth"], options)(files) == (missing, given, files.id)
+        said = [line for line in evaluate.protocol_of(options, 1, "all", [])["lines"] if line.startswith("given: ")]
+        assert said == (["given: front, left, top alone"] if missing else [])
 
 
 @pytest.mark.slow

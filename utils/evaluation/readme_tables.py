@@ -18,7 +18,7 @@ DOCUMENTS = ("README.md", "docs/results.md")
 SHOWN = ("cd_l1", "f_0.02", "f_0.04", "f_0.1", "normal", "iou_novel", "iou_input", "psnr_novel", "psnr_input",
          "handles", "no_handles", "mask_iou", "camera_tilt_deg")  # where a run has them
 RUNS = ("validation", "test", "baselines", "ablations", "shoes", "photographs_perspective", "photographs_hand",
-        "photographs_photo")  # the folders of results/ that the scripts of runs/ write
+        "photographs_photo", "five_views", "four_views")  # the folders of results/ that the scripts of runs/ write
 NOT_RUN = "*Not run yet for this version.*"  # in the place of a table
 BLOCK = re.compile(r"(<!-- table:(\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
