@@ -45,6 +45,13 @@ def test_a_thorn_that_leans_over_is_pressed_flat_and_the_rest_keeps_its_size():
     assert most[far].max() < 1.2 and least[far].min() > 0.8
 
 
+def test_a_closed_chart_which_faces_nowhere_has_a_place_all_the_same():
+    ball = trimesh.creation.icosahedron()
+    flat, _ = laid(ball.vertices, ball.faces)
+    alone, _ = laid(np.zeros((3, 3)), np.array([[0, 1, 2]]))
+    assert np.isfinite(flat).all() and np.isfinite(alone).all()
+
+
 def test_stretches_are_the_singular_values_of_the_map_and_the_least_is_negative_in_a_mirror():
     triangle = np.array([[0.0, 0, 5], [1, 0, 5], [0, 1, 5]])
     turn = trimesh.transformations.rotation_matrix(0.7, [1, 2, 3])[:3, :3]

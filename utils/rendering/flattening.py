@@ -32,8 +32,8 @@ def lay_flat(vertices: np.ndarray, faces: np.ndarray, chart: np.ndarray, normals
 
     # At first as it is seen
     toward = np.stack([np.bincount(chart, areas * normals[:, axis]) for axis in range(3)], axis=1)
-    toward /= np.maximum(np.linalg.norm(toward, axis=1, keepdims=True), 1e-300)
-    bases = np.stack(list(VIEW_BASES.values()))
+    length, bases = np.linalg.norm(toward, axis=1, keepdims=True), np.stack(list(VIEW_BASES.values()))
+    toward = np.where(length > 0, toward / np.maximum(length, 1e-300), bases[0, 2])  # a chart without area faces anywhere
     right = bases[(toward @ bases[:, 2].T).argmax(axis=1), 0]
     up = np.cross(toward, right)
     up /= np.linalg.norm(up, axis=1, keepdims=True)

@@ -13,6 +13,7 @@ from utils.rendering.charts import cut_into_charts
 FIRST_USE = 0.6  # of the square, by which charts are scaled before they are packed for the first time
 PACKINGS, GROWTH = 8, 1.03  # times they are packed, each larger by at most this factor
 ATLAS_VERSION = 4  # raise when the same mesh gets another atlas: cached ones are then made again
+LEAST_ROOM = 0.5  # by which all may shrink, gutters too, where they do not fit
 GUTTER_PX = 4  # texels painted beyond each chart's edge, so that viewers' filtering finds no background
 # The nearest of them, which bilinear filtering mixes into the edge itself, show where their face would go on: both charts
 # at a seam then read the same color there. Where a sliver would reach far, texels repeat what is nearest, as the others do.
@@ -133,7 +134,7 @@ def _unwrap(vertices, faces, texture_size):
             best = (min(room, 1.0), scale), atlas
         scale *= min(room, GROWTH)
 
-    if best is None:
+    if best is None or best[0][0] < LEAST_ROOM:
         raise UserError(f"--texture_size {texture_size}: too small for the {chart.max() + 1} charts of this mesh; choose more")
     # Where each chart went; vertices of faces that are too thin for xatlas are left at 0 and must not count
     (_, scale), atlas = best
