@@ -57,6 +57,20 @@ def bending_matrix(faces: np.ndarray, count: int) -> "csr_matrix":
     return (bend.T @ bend).tocsr()
 
 
+def membrane_matrix(faces: np.ndarray, among: np.ndarray) -> "csr_matrix":
+    """Sparse (V, V) matrix M: d' M d is the sum of squared differences of values d along all edges between chosen vertices.
+
+    Args:
+        faces: (F, 3) int of a closed mesh; among: (V,) bool, the chosen ones.
+    """
+    from scipy.sparse import coo_matrix, diags
+
+    ends = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    ends = ends[among[ends].all(axis=1)]
+    links = coo_matrix((np.ones(len(ends)), ends.T), shape=(len(among), len(among))).tocsr()
+    return diags(np.asarray(links.sum(axis=1)).ravel()) - links  # closed: each edge comes both ways
+
+
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """(V, 3) unit normals at the vertices, the mean of the faces around weighted by area; zero where there are none."""
     a, b, c = (vertices[faces[:, corner]] for corner in range(3))

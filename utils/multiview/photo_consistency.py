@@ -10,7 +10,7 @@ from itertools import combinations
 
 import numpy as np
 
-from utils.mesh.smoothing import bending_matrix, vertex_normals
+from utils.mesh.smoothing import bending_matrix, membrane_matrix, vertex_normals
 from utils.multiview.field_cleanup import ON_HULL
 from utils.multiview.texture_projection import visibility
 from utils.multiview.visual_hull import all_cameras, step_within_hull
@@ -23,6 +23,7 @@ MIN_COSINE = 0.2  # between normal and view: flatter than this an image is too f
 INSIDE = 0.99  # coverage from which an image shows the object alone
 OUTLIER_COLOR = 0.15  # difference of colors in [0, 1] from which two views are less and less believed
 BENDING_WEIGHT = 50.0  # bending weight relative to the photometric term
+MEMBRANE_WEIGHT = 5.0  # of edges between vertices that no two views see: by bending alone a slope beside them would go on
 ANCHOR_WEIGHT = 0.02  # how much each vertex is held where it was, likewise
 HULL_ANCHOR_WEIGHT, SILHOUETTE_ANCHOR_WEIGHT = 1.0, 100.0  # of vertices on the hull, of those that hold a silhouette
 SEGMENT_PX, SLACK = 5, 0.003  # pixels of a boundary that are held once; normalized units
@@ -112,6 +113,8 @@ def _silhouette_vertices(pieces, moved):
 def _gauss_newton(vertices, faces, readings, distances, cameras, stiffness, hold, room):
     """Gauss-Newton with robust weights (Geman and McClure 1987) and thin-plate stiffness, over ever sharper images.
 
+    Where no two views see the surface it goes along with its surroundings, as a membrane does that is laid over them.
+
     Args:
         vertices, faces, distances, cameras: as in `refine_by_photo_consistency`.
         readings: list of what `_colors_and_gradients` gives, coarse to fine.
@@ -129,8 +132,9 @@ def _gauss_newton(vertices, faces, readings, distances, cameras, stiffness, hold
             if number % 2 == 0:
                 seen = visibility(vertices, vertices, faces, cameras)
             curvature, slope = _photometric_residual(reading, vertices, normals, seen, cameras)
-            system = diags(curvature + hold) + stiffness
-            right = -slope - stiffness @ moved - hold * moved
+            stiff = stiffness + MEMBRANE_WEIGHT * membrane_matrix(faces, curvature == 0)
+            system = diags(curvature + hold) + stiff
+            right = -slope - stiff @ moved - hold * moved
             step, _ = cg(system, right, rtol=1e-3, maxiter=100, M=diags(1 / system.diagonal()))
             step = np.clip(step, -LARGEST_STEP, LARGEST_STEP)
             step = np.clip(moved + step, *room) - moved
