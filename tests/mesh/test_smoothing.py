@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from utils.mesh.smoothing import thin_plate_smooth
+from utils.mesh.smoothing import membrane_matrix, thin_plate_smooth
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +63,11 @@ def test_a_flat_plate_stays_flat_and_its_triangles_become_more_even():
     lengths = [np.linalg.norm(np.diff(vertices[plate.edges_unique], axis=1)[:, 0], axis=1)[top[plate.edges_unique].all(axis=1)]
                for vertices in (moved, smooth)]
     assert lengths[1].std() < 0.8 * lengths[0].std()
+
+
+def test_a_membrane_is_as_stiff_as_the_squares_of_differences_along_the_edges_of_the_chosen(ball):
+    values, among = np.random.default_rng(0).normal(size=len(ball.vertices)), ball.vertices[:, 0] > 0.3
+    one, other = ball.edges_unique[among[ball.edges_unique].all(axis=1)].T
+    matrix = membrane_matrix(ball.faces, among)
+    assert values @ matrix @ values == pytest.approx(((values[one] - values[other]) ** 2).sum())
+    assert abs(matrix @ np.ones(len(values))).max() < 1e-9

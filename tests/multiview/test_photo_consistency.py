@@ -8,7 +8,7 @@ import trimesh
 from tests.multiview.test_texture_projection import hand_held, images_of
 from utils.mesh.mesh import colored_mesh, plain_mesh
 from utils.mesh.smoothing import vertex_normals
-from utils.multiview import texture_projection
+from utils.multiview import photo_consistency, texture_projection
 from utils.multiview.photo_consistency import (
     CLEARANCE_FRACTION,
     LARGEST_MOVE,
@@ -202,3 +202,22 @@ def overlap(vertices, faces, masks):
     drawn = np.stack(list(render_views(plain_mesh(vertices, faces), masks.shape[-1]).values()))[..., 3] >= 128
     solid = masks >= 0.5
     return ((drawn & solid).sum(axis=(1, 2)) / (drawn | solid).sum(axis=(1, 2))).min()
+
+
+def test_what_no_two_views_see_goes_no_farther_than_what_is_seen_around_it(monkeypatch):
+    """Maximum principle: a ball whose front half alone is seen, and sinks the more the nearer to its rim. By bending alone the
+    slope there would go on and the rest would sink deeper than the rim."""
+    vertices, faces = unit_ball(3)
+    wanted = -0.02 * (1.2 - vertices[:, 2])
+
+    def sinking(reading, now, normals, seen, cameras):
+        moved, known = np.linalg.norm(now, axis=1) - 1, 1e4 * (vertices[:, 2] > 0)
+        return known, known * (moved - wanted)
+    monkeypatch.setattr(photo_consistency, "_photometric_residual", sinking)
+    monkeypatch.setattr(photo_consistency, "visibility", lambda *_: None)
+    monkeypatch.setattr(photo_consistency, "step_within_hull", lambda points, normals, step, *_: points + step[:, None] * normals)
+    bending = photo_consistency.BENDING_WEIGHT * photo_consistency.bending_matrix(faces, len(vertices))
+    moved = photo_consistency._gauss_newton(vertices, faces, [None] * 3, None, None, bending, np.full(len(vertices), 1e-4),
+                                            (-1.0, 1.0))[1]
+    assert moved[vertices[:, 2] > 0.2] == pytest.approx(wanted[vertices[:, 2] > 0.2], abs=2e-3)
+    assert moved.min() > -0.027, "0.024 at the rim"
