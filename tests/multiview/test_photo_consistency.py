@@ -215,7 +215,7 @@ def test_what_no_two_views_see_goes_no_farther_than_what_is_seen_around_it(monke
         return known, known * (moved - wanted)
     monkeypatch.setattr(photo_consistency, "_photometric_residual", sinking)
     monkeypatch.setattr(photo_consistency, "visibility", lambda *_: None)
-    monkeypatch.setattr(photo_consistency, "step_within_hull", lambda points, normals, step, *_: points + step[:, None] * normals)
+    monkeypatch.setattr(photo_consistency, "step_within_hull", lambda at, normals, step, *_: at + step[:, None] * normals)
     bending = photo_consistency.BENDING_WEIGHT * photo_consistency.bending_matrix(faces, len(vertices))
     moved = photo_consistency._gauss_newton(vertices, faces, [None] * 3, None, None, bending, np.full(len(vertices), 1e-4),
                                             (-1.0, 1.0))[1]
