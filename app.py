@@ -245,7 +245,7 @@ def page(reconstructor: Reconstructor, results: Path) -> gr.Blocks:
                     several = gr.UploadButton("Six files at once", size="md", file_count="multiple", elem_id="several")
                     example = gr.Button("Try an example", size="md", elem_id="example")
                     start = gr.Button("Make the mesh", size="md", variant="primary", elem_id="start")
-                status = gr.Markdown("Drop three to six pictures, then *Make the mesh*. It takes about a quarter of a minute.",
+                status = gr.Markdown("Drop three to six pictures, then *Make the mesh*. It takes about half a minute.",
                                      elem_id="status")
                 model = gr.Model3D(label="mesh", height=560, clear_color=(0.94, 0.95, 0.97, 1.0), elem_id="model",
                                    camera_position=(60, 70, 3.2))
@@ -264,7 +264,8 @@ def page(reconstructor: Reconstructor, results: Path) -> gr.Blocks:
         for event in (several.upload(keep, several, [*files, status], **silent),
                       example.click(lambda: keep(sorted(map(str, EXAMPLE.iterdir()))), None, [*files, status], **silent)):
             event.then(look_at_all, files, [*places, *captions, *files], **silent)
-        start.click(run, files, [model, *offers, status, *captions], concurrency_limit=1, show_progress_on=model, **page_only)
+        start.click(lambda: "Making the mesh ...", None, status, **silent).then(
+            run, files, [model, *offers, status, *captions], concurrency_limit=1, show_progress_on=model, **page_only)
     return blocks
 
 

@@ -231,7 +231,8 @@ class ViewReader:
             notes = [found.text(), self._squares.note]  # which says how they are framed as well
         missing = [name for name, present in zip(VIEW_NAMES, views.present) if not present]
         if missing:
-            notes.append(f"without {', '.join(missing)}: what only they would show is guessed")
+            only = "it" if len(missing) == 1 else "they"
+            notes.append(f"without {', '.join(missing)}: what only {only} would show is guessed")
         else:  # cameras that explain the silhouettes explain boxes that differ, but not views that are exchanged
             explained = found is not None and found.error_after <= UNEXPLAINED_PX
             notes.append((swap_note if explained else consistency_note)(views.images, views.masks))

@@ -15,7 +15,8 @@ NAMES = ("plain", "two words & <i>100%#?")
 def put_result(folder, name, outline, viewer=True):
     report = {"format": 1, "id": name, "notes": [], "mesh": {
         "closed": True, "parts": 1, "handles": 0, "size": [1, 1, 2], "thinnest_wall": 0.1, "uv_use": 0.5, "charts": 9},
-        "agreement": {"image_px": 256, "outline_mean_px": outline, "outline_95_px": 1.0, "psnr_db": 25.0}}
+        "agreement": {"image_px": 256, "outline_mean_px": outline, "outline_95_px": 1.0, "psnr_db": 25.0,
+                      "views": {"front": {"outline_mean_px": outline, "outline_95_px": 1.0, "psnr_db": 25.0}}}}
     place = folder / name
     place.mkdir(parents=True)
     (place / f"{name}_report.json").write_text(json.dumps(report))
@@ -36,7 +37,7 @@ def test_every_result_has_a_card_worst_first_that_leads_to_its_page(tmp_path):
     links = [unquote(link) for link in re.findall(r'<a href="([^"]*)"', text)]
     assert links == [f"{NAMES[1]}/{NAMES[1]}_viewer.html", "bare/bare_preview.png", "plain/plain_viewer.html"]
     assert all((tmp_path / unquote(link)).is_file() for link in re.findall(r'(?:href|src)="([^"]*)"', text))
-    assert "<i>100" not in text and "&lt;i&gt;100%#?" in text and "outlines agree to 3.00 px" in text
+    assert "<i>100" not in text and "&lt;i&gt;100%#?" in text and "outlines to 3.00 px" in text
 
 
 def test_what_is_no_report_of_ours_is_left_out(tmp_path):

@@ -141,6 +141,8 @@ def test_what_is_beyond_the_usual_is_marked_in_the_line_on_the_page_and_in_the_t
         "closed, parts, handles, outline px, color dB", "-"]
     bad["agreement"]["outline_mean_px"] = 0.4
     assert "outline px" not in unusual(bad)
+    bad["agreement"]["views"]["left"]["outline_mean_px"] = 1.1  # a hole that one mask alone has
+    assert unusual(bad)["outline px"] == "outlines within 0.5 px, left within 1"
 
 
 def test_the_worst_comes_first(result):

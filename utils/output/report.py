@@ -26,6 +26,7 @@ SUFFIX = "_report.json"
 # the level photo: four are beyond both 1 px and 15 dB, all three with a mask of an IoU below 0.9 among them. Of the objects
 # in results/*/objects.csv all are closed and 9 of 156 have several parts.
 FAR_PX, FAR_IMAGE_PX = 1.0, 256  # mean distance of outlines, in images of this edge
+VIEW_FAR = 2.0  # times as far in one view alone
 LOW_DB = 15.0
 MANY_HANDLES = 20
 
@@ -114,9 +115,12 @@ def unusual(report: dict) -> dict[str, str]:
     """Figures that are beyond what is usual for this project's results: {column of the report's table: what is usual}."""
     mesh, agreement = report["mesh"], report["agreement"]
     far_px = FAR_PX * agreement["image_px"] / FAR_IMAGE_PX
+    view_px = {view: found["outline_mean_px"] for view, found in agreement["views"].items()}
+    worst = max(view_px, key=view_px.get)
+    alone = f", {worst} within {VIEW_FAR * far_px:g}" if view_px[worst] > VIEW_FAR * far_px else ""
     found = {"closed": (not mesh["closed"], "closed"), "parts": (mesh["parts"] > 1, "1 part"),
              "handles": (mesh["handles"] > MANY_HANDLES, f"at most {MANY_HANDLES} handles"),
-             "outline px": (agreement["outline_mean_px"] > far_px, f"outlines within {far_px:g} px"),
+             "outline px": (agreement["outline_mean_px"] > far_px or bool(alone), f"outlines within {far_px:g} px{alone}"),
              "color dB": (agreement["psnr_db"] < LOW_DB, f"colors to {LOW_DB:g} dB or more")}
     return {column: usual for column, (beyond, usual) in found.items() if beyond}
 
@@ -148,7 +152,8 @@ def report_line(report: dict) -> str:
     wall, unit = (report["print"]["thinnest_wall_mm"], " mm") if "print" in report else (mesh["thinnest_wall"], "")
     digits = 2 if unit else 3
     return (f"{report['id']}: {surface}, {box_sizes(report)}, thinnest wall "
-            f"{'none' if wall is None else f'{wall:.{digits}f}{unit}'}; outlines agree to {outlines}, colors to {colors}; "
+            f"{'none' if wall is None else f'{wall:.{digits}f}{unit}'}; agrees with its pictures: outlines to {outlines}, "
+            f"colors to {colors}; "
             f"{100 * mesh['uv_use']:.0f} % of the texture in {counted(mesh['charts'], 'chart')}")
 
 

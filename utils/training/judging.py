@@ -96,6 +96,7 @@ def end_run(accelerator: Accelerator, best: BestCheckpoint, last_path: Path, mod
     if first_epoch >= epochs:
         print(f"nothing to do: {counted(first_epoch, 'epoch is', 'epochs are')} done; raise --{option}")
     elif facts["validation_ids"] and not best.epoch:
-        print(f"wrote {last_path}; {best.path} stays what it was before the first epoch ({best.score:.5f}), which none beat")
+        start = f"epoch {first_epoch + 1}" if first_epoch else "the first epoch"
+        print(f"wrote {last_path}; {best.path} stays what it was before {start} ({best.score:.5f}), which none beat")
     else:
         print(f"wrote {best.path} and {last_path}")

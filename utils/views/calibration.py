@@ -73,12 +73,12 @@ class CalibrationReport:
         """One line for the console and the report."""
         after = f"{self.error_after:.1f} px" if self.error_after >= 0.05 else "less than 0.1 px"
         if self.kind == "exact":
-            return f"cameras: exact orthographic views; silhouettes agree to {after}"
+            return f"cameras: exact orthographic views; silhouettes fit one another to {after}"
         if self.kind == "framed":
-            return f"cameras: orthographic views, each with its own scale and shift; silhouettes agree to {after}"
+            return f"cameras: orthographic views, each with its own scale and shift; silhouettes fit one another to {after}"
         where = (f"perspective from about {self.lengths:.1f} object lengths" if self.lengths < 20
                  else "nearly orthographic")
-        return (f"cameras: {where}, tilts up to {max(self.tilts_deg.values()):.1f} degrees; silhouettes agree to "
+        return (f"cameras: {where}, tilts up to {max(self.tilts_deg.values()):.1f} degrees; silhouettes fit one another to "
                 f"{after}, {self.error_before:.1f} px before")
 
 
