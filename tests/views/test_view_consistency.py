@@ -142,6 +142,16 @@ def test_lighting_that_differs_from_view_to_view_gives_no_note():
     assert consistency_note(images, views.masks) is None
 
 
+def test_one_picture_under_two_names_is_called_so_where_it_cannot_be_both():
+    masks = box_masks()
+    masks[:2, 60:100, 120:130] = 1  # a handle at the right in the front view, and at the same place in the back view
+    images = np.where(masks[..., None] > 0, np.float32([0.2, 0.5, 0.7]), 1).astype(np.float32)
+    assert "front and back are the same picture" in consistency_note(images, masks)
+    images[0, 80, 125] = 0.4
+    assert "front and back do not mirror each other" in consistency_note(images, masks)
+    assert "same picture" not in (consistency_note(np.ones_like(images), box_masks()) or ""), "a plain box: it could be both"
+
+
 def test_a_ball_of_one_color_hides_every_mistake():
     row = np.arange(88) - 43.5
     masks = np.tile((row[:, None] ** 2 + row ** 2 <= 1600).astype(np.float32), (6, 1, 1))

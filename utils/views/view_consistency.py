@@ -265,8 +265,13 @@ def consistency_note(images: np.ndarray, masks: np.ndarray) -> str | None:
     swapped = swap_note(images, masks)
     if swapped:
         return swapped
-    clauses = [f"{view} and {other} do not mirror each other ({100 * alone:.0f} % of their area differs)"
-               for (view, other), (alone, _, _) in silhouette_disagreement(masks).items() if alone > TOLERANCE]
+    clauses = []
+    for (view, other), (alone, _, _) in silhouette_disagreement(masks).items():
+        if alone > TOLERANCE:  # of objects that look alike from both sides one picture would do
+            one, two = VIEW_NAMES.index(view), VIEW_NAMES.index(other)
+            same = np.array_equal(images[one], images[two]) and np.array_equal(masks[one], masks[two])
+            clauses.append(f"{view} and {other} are the same picture" if same else
+                           f"{view} and {other} do not mirror each other ({100 * alone:.0f} % of their area differs)")
     clauses += [f"the object's {edge} is {most:.2f} in the {longest} view and {least:.2f} in the {shortest} view"
                 for edge, longest, most, shortest, least in unequal_edges(masks)]
     if not clauses:
