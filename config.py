@@ -290,6 +290,10 @@ COMBINATIONS: list[tuple[Callable, Callable]] = [
                  f"--field_widths has {counted(len(cfg.field_widths), 'level')}"),
     (lambda cfg: cfg.resume and cfg.initial_weights,
      lambda cfg: "--initial_weights: a resumed run goes on with its own; leave one of the two out"),
+    (lambda cfg: cfg.gradient_clip == 0,
+     lambda cfg: "--gradient_clip 0: nothing would be learned; choose more, 1e9 to clip nothing"),
+    (lambda cfg: cfg.field_echo > 1 and cfg.gradient_accumulation_steps > 1,
+     lambda cfg: "--gradient_accumulation_steps: goes with no --field_echo; raise --batch_size_stage1 instead"),
     (lambda cfg: cfg.encoder_width % cfg.encoder_heads,
      lambda cfg: f"--encoder_width {cfg.encoder_width}: must be a multiple of --encoder_heads {cfg.encoder_heads}"),
 ]

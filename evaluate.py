@@ -53,11 +53,12 @@ def parse_options(argv: list[str]) -> tuple[Namespace, list[str]]:
     parser.add_argument("--shoes", default=str(ROOT / SHOES_FILE),
                         help=f"file of ids whose figures are also shown apart (default {SHOES_FILE})")
     parser.add_argument("--methods", default=",".join(("model", *BASELINES)),
-                        help="with commas: model (what inference uses), field, points (the two decoders), "
+                        help="with commas: model (what inference uses), field, points (your own of the two decoders, or the "
+                             "shipped one where there is none), "
                              f"geometry checkpoints by path, {', '.join(BASELINES)} (default: model and baselines)")
     parser.add_argument("--without", action="append", default=[], metavar="STEPS",
-                        help="one more row: the first model without these steps (with commas: network, silhouettes, "
-                             "photo_consistency); may be given several times")
+                        help="one more row: the first model without these steps (with commas: cameras, network, "
+                             "silhouettes, handles, photo_consistency); may be given several times")
     parser.add_argument("--method", action="append", default=[], metavar="NAME=DIR", dest="meshes",
                         help="one more row: meshes of another program, DIR/<id>.{obj,glb,gltf,ply,off,stl} or one such "
                              "file in DIR/<id>/, in the normalized frame; may be given several times")
@@ -194,11 +195,12 @@ def reconstructor(paths: list, options: Namespace, without: Iterable[str] = ()) 
 
 def checkpoint_paths(name: str, texture_checkpoint: str | None = None) -> list[Path]:
     """The checkpoint files that a name in --methods stands for: geometry, and texture unless that is a field."""
-    from inference import default_checkpoint
+    from inference import choose_geometry, default_checkpoint
     from utils.io.checkpoint import load_checkpoint
 
-    own = default_checkpoint("geometry" if name == "points" else "geometry_field")
-    geometry = own if name in LEARNED else Path(name)
+    named = {"model": lambda: choose_geometry()[0], "field": lambda: default_checkpoint("geometry_field"),
+             "points": lambda: default_checkpoint("geometry")}
+    geometry = named[name]() if name in named else Path(name)
     if load_checkpoint(geometry, ("geometry", "field"))["kind"] == "field":
         return [geometry]
     beside = None if name in LEARNED else geometry.with_name("texture_best.pth")

@@ -692,21 +692,24 @@ def main(argv: list[str]) -> None:
         status.set_description_str(f"{name}{place}: {step} ...")
 
     def read(name):
-        masks = find_masks(options.mask_dir, name, alone=len(sets) == 1) if options.mask_dir else None
+        began, masks = time.perf_counter(), None
+        if options.mask_dir:
+            masks = find_masks(options.mask_dir, name, alone=len(sets) == 1, views=sets[name])
         reader = reconstructor.reader(sets[name], name, masks)
         for size in (PREVIEW_SIZE, *reconstructor.sizes):
             reader.at(size)
+        seconds[name] = [time.perf_counter() - began]
         return reader
 
     def reconstruct(name, reader):
+        began = time.perf_counter()
         if reader.calibrated:
             show(name, STAGES[1])  # which the notes speak of
         for note in reader.notes:
             tqdm.write(f"{name}: {note}")
-        began = time.perf_counter()
         with out_of_memory_advice(lighter_inference(options.texture_size, reconstructor.device.type)):
             mesh = reconstructor.reconstruct_from(reader, partial(show, name))
-        seconds[name] = time.perf_counter() - began
+        seconds[name].append(time.perf_counter() - began)
         show(name, WRITING)
         return mesh
 
@@ -717,8 +720,8 @@ def main(argv: list[str]) -> None:
             reports[name] = report = write_result(new, name, mesh, reader.at(PREVIEW_SIZE), wanted, reader.report,
                                                   reader.masks, made_with)
         tqdm.write(f"{folder / name}.{', .'.join(options.format)}: {counted(len(mesh.vertices), 'vertex', 'vertices')}, "
-                   f"{counted(len(mesh.faces), 'face')}; reconstructed in {seconds[name]:.2f} s, wrote in "
-                   f"{time.perf_counter() - began:.2f} s")
+                   f"{counted(len(mesh.faces), 'face')}; read in {seconds[name][0]:.2f} s, reconstructed in "
+                   f"{seconds[name][1]:.2f} s, wrote in {time.perf_counter() - began:.2f} s")
         tqdm.write(report_line(report))
         for warning in filter(None, (unusual_warning(report), wall_warning(report))):
             tqdm.write(f"{name}: {warning}")

@@ -65,7 +65,7 @@ def test_an_argument_of_the_reconstructor_that_cannot_be_is_named(options, said,
     ({}, {"top": MASKS["top"] / 255}, "shoe: the mask of the top view is neither a path, nor a PIL image, nor a uint8 array"),
     ({}, {"top": MASKS["top"] * 0}, "shoe: the mask of the top view is empty"),
     ({}, {"top": MASKS["top"][:3]}, "shoe: the mask of the top view is too small"),
-    ({}, {view: mask | 255 for view, mask in MASKS.items()}, "shoe: the masks leave no background in any view")])
+    ({}, {view: mask | 255 for view, mask in MASKS.items()}, "shoe: the masks leave no background in the front view")])
 def test_an_image_that_cannot_be_used_is_named_by_what_it_is_and_no_temporary_file(views, masks, said, reconstructor, tmp_path,
                                                                                    monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))

@@ -99,7 +99,7 @@ def test_inverted_masks_are_turned_and_it_is_said(views, masks):
 
 
 @pytest.mark.parametrize("damage, said", [
-    ("all white", "leave no background in any view"), ("empty", "the mask of the left view is empty"),
+    ("all white", "leave no background in the front view"), ("empty", "the mask of the left view is empty"),
     ("of another shape", "make both of one shape"), ("no image", "mask of the left view cannot be read"),
     ("one pixel", "mask of the left view is too small")])
 def test_masks_that_say_nothing_are_refused_by_name(damage, said, views, masks):

@@ -1,6 +1,7 @@
 """evaluate.py: the right objects, the right numbers in the right files, and one clear line for everything wrong."""
 import csv
 import json
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -227,6 +228,16 @@ def test_mean_color_paints_the_models_own_shape_and_predicts_it_once(shoes):
     assert calls == [objects[0].id] and (meshes[0].vertices == meshes[1].vertices).all()
     with pytest.raises(UserError, match="need training objects"):
         evaluate.make_methods({}, ["nearest"], [], options)
+
+
+def test_model_is_what_inference_uses_and_field_is_your_own(tmp_path, monkeypatch):
+    """A field of one's own that was never compared with the shipped one does not take its place."""
+    monkeypatch.chdir(tmp_path)
+    shipped = evaluate.ROOT / "checkpoints" / "pretrained" / "geometry_field_best.pth"
+    (tmp_path / "checkpoints").mkdir()
+    shutil.copy(shipped, tmp_path / "checkpoints")
+    assert evaluate.checkpoint_paths("model") == [shipped]
+    assert [path.resolve() for path in evaluate.checkpoint_paths("field")] == [tmp_path / "checkpoints" / shipped.name]
 
 
 def test_a_model_is_given_the_views_that_are_named_and_is_judged_on_all(shoes, monkeypatch):

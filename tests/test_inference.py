@@ -317,6 +317,11 @@ def test_own_masks_decide_what_is_seen(views, tmp_path, capsys, hull_alone):
     plain, busy, masked = (trimesh.load(tmp_path / name / "my_shoe" / "my_shoe.obj").volume
                            for name in ("plain", "busy", "masked"))
     assert masked == pytest.approx(plain, rel=1e-3) and busy > 1.1 * plain
+    for view in ("back", "bottom"):  # neither picture nor mask
+        (views / f"{view}.png").unlink()
+        (masks / f"my_shoe_{view}.png").unlink()
+    run(views, tmp_path / "four", "--mask_dir", str(masks), "--allow_missing", *COARSE)
+    assert "is not plain" not in capsys.readouterr().out and (tmp_path / "four" / "my_shoe" / "my_shoe.obj").is_file()
 
 
 def test_masks_that_are_missing_or_do_not_fit_are_named_by_view_with_exit_code_2(views, tmp_path, run_script_main):

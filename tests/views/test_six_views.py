@@ -16,6 +16,7 @@ from utils.views.six_views import (
     _resize,
     find_masks,
     frame_views,
+    framed_views,
     is_framed,
     read_framed_views,
     read_six_views,
@@ -278,11 +279,27 @@ def test_masks_are_found_by_id_by_folder_or_by_view_alone(tmp_path):
     (tmp_path / "masks" / "boot_left.png").unlink()
     with pytest.raises(UserError, match="no mask for the left view of boot .expected boot_left.png"):
         find_masks(tmp_path / "masks", "boot", alone=False)
+    found = find_masks(tmp_path / "masks", "boot", alone=False, views=["top", "front", "right"])
+    assert list(found) == ["front", "right", "top"]
     draw_box("left").save(tmp_path / "masks" / "left.jpg")
     with pytest.raises(UserError, match="two masks for the left view of sandal: left.jpg, left.png"):
         find_masks(tmp_path / "masks", "sandal", alone=True)
     with pytest.raises(UserError, match="nowhere: no such folder"):
         find_masks(tmp_path / "nowhere", "boot", alone=True)
+
+
+def test_large_images_are_never_stacked_larger_than_they_are(tmp_path, monkeypatch):
+    """Twice as large as is asked for, so that thin tips do not fade: but six of 4096 pixels are gigabytes."""
+    for view in VIEW_NAMES:
+        canvas = Image.new("RGB", (1300, 1300), "white")
+        canvas.paste(draw_box(view).convert("RGB").resize((900, 900)))  # in a corner: not framed as renders are
+        canvas.save(tmp_path / f"{view}.png")
+    read, sizes = read_squares(tmp_path, 2048), []
+    stack = six_views._stack
+    monkeypatch.setattr(six_views, "_stack", lambda *args: sizes.append(args[-1]) or stack(*args))
+    for size, largest in ((256, 1024), (600, 1200), (1300, 1300)):
+        sizes.clear()
+        assert framed_views(read, size)[0].images.shape[1] == size and max(sizes) == largest
 
 
 def test_other_aspect_ratios_are_padded_to_a_centerd_square(tmp_path):
@@ -439,7 +456,7 @@ def test_inverted_masks_are_turned_and_those_that_leave_nothing_out_are_refused(
     assert views.masks.sum(axis=(1, 2)) == pytest.approx([800, 800, 1600, 1600, 3200, 3200], rel=0.02)
     if not alpha:
         write_masks(tmp_path / "masks", color=WHITE, background=WHITE)
-        with pytest.raises(UserError, match="the masks leave no background in any view"):
+        with pytest.raises(UserError, match="the masks leave no background in the front view"):
             read_six_views(tmp_path, masks=masks)
 
 

@@ -23,7 +23,8 @@ MIN_COSINE = 0.2  # between normal and view: flatter than this an image is too f
 INSIDE = 0.99  # coverage from which an image shows the object alone
 OUTLIER_COLOR = 0.15  # difference of colors in [0, 1] from which two views are less and less believed
 BENDING_WEIGHT = 50.0  # bending weight relative to the photometric term
-MEMBRANE_WEIGHT = 5.0  # of edges between vertices that no two views see: by bending alone a slope beside them would go on
+MEMBRANE_WEIGHT = 5.0  # of edges between vertices of which images say nothing: by bending alone a slope beside them would go on
+ROUNDING = 1e-6  # of curvature: what sums of zeros may differ from zero by
 ANCHOR_WEIGHT = 0.02  # how much each vertex is held where it was, likewise
 HULL_ANCHOR_WEIGHT, SILHOUETTE_ANCHOR_WEIGHT = 1.0, 100.0  # of vertices on the hull, of those that hold a silhouette
 SEGMENT_PX, SLACK = 5, 0.003  # pixels of a boundary that are held once; normalized units
@@ -113,7 +114,8 @@ def _silhouette_vertices(pieces, moved):
 def _gauss_newton(vertices, faces, readings, distances, cameras, stiffness, hold, room):
     """Gauss-Newton with robust weights (Geman and McClure 1987) and thin-plate stiffness, over ever sharper images.
 
-    Where no two views see the surface it goes along with its surroundings, as a membrane does that is laid over them.
+    Where images say nothing of the surface, since no two show it or it is plain, it goes along with its surroundings, as a
+    membrane does that is laid over them.
 
     Args:
         vertices, faces, distances, cameras: as in `refine_by_photo_consistency`.
@@ -132,7 +134,7 @@ def _gauss_newton(vertices, faces, readings, distances, cameras, stiffness, hold
             if number % 2 == 0:
                 seen = visibility(vertices, vertices, faces, cameras)
             curvature, slope = _photometric_residual(reading, vertices, normals, seen, cameras)
-            stiff = stiffness + MEMBRANE_WEIGHT * membrane_matrix(faces, curvature == 0)
+            stiff = stiffness + MEMBRANE_WEIGHT * membrane_matrix(faces, curvature < ROUNDING)
             system = diags(curvature + hold) + stiff
             right = -slope - stiff @ moved - hold * moved
             step, _ = cg(system, right, rtol=1e-3, maxiter=100, M=diags(1 / system.diagonal()))

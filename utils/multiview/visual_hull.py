@@ -141,8 +141,8 @@ def hull_box(distances: np.ndarray, cameras: list[Camera] | None = None) -> np.n
         distances: (S, H, H) from `silhouette_sdf`, in the order of `cameras`.
         cameras: S Camera; None: the six exact orthographic ones.
     Returns:
-        (2, 3) float64, lower and upper corner in the normalized frame; the whole frame where the silhouettes have no
-        body in common.
+        (2, 3) float64, lower and upper corner in the normalized frame. Where the silhouettes have no body in common it
+        means nothing: ask whether `hull_on_grid` in it is positive anywhere.
     """
     if not are_named(cameras):
         return _box_on_grid(distances, cameras)

@@ -54,7 +54,8 @@ class CalibrationReport:
     kind: "exact" (the named orthographic views, framed as rendered), "framed" (named and orthographic, but each with a
         scale and shift of its own) or "found" (rotations and distances too).
     error_before, error_after: mean over boundary points of the pixels by which lines of sight miss the hull of the other
-        views, for named orthographic cameras and for those returned; pixels of the given masks.
+        views, for named orthographic cameras (of the best scale and shift where the images are not framed as renders are) and
+        for those returned; pixels of the given masks.
     error_views: {view name: the same after, for one view}.
     lengths: distance of the cameras in object lengths (median of the views), inf for orthographic ones.
     tilts_deg: {view name: angle by which its camera is turned from its named direction}.

@@ -27,7 +27,7 @@ class BorderMask:
     mask: (H, W) bool, the object with all holes filled.
     holes: (H, W) int32, numbers the regions inside the object that have exactly the background's color; 0 elsewhere.
     plain: float in [0, 1], fraction of the border that has the background's color.
-    color: (3,) int16, the background's color; None for a given mask.
+    color: (3,) int16, the background's color; of a photograph (H, W, 3) float32, that at each pixel; None for a given mask.
     """
 
     mask: np.ndarray

@@ -160,8 +160,9 @@ def segment(rgb: np.ndarray) -> tuple[BorderMask, np.ndarray]:
     Args:
         rgb: (H, W, 3) uint8 sRGB.
     Returns:
-        BorderMask: holes that the network sees are open; `holes` numbers those that only look like background, for
-            `open_holes` to decide by the opposite view. color is the background's local color, (H, W, 3) float32.
+        BorderMask: mask is filled; `holes` numbers the holes that the network sees and, before them, those that only look
+            like background, for `open_holes` to decide by the opposite view. color is the background's local color, (H, W, 3)
+            float32.
         level: (H, W) float32, filtered saliency; OBJECT_FROM at the object's edge.
     Raises:
         UserError: the network is not installed.

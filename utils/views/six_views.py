@@ -4,6 +4,7 @@ Views are matched by the names of their files, turned upright, masked, laid over
 `read_framed_views`) brought into the project's frame. Training and inference both read through here.
 """
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -179,14 +180,15 @@ def _read_squares(paths, size, masks, background="auto"):
 
 def _mend_inverted(views, paths, masks):
     """Turn given masks that are white around the object, and say so; refuse those that leave nothing out."""
-    views = [view for view, path in zip(views, paths) if path is not None]
+    given = {name: (view, path) for name, view, path in zip(VIEW_NAMES, views, paths) if path is not None}
+    views = [view for view, _ in given.values()]
     if not all(covers_border(view.mask) for view in views):
         return None
     what = "masks" if masks else "transparency of the images"
-    place = next(iter(masks.values())) if masks else next(filter(None, paths))
-    if any(view.mask.min() >= 128 for view in views):
-        raise UserError(f"{place}: the {what} leave{'' if masks else 's'} no background in any view; "
-                        "only the object must be white (or opaque)")
+    for name, (view, path) in given.items():
+        if view.mask.min() >= 128:
+            raise UserError(f"{masks[name] if masks else path}: the {what} leave{'' if masks else 's'} no background in the "
+                            f"{name} view; only the object must be white (or opaque)")
     for view in views:
         view.mask = 255 - view.mask
     return f"the {what} showed the background in all six views, and were inverted"
@@ -387,7 +389,8 @@ def framed_views(read: SquareViews, size: int) -> tuple[SixViews, str | None]:
     """Images of `size` pixels that fill the project's frame, and a sentence saying how they were framed, or None."""
     views = _stack(read.name, read.paths, read.squares, size)
     if not is_framed(views):
-        larger = _stack(read.name, read.paths, read.squares, max(1024, 2 * size))
+        most = max(size, *(square.mask.shape[0] for square, path in zip(read.squares, read.paths) if path is not None))
+        larger = _stack(read.name, read.paths, read.squares, max(1024, min(2 * size, most)))  # no image holds more than it has
         if not is_framed(larger):  # thin tips may fade at `size`, and with them the box
             return frame_views(larger, size)
     return views, None
@@ -455,13 +458,14 @@ def _cut_views(views, windows, size):
 # ---- Names of files -------------------------------------------------------------------------------------------
 
 
-def find_masks(folder: str | Path, object_id: str, alone: bool) -> dict[str, Path]:
-    """The six mask files of an object.
+def find_masks(folder: str | Path, object_id: str, alone: bool, views: Iterable[str] = VIEW_NAMES) -> dict[str, Path]:
+    """The mask files of an object, one for each of its views.
 
     Args:
         folder: holds <id>_<view>.png, <id>/<view>.png, or plain <view>.png if there is one object only.
         object_id: str.
         alone: bool, whether no other object is to be reconstructed.
+        views: names of the views that there are.
     Returns:
         {view name: Path}.
     Raises:
@@ -471,12 +475,13 @@ def find_masks(folder: str | Path, object_id: str, alone: bool) -> dict[str, Pat
     groups, _ = match_images(folder)
     below = match_images(folder / object_id)[0] if object_id and (folder / object_id).is_dir() else {}
     files = groups.get(object_id) or below.get("") or below.get(object_id) or (groups.get("", {}) if alone else {})
-    missing = [view for view in VIEW_NAMES if view not in files]
+    wanted = [view for view in VIEW_NAMES if view in views]
+    missing = [view for view in wanted if view not in files]
     if missing:
         raise UserError(f"{folder}: no mask for {views_in_words(missing)} of {object_id} (expected "
                         f"{object_id}_{missing[0]}.png{f' or {missing[0]}.png' if alone else ''}, and the like)")
-    doubled = [view for view in VIEW_NAMES if len(files[view]) > 1]
+    doubled = [view for view in wanted if len(files[view]) > 1]
     if doubled:
         raise UserError(f"{folder}: two masks for the {doubled[0]} view of {object_id}: "
                         f"{', '.join(path.name for path in files[doubled[0]])} (keep one)")
-    return {view: files[view][0] for view in VIEW_NAMES}
+    return {view: files[view][0] for view in wanted}
