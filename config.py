@@ -138,7 +138,7 @@ class Config:
                                   "standard deviation of the logarithm by which objects are stretched along each axis")
     field_generated: int = option(0, FIELD, "generated objects beside the real ones, each variant of them another")
     field_echo: int = option(1, FIELD, "batches for each batch of items that is read, drawn from the latest 4096 items, which "
-                                       "stay on the device (10 GB): for a GPU that is faster than items are made")
+                                       "stay on the device (7 GB): for a GPU that is faster than items are made")
     learning_rate_field: float = option(1e-3, FIELD, "peak; linear warm-up, then cosine")
 
     # Texture (stage 2)
@@ -238,7 +238,7 @@ LIMITS = {
     "num_points": (4, 1 << 18),
     "num_loss_samples": (1, 1 << 18),
     "field_grid": (0, 256),
-    "field_points": (1, 72_000),
+    "field_points": (1, 24_000),
     "field_stretch": (0.0, 1.0),
     "field_variants": (0, 1000),
     "field_generated": (0, 10_000_000),

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-POOL_ITEMS = 4096  # the latest items, from which batches are drawn; 2.3 MB each of the field's
+POOL_ITEMS = 4096  # the latest items, from which batches are drawn; 1.7 MB each of the field's
 
 
 class EchoingLoader:

@@ -17,9 +17,9 @@ from utils.rendering.rasterizer import over_white, render_views
 from utils.training_data.occupancy import distances_and_walls, outer_surface
 from utils.training_data.simulated_photographs import DISPLAY_GAMMA, Level, corner_normals, random_cameras
 
-FIELD_VERSION = 5  # raise when what `field_arrays` returns changes meaning
+FIELD_VERSION = 6  # raise when what `field_arrays` returns changes meaning
 SURFACE_SAMPLES = 100_000  # stand for the surface when distances are measured: about 0.01 apart
-NEAR_POINTS, FREE_POINTS = 48_000, 24_000  # points drawn around the surface, and evenly in the hull
+NEAR_POINTS, FREE_POINTS = 16_000, 8_000  # points drawn around the surface, and evenly in the hull
 DRAWN = 4  # times as many are drawn, and those outside the hull, which are free beyond doubt, left out
 NEAR_SPREADS = (0.012, 0.05)  # normalized units; standard deviations around the surface, of three and two fifths of the points
 THIN_SHARE = 0.3  # of the points around the surface, drawn around thin walls where there are any
