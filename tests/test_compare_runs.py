@@ -26,8 +26,25 @@ def test_two_runs_are_drawn_into_one_plot_the_better_one_lower(tmp_path, run_scr
     right = SIZE[0] - MARGINS[2]
     rows = [np.flatnonzero((image[MARGINS[1] + 80:, right] == color).all(-1)).mean() for color in PALETTE[:2]]
     assert rows[0] < rows[1], "a is at 1, b at 0.1: lower is better"
-    assert "geometry a: 4 epochs in 5 min, best validation 1.00000 at epoch 0" in out
-    assert "geometry b: 4 epochs in 5 min, best validation 0.10000 at epoch 1" in out
+    assert "geometry a: 4 epochs in 5 min, best validation 1.00000 at epoch 0, last 1.00000, loss 2.00000" in out
+    assert "geometry b: 4 epochs in 5 min, best validation 0.10000 at epoch 1, last 0.10000, loss 0.20000" in out
+
+
+def test_runs_whose_epochs_differ_in_length_are_drawn_over_steps(tmp_path, run_script_main):
+    """Two runs of 400 steps, one of four epochs: both end at the right edge; without steps the one of one epoch ends early."""
+    for steps in (True, False):
+        for name, length in (("a", 100), ("b", 400)):
+            folder = tmp_path / name
+            folder.mkdir(exist_ok=True)
+            lines = [{"epoch": 0, "validation": 1.0}] + [
+                {"epoch": 1 + number, "validation": 0.5 if name == "a" else 0.1} | ({"step": done} if steps else {})
+                for number, done in enumerate(range(length, 401, length))]
+            (folder / "geometry.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        assert run_script_main(compare_runs, tmp_path / "a", tmp_path / "b", "--output", tmp_path / "x.png")[0] == 0
+        image = np.asarray(Image.open(tmp_path / "x.png"))[MARGINS[1] + 80:SIZE[1] - MARGINS[3]]
+        last = [np.flatnonzero((image == color).all(-1).any(axis=0)).max() for color in PALETTE[:2]]
+        right = SIZE[0] - MARGINS[2]
+        assert last[0] == pytest.approx(right, abs=3) and (last[1] == pytest.approx(right, abs=3)) == steps
 
 
 def test_runs_may_be_named_by_their_files_and_by_folders_of_the_same_name(tmp_path, run_script_main):

@@ -2,7 +2,8 @@
 
     python -m utils.compare_runs logs/a logs/b
 
-A run is named by its log folder (what `--log_dir` said) or by one of the .jsonl files in it. Scores can only be compared where
+A run is named by its log folder (what `--log_dir` said) or by one of the .jsonl files in it. They are drawn over optimizer
+steps where all of them tell these, for epochs of more objects are longer, else over epochs. Scores can only be compared where
 both runs were judged on the same objects by the same measure.
 """
 import os
@@ -47,12 +48,13 @@ def lighter(color: tuple[int, int, int]) -> tuple[int, int, int]:
 
 
 def summary_line(name: str, records: list[dict]) -> str:
-    """What a run came to: epochs, hours, best validation score."""
+    """What a run came to: epochs, hours, best and last validation score, last training loss."""
     scores = curve(records, "validation")
     best = min(scores, key=lambda point: point[1], default=None)
     seconds = sum(record.get("seconds", 0) for record in records)
     return (f"{name}: {counted(records[-1]['epoch'], 'epoch')} in {duration(seconds)}, "
-            + (f"best validation {best[1]:.5f} at epoch {best[0]}" if best else "not validated"))
+            + (f"best validation {best[1]:.5f} at epoch {best[0]}, last {scores[-1][1]:.5f}" if best else "not validated")
+            + (f", loss {records[-1]['loss']:.5f}" if "loss" in records[-1] else ""))
 
 
 def main(argv: list[str]) -> None:
@@ -70,13 +72,15 @@ def main(argv: list[str]) -> None:
     panels = []
     for stage in stages:
         records = [read_epoch_lines(log[stage] if stage else next(iter(log.values()))) for log in logs]
-        lines = [(f"{name} {field}", shade, curve(record, field))
+        by_steps = all("step" in line for record in records for line in record if line["epoch"] > 0)
+        axis = "step" if by_steps else "epoch"
+        lines = [(f"{name} {field}", shade, curve(record, field, axis))
                  for name, color, record in zip(names, PALETTE, records)
                  for field, shade in (("validation", color), ("loss", lighter(color)))]
         lines = [line for line in lines if line[2]]
         if not lines:
             continue
-        panels.append(draw_lines(lines, stage))
+        panels.append(draw_lines(lines, stage, axis))
         for name, record in zip(names, records):
             print(summary_line(f"{stage} {name}".strip(), record) if record else f"{stage} {name}: no epoch yet".strip())
     if not panels:

@@ -18,7 +18,7 @@ PALETTE = ((70, 110, 190), (200, 70, 50), (60, 150, 80), (150, 90, 180), (220, 1
 # Numbers of an epoch that are no part of its loss
 NO_PARTS = ("epoch", "step", "learning_rate", "loss", "validation", "gradient_norm", "seconds", "data_seconds", "step_seconds")
 Color = tuple[int, int, int]
-Curve = list[tuple[int, float]]  # (epoch, value)
+Curve = list[tuple[int, float]]  # (epoch or step, value)
 
 
 def read_epoch_lines(path: Path | str) -> list[dict]:
@@ -43,9 +43,9 @@ def read_epoch_lines(path: Path | str) -> list[dict]:
     return epochs
 
 
-def curve(records: list[dict], name: str) -> Curve:
-    """(epoch, value) of one field, values that are not above 0 left out: the axis is logarithmic."""
-    return [(record["epoch"], record[name]) for record in records
+def curve(records: list[dict], name: str, axis: str = "epoch") -> Curve:
+    """(epoch, value) of one field, or (step, value), values that are not above 0 left out: their axis is logarithmic."""
+    return [(record.get(axis, 0), record[name]) for record in records  # a line from before training has no step
             if isinstance(record.get(name), (int, float)) and 0 < record[name] < math.inf]
 
 
@@ -78,12 +78,12 @@ def draw_curve(curves: dict[str, Curve], title: str) -> Image.Image:
     return draw_lines([(name, color, curves[name]) for name, color in LINES], title)
 
 
-def draw_lines(lines: list[tuple[str, Color, Curve]], title: str) -> Image.Image:
+def draw_lines(lines: list[tuple[str, Color, Curve]], title: str, axis: str = "epoch") -> Image.Image:
     """Draw any curves over a logarithmic axis.
 
     Args:
         lines: (name, color, curve), at least one of the curves with a point.
-        title: str.
+        title, axis: str, what stands above the plot and below it.
     Returns:
         PIL.Image, RGB.
     """
@@ -105,7 +105,7 @@ def draw_lines(lines: list[tuple[str, Color, Curve]], title: str) -> Image.Image
         draw.text((left - 8, y), f"{value:g}", fill=(60, 60, 60), anchor="rm")
     for epoch in sorted({round(last * i / 6) for i in range(7)}):
         draw.text((place(epoch, ticks[0])[0], bottom + 8), str(epoch), fill=(60, 60, 60), anchor="ma")
-    draw.text(((left + right) / 2, SIZE[1] - 6), "epoch", fill=(60, 60, 60), anchor="md")
+    draw.text(((left + right) / 2, SIZE[1] - 6), axis, fill=(60, 60, 60), anchor="md")
     draw.text((left, 6), title, fill="black")
     for row, (name, color, line) in enumerate(lines):
         placed = [place(*point) for point in line]
