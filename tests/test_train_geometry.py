@@ -18,7 +18,7 @@ import train_texture
 from config import UserError
 from models.geometry_model import load_geometry_model
 from tests.conftest import as_options
-from utils.training.run_log import read_epochs
+from utils.training.plot_log import read_epoch_lines
 
 ROOT = Path(__file__).parents[1]
 ONLY_CHAMFER = {"lambda_coverage": 0.0, "lambda_laplacian": 0.0, "lambda_edge": 0.0, "lambda_normal": 0.0}
@@ -65,7 +65,7 @@ def weights_of(path):
 
 
 def read_log(folder, stage="geometry"):
-    return read_epochs(Path(folder) / f"{stage}.jsonl")
+    return read_epoch_lines(Path(folder) / f"{stage}.jsonl")
 
 
 def read_lines(folder, stage="geometry"):

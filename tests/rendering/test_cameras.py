@@ -16,7 +16,6 @@ from utils.rendering.cameras import (
     camera_from_dict,
     pixel_rays,
     project,
-    project_views,
     rotation_matrix,
     rotation_vector,
     to_pixels,
@@ -137,20 +136,6 @@ def test_all_lines_of_sight_meet_in_the_camera():
     origins, directions = pixel_rays(camera, np.random.default_rng(0).uniform(-1, 1, (20, 2)))
     distance = 1 / camera.inverse_distance
     np.testing.assert_allclose(origins + distance * directions, np.tile(distance * camera.basis[2], (20, 1)), atol=1e-9)
-
-
-@pytest.mark.parametrize("kind", ["numpy", "torch"])
-def test_many_cameras_at_once_project_as_each_alone(kind):
-    torch = pytest.importorskip("torch")
-    points, cameras = np.random.default_rng(0).uniform(-1, 1, (30, 3)), [some_camera(i) for i in range(3)]
-    stacked = [np.stack([getattr(camera, name) for camera in cameras])
-               for name in ("basis", "inverse_distance", "scale", "shift")]
-    arguments = [points, *stacked]
-    if kind == "torch":
-        arguments = [torch.from_numpy(argument) for argument in arguments]
-    together = np.stack([np.asarray(part) for part in project_views(*arguments)], axis=-1)
-    for camera, mine in zip(cameras, together):
-        np.testing.assert_allclose(mine, project(points, camera), atol=1e-12)
 
 
 def test_rotations_follow_the_right_hand_and_come_back_as_their_vector():

@@ -32,8 +32,8 @@ from utils.training.loop import (
     subsample_points,
     uniform_noise,
 )
-from utils.training.plot_log import SIZE
-from utils.training.run_log import RunLog, StepMeter, read_epochs
+from utils.training.plot_log import SIZE, read_epoch_lines
+from utils.training.run_log import RunLog, StepMeter
 
 # ---- Learning rate
 
@@ -232,7 +232,7 @@ def test_steps_have_lines_of_their_own_and_go_with_their_epoch(tmp_path):
     log.write_step(2, 10, loss=0.5)
     assert lines(log) == [{"during_epoch": 1, "step": 5, "loss": 2.0}, {"epoch": 1, "loss": 1.0},
                           {"during_epoch": 2, "step": 10, "loss": 0.5}]
-    assert read_epochs(log.path) == [{"epoch": 1, "loss": 1.0}]
+    assert read_epoch_lines(log.path) == [{"epoch": 1, "loss": 1.0}]
     assert lines(RunLog(tmp_path, "geometry", {}, resumed_epoch=1)) == lines(log)[:2]
 
 

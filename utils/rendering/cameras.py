@@ -11,7 +11,6 @@ depth, the projection to image coordinates, which run from -1 to 1 rightwards an
 where q = 1 / distance from the origin to the camera (0: orthographic) and s is the scale.
 """
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -106,20 +105,6 @@ def project(points: np.ndarray, camera: Camera | np.ndarray) -> np.ndarray:
         stretch = camera.scale
     return np.stack([local[..., 0] * stretch + camera.shift[0], camera.shift[1] - local[..., 1] * stretch,
                      local[..., 2]], axis=-1)
-
-
-def project_views(points: Any, bases: Any, inverse_distances: Any, scales: Any, shifts: Any) -> tuple[Any, Any, Any]:
-    """`project` for S cameras at once, of NumPy arrays or of torch tensors alike (differentiable in everything).
-
-    Args:
-        points: (K, 3) float, seen by all cameras, or (S, K, 3), each camera's own.
-        bases: (S, 3, 3); inverse_distances: (S,); scales: (S,); shifts: (S, 2); all float.
-    Returns:
-        x, y: (S, K), image coordinates; depth: (S, K), normalized units. Points behind a camera are not marked.
-    """
-    local = points @ bases.swapaxes(-1, -2)
-    stretch = scales[:, None] / (1 - inverse_distances[:, None] * local[..., 2])
-    return (local[..., 0] * stretch + shifts[:, :1], shifts[:, 1:] - local[..., 1] * stretch, local[..., 2])
 
 
 def pixel_rays(camera: Camera | np.ndarray, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

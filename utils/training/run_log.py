@@ -94,12 +94,6 @@ class RunLog:
             self.board.flush()
 
 
-def read_epochs(path: Path | str) -> list[dict]:
-    """The lines of whole epochs in a log, in order."""
-    lines = [json.loads(line) for line in Path(path).read_text().splitlines()]
-    return [line for line in lines if "epoch" in line]
-
-
 def _is_done(line, epoch, step):
     """Whether a log line is of the first `epoch` epochs and `step` steps; False for one that a crash left half written."""
     try:
