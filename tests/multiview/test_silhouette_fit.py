@@ -5,7 +5,6 @@ import trimesh
 
 from tests.multiview.test_texture_projection import hand_held, images_of
 from utils.mesh.mesh import plain_mesh
-from utils.multiview import silhouette_fit
 from utils.multiview.silhouette_fit import FARTHEST, fit_silhouettes
 from utils.multiview.visual_hull import silhouette_sdf, surface_clearance
 from utils.rendering.cameras import VIEW_BASES, VIEW_CAMERAS
@@ -75,9 +74,3 @@ def test_nothing_leaves_the_hull_by_its_own_move(distances):
 def test_what_sticks_out_is_drawn_in(distances):
     fitted = fit_silhouettes(1.015 * VERTICES, FACES, distances)
     assert np.median(np.linalg.norm(fitted, axis=1)[CONTOUR]) == pytest.approx(1, abs=0.005)
-
-
-def test_the_mesh_is_drawn_in_as_many_pixels_as_the_module_says(distances, monkeypatch):
-    """In coarser drawings boundaries are known worse, but the claim holds."""
-    monkeypatch.setattr(silhouette_fit, "SIZE", 256)
-    assert iou(fit_silhouettes(0.98 * VERTICES, FACES, distances)) > 0.985
