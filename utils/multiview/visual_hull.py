@@ -186,7 +186,10 @@ def surface_clearance(distances: np.ndarray, points: np.ndarray, cameras: list[C
 
 def step_within_hull(vertices: np.ndarray, normals: np.ndarray, step: np.ndarray, distances: np.ndarray,
                      cameras: list[Camera]) -> np.ndarray:
-    """Vertices moved along their normals, outwards no farther than the hull reaches.
+    """Vertices moved along their normals, outwards about as far as the hull reaches.
+
+    What lies beyond goes back by as much as it lacks, along its normal: where that leans by an angle a from the hull's own,
+    a share of 1 - cos a stays outside.
 
     Args:
         vertices, normals: (V, 3) float; step: (V,) float, normalized units, positive outwards.
