@@ -86,6 +86,7 @@ def parse_options(argv: list[str]) -> tuple[Namespace, list[str]]:
     parser.add_argument("--device", default="auto", help="auto (cuda, then mps, then cpu), cuda, cuda:N, mps or cpu")
     parser.add_argument("--cache_dir", default=str(ROOT / "data" / "cache"), help="small copies of images, UV atlas")
     options = parser.parse_args(argv)
+    options.views = _given_views(options.views)
     _check_ranges(options)
     _check_modes(options, passed)
     options.methods = list(dict.fromkeys(_words(options.methods)))
@@ -99,7 +100,9 @@ def parse_options(argv: list[str]) -> tuple[Namespace, list[str]]:
     learned = [name for name in options.methods if name not in BASELINES]
     if options.without and not learned:
         raise UserError("--without: leaves out steps of a model; name model or a checkpoint in --methods")
-    options.views = _given_views(options)
+    others = [name for name in options.methods if name not in ("model", "field", "floor") and not name.endswith(".pth")]
+    if len(options.views) < len(VIEW_NAMES) and others:
+        raise UserError(f"--views: fewer than six are for the field, and {others[0]} wants all; leave it out of --methods")
     if "mean_color" in options.methods and not (learned or options.folds or options.learning_curve):
         raise UserError("--methods mean_color: paints a model's shape; name model or a checkpoint as well")
     return options, passed
@@ -132,24 +135,21 @@ def _check_modes(options, passed):
     if options.split_file and (options.seed is not None or options.validation_fraction is not None):
         raise UserError("--split_file: says which objects are held out; leave --seed and --validation_fraction out")
     several = [name for name in ("obj_dir", "images_dir") if "," in (getattr(options, name) or "")]
-    fewer = set(_words(options.views)) < set(VIEW_NAMES)
+    fewer = len(options.views) < len(VIEW_NAMES)
     if trains and (options.split_file or several or options.without or options.meshes or options.photographs or fewer):
         raise UserError("--folds and --learning_curve: split the objects of one folder themselves; leave --split_file, "
                         "--without, --method, --photographs, --views and further folders out")
 
 
-def _given_views(options):
-    """Names of --views in VIEW_NAMES order."""
+def _given_views(text):
+    """The names in --views in VIEW_NAMES order."""
     from utils.views.names import did_you_mean, view_problems
 
-    given = set(_words(options.views))
+    given = set(_words(text))
     for name in sorted(given - set(VIEW_NAMES)):
         raise UserError(f"--views {name}{did_you_mean(name)}: choose from {', '.join(VIEW_NAMES)}")
     if view_problems("", dict.fromkeys(given, ()), allow_missing=True):
-        raise UserError(f"--views {options.views}: at least three are needed, two of them not opposite each other")
-    others = [name for name in options.methods if name not in ("model", "field", "floor") and not name.endswith(".pth")]
-    if len(given) < len(VIEW_NAMES) and others:
-        raise UserError(f"--views: fewer than six are for the field, and {others[0]} wants all; leave it out of --methods")
+        raise UserError(f"--views {text}: at least three are needed, two of them not opposite each other")
     return [name for name in VIEW_NAMES if name in given]
 
 
@@ -198,9 +198,11 @@ def checkpoint_paths(name: str, texture_checkpoint: str | None = None) -> list[P
     from inference import choose_geometry, default_checkpoint
     from utils.io.checkpoint import load_checkpoint
 
-    named = {"model": lambda: choose_geometry()[0], "field": lambda: default_checkpoint("geometry_field"),
-             "points": lambda: default_checkpoint("geometry")}
-    geometry = named[name]() if name in named else Path(name)
+    kinds = {"field": "geometry_field", "points": "geometry"}
+    if name == "model":
+        geometry, _ = choose_geometry()
+    else:
+        geometry = default_checkpoint(kinds[name]) if name in kinds else Path(name)
     if load_checkpoint(geometry, ("geometry", "field"))["kind"] == "field":
         return [geometry]
     beside = None if name in LEARNED else geometry.with_name("texture_best.pth")

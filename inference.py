@@ -188,7 +188,7 @@ class ViewReader:
         from utils.views.six_views import framed_views
 
         if size is None:
-            size = max(PREVIEW_SIZE, min(max(square.mask.shape[0] for square in self._squares.squares), LARGEST_IMAGE))
+            size = max(PREVIEW_SIZE, min(self._squares.largest, LARGEST_IMAGE))
         if size not in self._framed:
             self._framed[size] = framed_views(self._squares, size)
         return self._framed[size][0]

@@ -38,11 +38,10 @@ def neighbor_mean_matrix(faces: np.ndarray, count: int) -> "csr_matrix":
     Args:
         faces: (F, 3) int; count: vertices of the mesh.
     """
-    from scipy.sparse import coo_matrix, diags
+    from scipy.sparse import diags
 
-    ends = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    links = coo_matrix((np.ones(len(ends)), ends.T), shape=(count, count)).tocsr()
-    return diags(1 / np.maximum(np.asarray(links.sum(axis=1)).ravel(), 1)) @ links  # closed: each edge comes both ways
+    links = _links(faces, np.ones(count, bool))
+    return diags(1 / np.maximum(np.asarray(links.sum(axis=1)).ravel(), 1)) @ links
 
 
 def bending_matrix(faces: np.ndarray, count: int) -> "csr_matrix":
@@ -63,12 +62,19 @@ def membrane_matrix(faces: np.ndarray, among: np.ndarray) -> "csr_matrix":
     Args:
         faces: (F, 3) int of a closed mesh; among: (V,) bool, the chosen ones.
     """
-    from scipy.sparse import coo_matrix, diags
+    from scipy.sparse import diags
 
-    ends = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    links = _links(faces, among)
+    return diags(np.asarray(links.sum(axis=1)).ravel()) - links
+
+
+def _links(faces, among):
+    """Sparse (V, V) matrix of a closed mesh with 1 where an edge joins two of the chosen vertices, among (V,) bool."""
+    from scipy.sparse import coo_matrix
+
+    ends = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])  # closed: each edge comes both ways
     ends = ends[among[ends].all(axis=1)]
-    links = coo_matrix((np.ones(len(ends)), ends.T), shape=(len(among), len(among))).tocsr()
-    return diags(np.asarray(links.sum(axis=1)).ravel()) - links  # closed: each edge comes both ways
+    return coo_matrix((np.ones(len(ends)), ends.T), shape=(len(among), len(among))).tocsr()
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:

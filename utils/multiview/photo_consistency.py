@@ -50,7 +50,7 @@ def refine_by_photo_consistency(vertices: np.ndarray, faces: np.ndarray, images:
         distances: (S, h, h) from utils.multiview.visual_hull.silhouette_sdf.
         cameras: S Camera; None: the six exact orthographic ones in VIEW_NAMES order.
     Returns:
-        (V, 3) float64; no vertex has left the visual hull by its own move, see `step_within_hull`.
+        (V, 3) float64; moves end at the visual hull, as far as `step_within_hull` holds them.
     """
     cameras = all_cameras(cameras)
     readings = [_colors_and_gradients(images, masks, blur * images.shape[1] / 256) for blur in BLURS_PX]

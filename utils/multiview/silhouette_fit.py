@@ -32,7 +32,7 @@ def fit_silhouettes(vertices: np.ndarray, faces: np.ndarray, distances: np.ndarr
         cameras: S Camera; None: the six exact orthographic ones.
         edge_confidence: (S, h, h) float in [0, 1], how sure the nearest edge pixel is; None: all are sure.
     Returns:
-        (V, 3) float64; no vertex has left the visual hull by its own move, see `step_within_hull`.
+        (V, 3) float64; moves end at the visual hull, as far as `step_within_hull` holds them.
     """
     cameras = all_cameras(cameras)
     down, right = np.gradient(distances, axis=(1, 2))

@@ -115,12 +115,12 @@ def unusual(report: dict) -> dict[str, str]:
     """Figures that are beyond what is usual for this project's results: {column of the report's table: what is usual}."""
     mesh, agreement = report["mesh"], report["agreement"]
     far_px = FAR_PX * agreement["image_px"] / FAR_IMAGE_PX
-    view_px = {view: found["outline_mean_px"] for view, found in agreement["views"].items()}
-    worst = max(view_px, key=view_px.get)
-    alone = f", {worst} within {VIEW_FAR * far_px:g}" if view_px[worst] > VIEW_FAR * far_px else ""
+    worst, view_px = max(((view, found["outline_mean_px"]) for view, found in agreement["views"].items()),
+                         key=lambda pair: pair[1])
+    alone = f", {worst} within {VIEW_FAR * far_px:g}" if view_px > VIEW_FAR * far_px else ""
     found = {"closed": (not mesh["closed"], "closed"), "parts": (mesh["parts"] > 1, "1 part"),
              "handles": (mesh["handles"] > MANY_HANDLES, f"at most {MANY_HANDLES} handles"),
-             "outline px": (agreement["outline_mean_px"] > far_px or bool(alone), f"outlines within {far_px:g} px{alone}"),
+             "outline px": (agreement["outline_mean_px"] > far_px or alone, f"outlines within {far_px:g} px{alone}"),
              "color dB": (agreement["psnr_db"] < LOW_DB, f"colors to {LOW_DB:g} dB or more")}
     return {column: usual for column, (beyond, usual) in found.items() if beyond}
 

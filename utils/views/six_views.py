@@ -368,6 +368,11 @@ class SquareViews:
     squares: list
     note: str | None
 
+    @property
+    def largest(self) -> int:
+        """Pixels per edge of the largest image."""
+        return max(square.mask.shape[0] for square in self.squares)
+
 
 def read_squares(folder_or_files: str | Path | dict, size: int | None, object_id: str | None = None,
                  masks: dict | None = None, background: str = "auto", allow_missing: bool = False) -> SquareViews:
@@ -389,8 +394,8 @@ def framed_views(read: SquareViews, size: int) -> tuple[SixViews, str | None]:
     """Images of `size` pixels that fill the project's frame, and a sentence saying how they were framed, or None."""
     views = _stack(read.name, read.paths, read.squares, size)
     if not is_framed(views):
-        most = max(size, *(square.mask.shape[0] for square, path in zip(read.squares, read.paths) if path is not None))
-        larger = _stack(read.name, read.paths, read.squares, max(1024, min(2 * size, most)))  # no image holds more than it has
+        enough = min(2 * size, max(size, read.largest))  # no image holds more than it has
+        larger = _stack(read.name, read.paths, read.squares, max(1024, enough))
         if not is_framed(larger):  # thin tips may fade at `size`, and with them the box
             return frame_views(larger, size)
     return views, None
