@@ -9,8 +9,8 @@ import tempfile
 from benchmarks.measure import Row, at_most, in_child
 
 USUAL = "from transformers import AutoModel, AutoImageProcessor\nimport trimesh, scipy.spatial, torch\n"
-HEAVY = ("torch", "numpy", "scipy", "trimesh", "transformers", "accelerate", "xatlas", "PIL")
-UNUSED = ("trimesh", "xatlas", "accelerate", "skimage", "torchvision", "tqdm")  # by a run that writes OBJ, atlas kept
+HEAVY = ("torch", "numpy", "scipy", "trimesh", "transformers", "accelerate", "PIL")
+UNUSED = ("trimesh", "accelerate", "skimage", "torchvision", "tqdm")  # by a run that writes OBJ, atlas kept
 
 # Runs inference.py with the given options up to the line that says it is ready, or to its end.
 RUN = """

@@ -100,7 +100,7 @@ class Setup:
 
 def check_imports(setup):
     """every package and module imports"""
-    for name in ("numpy", "scipy", "torch", "transformers", "accelerate", "trimesh", "PIL", "xatlas", "tqdm", "load_data",
+    for name in ("numpy", "scipy", "torch", "transformers", "accelerate", "trimesh", "PIL", "tqdm", "load_data",
                  "train_geometry", "train_texture", "inference", "models.losses", "utils.rendering.rasterizer"):
         try:
             importlib.import_module(name)

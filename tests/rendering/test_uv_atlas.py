@@ -154,7 +154,7 @@ def test_a_cache_folder_that_cannot_be_written_is_done_without(tmp_path):
 
 
 def torus_with_a_step():
-    """A closed mesh that xatlas cuts into many charts: a torus, marched, beside a box."""
+    """A closed mesh that is cut into many charts: a torus, marched, beside a box."""
     x, y, z = np.meshgrid(*[np.linspace(-1, 1, 40)] * 3, indexing="ij")
     torus = 0.25 - np.hypot(np.hypot(x, z) - 0.65, y)
     box = np.minimum.reduce([0.3 - np.abs(x), 0.5 - np.abs(y - 0.1), 0.3 - np.abs(z)])

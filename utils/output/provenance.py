@@ -9,7 +9,7 @@ from utils.evaluation.report import commit_of
 
 ROOT = Path(__file__).parents[2]
 # The packages that a result depends on
-PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "pillow", "trimesh", "xatlas", "fast-simplification", "manifold3d",
+PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "pillow", "trimesh", "fast-simplification", "manifold3d",
             "onnxruntime")
 
 

@@ -9,11 +9,9 @@ from utils.io.cached_file import read_npz
 from utils.io.files import atomic_write
 from utils.mesh.sphere_template import sphere_template
 from utils.rendering.charts import cut_into_charts
+from utils.rendering.packing import pack_charts
 
-FIRST_USE = 0.6  # of the square, by which charts are scaled before they are packed for the first time
-PACKINGS, GROWTH = 8, 1.03  # times they are packed, each larger by at most this factor
-ATLAS_VERSION = 4  # raise when the same mesh gets another atlas: cached ones are then made again
-LEAST_ROOM = 0.5  # by which all may shrink, gutters too, where they do not fit
+ATLAS_VERSION = 5  # raise when the same mesh gets another atlas: cached ones are then made again
 GUTTER_PX = 4  # texels painted beyond each chart's edge, so that viewers' filtering finds no background
 # The nearest of them, which bilinear filtering mixes into the edge itself, show where their face would go on: both charts
 # at a seam then read the same color there. Where a sliver would reach far, texels repeat what is nearest, as the others do.
@@ -41,7 +39,7 @@ class Atlas:
 
 
 def template_atlas(num_points: int, texture_size: int, cache_dir: str | Path | None = None) -> Atlas:
-    """UV atlas of the sphere template by xatlas, and the surface point that each texel shows.
+    """UV atlas of the sphere template, and the surface point that each texel shows.
 
     Args:
         num_points: points of the template.
@@ -66,7 +64,7 @@ def template_atlas(num_points: int, texture_size: int, cache_dir: str | Path | N
 
 
 def make_atlas(vertices: np.ndarray, faces: np.ndarray, texture_size: int) -> Atlas:
-    """UV atlas of any mesh by xatlas, and the surface point that each texel shows.
+    """UV atlas of any mesh, and the surface point that each texel shows.
 
     Args:
         vertices: (V, 3) float; faces: (F, 3) int.
@@ -109,46 +107,15 @@ def _weights_at(texels, corners, texture_size):
 
 
 def _unwrap(vertices, faces, texture_size):
-    """Charts of a mesh, packed upright by xatlas: uvs (T, 2) float32 in [0, 1] and face_uvs (F, 3) int64."""
-    import xatlas
-
+    """Charts of a mesh, packed upright: uvs (T, 2) float32 in [0, 1] and face_uvs (F, 3) int64."""
     flat, face_flat, chart = cut_into_charts(vertices, faces)
+    packed = pack_charts(flat[face_flat], chart, texture_size, 2 * GUTTER_PX)
+    if packed is None:
+        raise UserError(f"--texture_size {texture_size}: too small for the {chart.max() + 1} charts of this mesh; choose more")
+    shift, edge = packed
     of_place = np.zeros(len(flat), np.int64)
     of_place[face_flat] = chart[:, None]
-    flat = _apart(flat, of_place)
-    right, up = (flat[face_flat[:, corner]] - flat[face_flat[:, 0]] for corner in (1, 2))
-    area = np.abs(right[:, 0] * up[:, 1] - right[:, 1] * up[:, 0]).sum() / 2
-    scale, best = texture_size * np.sqrt(FIRST_USE / max(area, 1e-12)), None  # texels per unit
-    pack = xatlas.PackOptions()
-    pack.resolution, pack.texels_per_unit, pack.padding = 0, 1.0, 2 * GUTTER_PX
-    pack.rotate_charts = pack.rotate_charts_to_axis = False  # it turns a chart by swapping its axes, which mirrors it
-    for _ in range(PACKINGS):  # it packs into a rectangle that it chooses: the largest scale that fits is looked for
-        atlas = xatlas.Atlas()
-        atlas.add_uv_mesh((scale * flat).astype(np.float32), face_flat.astype(np.uint32))
-        atlas.generate(pack_options=pack)
-        if not atlas.width:  # every chart is smaller than a texel
-            scale *= GROWTH
-            continue
-        room = texture_size / max(atlas.width, atlas.height)
-        if best is None or (min(room, 1.0), scale) > best[0]:
-            best = (min(room, 1.0), scale), atlas
-        scale *= min(room, GROWTH)
-
-    if best is None or best[0][0] < LEAST_ROOM:
-        raise UserError(f"--texture_size {texture_size}: too small for the {chart.max() + 1} charts of this mesh; choose more")
-    # Where each chart went; vertices of faces that are too thin for xatlas are left at 0 and must not count
-    (_, scale), atlas = best
-    place, _, uvs = atlas[0]
-    moved = uvs * [atlas.width, atlas.height] - scale * flat[place]
-    shift = np.stack([np.median(moved[of_place[place] == number], axis=0) for number in range(chart.max() + 1)])
-    uvs = (scale * flat + shift[of_place]) / [atlas.width, atlas.height]
-    return uvs.clip(0, 1).astype(np.float32), face_flat
-
-
-def _apart(flat, of_place):
-    """Places (T, 2) with charts beside each other: xatlas takes places that coincide for one, as of a box's equal sides."""
-    row, column = np.divmod(of_place, int(np.ceil(np.sqrt(of_place.max() + 1))))
-    return flat + 1.1 * np.ptp(flat, axis=0).max() * np.stack([column, row], axis=1)
+    return ((flat + shift[of_place]) / edge).clip(0, 1).astype(np.float32), face_flat
 
 
 def mirrored_charts(uvs: np.ndarray, face_uvs: np.ndarray) -> np.ndarray:
