@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from utils.multiview.visual_hull import silhouette_sdf
-from utils.rendering.cameras import VIEW_EXTENT, Camera, rotation_matrix
+from utils.rendering.cameras import VIEW_EXTENT, Camera, onto_image, rotation_matrix
 
 PARAMETERS = 7  # of a camera: rotation (3, radians about the frame's axes), log scale, shift (2), inverse distance
 PADDING = 0.25  # fraction of the image's edge added on each side, so that distances are known beyond the frame
@@ -170,10 +170,9 @@ def _smallest_distances(silhouettes, cameras, origins, directions, depths):
         start = (origins[others] @ cameras.bases[view].T).astype(np.float32)[..., None]
         change = (directions[others] @ cameras.bases[view].T).astype(np.float32)[..., None]
         w = 1 - np.float32(cameras.inverse_distances[view]) * (start[:, :, 2] + change[:, :, 2] * depths)
-        stretch = np.float32(cameras.scales[view] * half) / np.maximum(w, 1e-3)
-        corner = half + silhouettes.margin
-        column = (start[:, :, 0] + change[:, :, 0] * depths) * stretch + (cameras.shifts[view, 0] * half + corner)
-        row = (cameras.shifts[view, 1] * half + corner) - (start[:, :, 1] + change[:, :, 1] * depths) * stretch
+        column, row = onto_image(start[:, :, 0] + change[:, :, 0] * depths, start[:, :, 1] + change[:, :, 1] * depths,
+                                 np.maximum(w, 1e-3), np.float32(cameras.scales[view] * half),
+                                 cameras.shifts[view] * half + (half + silhouettes.margin))
         index = (row.clip(0, edge - 1).astype(np.int32) * edge + column.clip(0, edge - 1).astype(np.int32))
         smallest[others] = np.minimum(smallest[others], silhouettes.distances[view].ravel().take(index))
     return smallest
@@ -207,8 +206,7 @@ def _read_view(silhouettes, cameras, view, points):
     local = points @ cameras.bases[view].T
     w = np.maximum(1 - cameras.inverse_distances[view] * local[:, 2], 1e-3)
     half, edge = silhouettes.size / 2, silhouettes.distances.shape[-1]
-    x = local[:, 0] * cameras.scales[view] / w + cameras.shifts[view, 0]
-    y = cameras.shifts[view, 1] - local[:, 1] * cameras.scales[view] / w
+    x, y = onto_image(local[:, 0], local[:, 1], w, cameras.scales[view], cameras.shifts[view])
     column = ((x + 1) * half + silhouettes.margin - 0.5).clip(0, edge - 1.001)
     row = ((y + 1) * half + silhouettes.margin - 0.5).clip(0, edge - 1.001)
     left, top = column.astype(int), row.astype(int)

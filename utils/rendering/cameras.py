@@ -10,11 +10,15 @@ depth, the projection to image coordinates, which run from -1 to 1 rightwards an
 
 where q = 1 / distance from the origin to the camera (0: orthographic) and s is the scale.
 """
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from config import VIEW_NAMES
+
+Array = TypeVar("Array")  # of NumPy or torch
 
 VIEW_EXTENT = 1.1  # an image covers [-1.1, 1.1] of the view plane: the object's longest edge, 2, and 10 % margin
 
@@ -86,6 +90,19 @@ def as_camera(camera: Camera | np.ndarray) -> Camera:
     return camera if isinstance(camera, Camera) else Camera(camera)
 
 
+def onto_image(right: Array, up: Array, w: Array | float, scale: float, shift: Sequence[float]) -> tuple[Array, Array]:
+    """The projection above, for NumPy arrays and torch tensors alike, and in any unit of the image.
+
+    Args:
+        right, up: p . r and p . u of points p. w: 1 - q d, above 0; 1 for an orthographic camera.
+        scale, shift: s and (shift_x, shift_y); for pixels, both in pixels, the shift from the image's upper left corner.
+    Returns:
+        x, y: rightwards and downwards.
+    """
+    stretch = scale / w
+    return right * stretch + shift[0], shift[1] - up * stretch
+
+
 def project(points: np.ndarray, camera: Camera | np.ndarray) -> np.ndarray:
     """Image coordinates of points of the normalized frame.
 
@@ -97,14 +114,7 @@ def project(points: np.ndarray, camera: Camera | np.ndarray) -> np.ndarray:
         normalized units (larger is nearer). x and y are NaN at and behind the plane of the camera.
     """
     camera = as_camera(camera)
-    local = np.asarray(points, np.float64) @ camera.basis.T
-    if camera.inverse_distance:
-        w = 1 - camera.inverse_distance * local[..., 2]
-        stretch = camera.scale / np.where(w > 0, w, np.nan)
-    else:
-        stretch = camera.scale
-    return np.stack([local[..., 0] * stretch + camera.shift[0], camera.shift[1] - local[..., 1] * stretch,
-                     local[..., 2]], axis=-1)
+    return _projected(np.asarray(points, np.float64), camera, camera.scale, camera.shift)
 
 
 def pixel_rays(camera: Camera | np.ndarray, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -133,12 +143,15 @@ def to_pixels(points: np.ndarray, camera: Camera | np.ndarray, size: int) -> np.
     Returns:
         (..., 3) float: column, row (pixel centers at half-integers) and depth (larger is nearer the camera).
     """
-    if isinstance(camera, Camera) and not camera.is_exact():
-        x, y, depth = np.moveaxis(project(points, camera), -1, 0)
-        return np.stack([(x + 1) * (size / 2), (y + 1) * (size / 2), depth], axis=-1)
-    local = points @ as_camera(camera).basis.T
-    scale = size / (2 * VIEW_EXTENT)
-    return np.stack([size / 2 + local[..., 0] * scale, size / 2 - local[..., 1] * scale, local[..., 2]], axis=-1)
+    camera = as_camera(camera)
+    return _projected(points, camera, size / (2 / camera.scale), (camera.shift + 1) * (size / 2))
+
+
+def _projected(points, camera, scale, shift):
+    """(..., 3): image coordinates of points (..., 3) in the unit of `scale` and `shift`, and depths; NaN behind the camera."""
+    right, up, depth = np.moveaxis(points @ camera.basis.T, -1, 0)
+    w = 1 - camera.inverse_distance * depth if camera.inverse_distance else 1
+    return np.stack([*onto_image(right, up, np.where(w > 0, w, np.nan), scale, shift), depth], axis=-1)
 
 
 def rotation_matrix(vector: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from utils.rendering.cameras import VIEW_CAMERAS, VIEW_EXTENT, Camera, to_pixels
+from utils.rendering.cameras import VIEW_CAMERAS, VIEW_EXTENT, Camera, onto_image, to_pixels
 
 NEAREST = 1e-3  # smallest fraction of the camera's distance at which a point is still projected
 
@@ -79,8 +79,7 @@ def sample_on_grid(image: np.ndarray, camera: Camera, axes: list[np.ndarray]) ->
                for axis, shape in zip(axes, ((-1, 1, 1), (1, -1, 1), (1, 1, -1))))
     right, up, toward = ((x * float(row[0]) + y * float(row[1])) + z * float(row[2]) for row in camera.basis)
     w = (1 - camera.inverse_distance * toward).clamp_(min=NEAREST)
-    stretch = camera.scale / w
-    places = torch.stack([right * stretch + float(camera.shift[0]), float(camera.shift[1]) - up * stretch], dim=-1)
+    places = torch.stack(onto_image(right, up, w, camera.scale, camera.shift.tolist()), dim=-1)
     plane = torch.from_numpy(np.ascontiguousarray(image, np.float32))[None, None]
     values = F.grid_sample(plane, places.reshape(1, 1, -1, 2), padding_mode="border", align_corners=False)
     return values.reshape(w.shape).numpy(), w.numpy()

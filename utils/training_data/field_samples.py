@@ -13,6 +13,7 @@ from utils.mesh.mesh import Mesh, normalize
 from utils.multiview.view_maps import CHANNELS, MAP_SIZE, mirrored_view, view_maps
 from utils.multiview.visual_hull import silhouette_sdf
 from utils.rendering.cameras import VIEW_CAMERAS, VIEW_EXTENT, Camera, rotation_matrix
+from utils.rendering.image_sampling import sample_images
 from utils.rendering.rasterizer import over_white, render_views
 from utils.training_data.occupancy import distances_and_walls, outer_surface
 from utils.training_data.simulated_photographs import DISPLAY_GAMMA, Level, corner_normals, random_cameras
@@ -100,17 +101,7 @@ def _points_about(surface, rng):
 
 def _prefer_inside_hull(points, edges, cameras, count):
     """`count` of the points (K, 3), those in the visual hull first; edges (S, H, H), maps' distances to silhouettes."""
-    import torch
-    import torch.nn.functional as F
-
-    outside, across = np.zeros(len(points), bool), torch.from_numpy(np.ascontiguousarray(points.T, np.float32))
-    for edge, camera in zip(edges, cameras):
-        local = torch.from_numpy(camera.basis.astype(np.float32)) @ across
-        local[:2] *= camera.scale / (1 - camera.inverse_distance * local[2])
-        places = torch.stack([local[0] + float(camera.shift[0]), float(camera.shift[1]) - local[1]], dim=-1)
-        read = F.grid_sample(torch.from_numpy(np.ascontiguousarray(edge))[None, None], places[None, None],
-                             padding_mode="border", align_corners=False)
-        outside |= read.numpy().ravel() <= 0
+    outside = (sample_images(edges[..., None], points, cameras) <= 0).any(axis=(0, 2))
     return points[np.argsort(outside, kind="stable")[:count]]
 
 
