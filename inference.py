@@ -194,8 +194,8 @@ class ViewReader:
         return self._framed[size][0]
 
     @cached_property
-    def cameras(self) -> list[Camera] | None:
-        """Cameras of the views that are present, in VIEW_NAMES order; None: the six exact orthographic ones.
+    def cameras(self) -> list[Camera]:
+        """Cameras of the views that are present, in VIEW_NAMES order.
 
         Raises:
             UserError: the views do not fix their cameras.
@@ -214,9 +214,8 @@ class ViewReader:
             # An object of half length 1 covers 1 / VIEW_EXTENT of a framed image's half width
             closeness = np.array([np.nan if half is None else half / VIEW_EXTENT for half in views.half_fields])
             found, self.report = calibrate_views(views.masks[views.present], names, closeness[views.present])
-            if self.report.kind != "exact":
-                return found
-        return None if views.present.all() else [VIEW_CAMERAS[name] for name in names]
+            return found
+        return [VIEW_CAMERAS[name] for name in names]
 
     @cached_property
     def notes(self) -> list[str]:
@@ -225,8 +224,8 @@ class ViewReader:
 
         views = self.at(PREVIEW_SIZE)
         notes = [self._framed[PREVIEW_SIZE][1], self._squares.note]
-        cameras, report = self.cameras, self.report
-        found = report if cameras and report and report.kind == "found" else None
+        report = self.report if self.cameras else None  # which is made with them
+        found = report if report and report.kind == "found" else None
         if found:
             notes = [found.text(), self._squares.note]  # which says how they are framed as well
         missing = [name for name, present in zip(VIEW_NAMES, views.present) if not present]
@@ -355,12 +354,14 @@ class Reconstructor:
 
         `stage` is called with each of STAGES as it begins (a point decoder has the first and the last).
         """
+        from utils.multiview.visual_hull import are_named
+
         stage(STAGES[0])
         mesh = self._run(reader, stage)
         mesh.notes = list(reader.notes)
         views = reader.at(PREVIEW_SIZE)
         names = [name for name, present in zip(VIEW_NAMES, views.present) if present]
-        mesh.cameras = dict(zip(names, reader.cameras)) if reader.cameras else {}
+        mesh.cameras = {} if are_named(reader.cameras) else dict(zip(names, reader.cameras))
         return mesh
 
     def _load_field(self, checkpoint):

@@ -23,9 +23,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from models.loading import load_trained
-from models.view_cameras import Cameras, camera_tensors, project, view_cameras
+from models.view_cameras import Cameras, camera_tensors, project
 from utils.device import full_precision
-from utils.rendering.cameras import VIEW_EXTENT, Camera
+from utils.rendering.cameras import ORTHOGRAPHIC, VIEW_EXTENT, Camera
 
 NUM_GEOMETRIC_FEATURES = 13  # numbers per view of a point that are no color: see `FieldModel.per_view_features`
 CELL_WIDTH, VOLUME_FEATURES = 32, 16  # of a cell's description per view, and of what the 3D U-Net says of it
@@ -379,7 +379,7 @@ def load_field_model(path: str | Path, model_class: type[FieldModel] = FieldMode
 
 @torch.inference_mode()
 def field_on_grid(model: FieldModel, maps: np.ndarray, axes: list[np.ndarray], hull: np.ndarray,
-                  cameras: Sequence[Camera] | None = None, measured: Sequence[bool] | None = None) -> np.ndarray:
+                  cameras: Sequence[Camera] = ORTHOGRAPHIC, measured: Sequence[bool] | None = None) -> np.ndarray:
     """Evaluate a field at the points of a grid that lie in the visual hull, coarse to fine.
 
     Every second plane of each axis comes first. Between corners that are all deep inside or all far outside nothing
@@ -388,7 +388,7 @@ def field_on_grid(model: FieldModel, maps: np.ndarray, axes: list[np.ndarray], h
     Args:
         model: FieldModel.
         maps: (S, 7, H, H) float32 and axes, hull as in utils.multiview.field_cleanup.enforce_silhouettes, all NumPy.
-        cameras: S Camera; None: the six exact orthographic ones.
+        cameras: S Camera.
         measured: S bool, False where a mirrored silhouette stands in for an image; None: nowhere.
     Returns:
         (X, Y, Z) float32, approximate signed distance to the surface in normalized units, positive inside; outside the hull
@@ -397,7 +397,7 @@ def field_on_grid(model: FieldModel, maps: np.ndarray, axes: list[np.ndarray], h
     device = next(model.parameters()).device
     corners = np.array([[axis[0] + axis[1], axis[-1] + axis[-2]] for axis in axes]).T / 2  # half a cell inside the grid
     box = torch.tensor(corners[None], dtype=torch.float32, device=device)
-    seen_by = view_cameras(1, device) if cameras is None else camera_tensors(cameras, measured, device)
+    seen_by = camera_tensors(cameras, measured, device)
     scene = model.encode(torch.from_numpy(maps)[None].to(device), seen_by, box)
 
     def answer(wanted):

@@ -23,7 +23,7 @@ def distances():
     return silhouette_sdf(images_of(plain_mesh(VERTICES, FACES), 256)[1])
 
 
-def iou(vertices, cameras=None):
+def iou(vertices, cameras=VIEW_CAMERAS):
     masks = [np.stack([image[..., 3] >= 128 for image in render_views(plain_mesh(points, FACES), 256, 2, cameras).values()])
              for points in (vertices, VERTICES)]
     return (masks[0] & masks[1]).sum() / (masks[0] | masks[1]).sum()

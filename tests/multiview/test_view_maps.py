@@ -8,7 +8,7 @@ from tests.multiview.test_visual_hull import arms, silhouettes, solid_mesh
 from utils.mesh.mesh import plain_mesh
 from utils.multiview.view_maps import CHANNELS, MAP_SIZE, mirrored_view, view_maps
 from utils.multiview.visual_hull import hull_on_grid, silhouette_sdf
-from utils.rendering.cameras import VIEW_BASES, VIEW_EXTENT, Camera, pixel_rays, rotation_matrix
+from utils.rendering.cameras import ORTHOGRAPHIC, VIEW_BASES, VIEW_EXTENT, Camera, pixel_rays, rotation_matrix
 from utils.rendering.image_sampling import sample_images
 from utils.rendering.rasterizer import over_white, render_views
 
@@ -17,9 +17,8 @@ OPPOSITE = {"front": "back", "back": "front", "left": "right", "right": "left", 
 COLOR, ALPHA, EDGE, ENTRY, LEAVE = slice(0, 3), 3, 4, 5, 6
 
 
-def maps_of(mesh, cameras=None):
-    named = None if cameras is None else dict(zip(VIEW_NAMES, cameras))
-    drawn = np.stack(list(render_views(mesh, 2 * MAP_SIZE, cameras=named).values()))
+def maps_of(mesh, cameras=ORTHOGRAPHIC):
+    drawn = np.stack(list(render_views(mesh, 2 * MAP_SIZE, cameras=dict(zip(VIEW_NAMES, cameras))).values()))
     return view_maps(over_white(drawn).astype(np.float32) / 255, drawn[..., 3].astype(np.float32) / 255, cameras=cameras)
 
 

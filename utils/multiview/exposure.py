@@ -4,12 +4,12 @@ A point that two views see has one color, so where all shared points differ alik
 "Automatic Panoramic Image Stitching using Invariant Features", section 6). Without this, textures show a step wherever
 the view changes from which they are taken.
 """
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
 
 from utils.multiview.texture_projection import facing_cosines, visibility
-from utils.multiview.visual_hull import all_cameras
 from utils.rendering.cameras import Camera
 from utils.rendering.image_sampling import sample_images
 
@@ -24,13 +24,13 @@ ROUNDS = 12  # of reweighting
 NEGLIGIBLE = 0.01  # largest relative gain that is left alone: images of one exposure stay as they are
 
 
-def balance_exposures(images: np.ndarray, masks: np.ndarray, cameras: list[Camera] | None, vertices: np.ndarray,
+def balance_exposures(images: np.ndarray, masks: np.ndarray, cameras: Sequence[Camera], vertices: np.ndarray,
                       faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Images as if all had been exposed alike, by one gain per view and channel.
 
     Args:
         images: (S, H, H, 3) float32 sRGB in [0, 1] over white; masks: (S, H, H) float32 in [0, 1].
-        cameras: S Camera; None: the six exact orthographic ones.
+        cameras: S Camera.
         vertices, faces: the surface, (V, 3) float and (F, 3) int, in the normalized frame.
     Returns:
         images: (S, H, H, 3) float32, over white as before.
@@ -38,7 +38,7 @@ def balance_exposures(images: np.ndarray, masks: np.ndarray, cameras: list[Camer
     """
     from utils.mesh.smoothing import vertex_normals
 
-    colors, usable = _shared_colors(images, masks, all_cameras(cameras), vertices, vertex_normals(vertices, faces), faces)
+    colors, usable = _shared_colors(images, masks, cameras, vertices, vertex_normals(vertices, faces), faces)
     gains = np.stack([_gains_of_channel(colors[..., channel], usable) for channel in range(3)], axis=1)
     if np.abs(gains - 1).max() < NEGLIGIBLE:
         return images, np.ones_like(gains)

@@ -3,12 +3,14 @@
 The silhouettes are known, whatever the network predicts: nothing of the object projects outside a mask, and something of
 it lies behind every pixel inside.
 """
+from collections.abc import Sequence
+
 import numpy as np
 
 from config import VIEW_NAMES
 from utils.mesh.mesh_repair import SMALLEST_PART
-from utils.multiview.visual_hull import all_cameras, are_named
-from utils.rendering.cameras import VIEW_BASES, VIEW_EXTENT, Camera, pixel_rays
+from utils.multiview.visual_hull import are_named
+from utils.rendering.cameras import ORTHOGRAPHIC, VIEW_BASES, VIEW_EXTENT, Camera, pixel_rays
 from utils.rendering.image_sampling import sample_images, sample_on_axes, sample_on_grid
 
 SMOOTHING = 0.7  # grid steps; standard deviation of the Gaussian over a field
@@ -21,7 +23,7 @@ PIT, DEEP = 5, 0.1  # grid steps; normalized units from the surface beyond which
 
 
 def enforce_silhouettes(field: np.ndarray, hull: np.ndarray, distances: np.ndarray, axes: list[np.ndarray],
-                        cameras: list[Camera] | None = None) -> np.ndarray:
+                        cameras: Sequence[Camera] = ORTHOGRAPHIC) -> np.ndarray:
     """Make a field agree with the silhouettes: nothing outside them, something behind every pixel inside.
 
     Where a line of sight inside a mask stays empty, the field is raised along that whole line until its best place
@@ -33,7 +35,7 @@ def enforce_silhouettes(field: np.ndarray, hull: np.ndarray, distances: np.ndarr
         hull: (X, Y, Z) float32 from utils.multiview.visual_hull.hull_on_grid.
         distances: (S, H, H) from utils.multiview.visual_hull.silhouette_sdf, in the order of `cameras`.
         axes: three float arrays, coordinates of the grid's planes.
-        cameras: S Camera; None: the six exact orthographic ones.
+        cameras: S Camera.
     Returns:
         (X, Y, Z) float32, at most `hull` everywhere.
     """
@@ -161,7 +163,7 @@ def remove_small_components(field: np.ndarray) -> np.ndarray:
     return field
 
 
-def max_displacement(vertices: np.ndarray, distances: np.ndarray, cameras: list[Camera] | None = None) -> np.ndarray:
+def max_displacement(vertices: np.ndarray, distances: np.ndarray, cameras: Sequence[Camera] = ORTHOGRAPHIC) -> np.ndarray:
     """(V,) largest move of each vertex of a mesh in the hull, in normalized units: small where it lies on the hull's surface.
 
     There the silhouettes fix the surface, but for the ripples that their pixels leave.
@@ -169,9 +171,8 @@ def max_displacement(vertices: np.ndarray, distances: np.ndarray, cameras: list[
     Args:
         vertices: (V, 3) float in the normalized frame.
         distances: (S, H, H) from utils.multiview.visual_hull.silhouette_sdf, in the order of `cameras`.
-        cameras: S Camera; None: the six exact orthographic ones.
+        cameras: S Camera.
     """
-    cameras = all_cameras(cameras)
     nearest = sample_images(distances[..., None], vertices, cameras)[..., 0].min(axis=0)
     pixel = 2 * VIEW_EXTENT / distances.shape[-1]
     ripple = np.full(len(vertices), PIXEL_RIPPLES * pixel)

@@ -6,6 +6,7 @@ along its normal, say how far it is off. (Faugeras and Keriven 1998, "Variationa
 level set methods and the stereo problem"; on meshes Vu et al. 2012, "High accuracy and visibility-consistent dense
 multiview stereo".) Plain surfaces stay where they are.
 """
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
@@ -13,8 +14,8 @@ import numpy as np
 from utils.mesh.smoothing import bending_matrix, membrane_matrix, vertex_normals
 from utils.multiview.field_cleanup import ON_HULL
 from utils.multiview.texture_projection import visibility
-from utils.multiview.visual_hull import all_cameras, step_within_hull
-from utils.rendering.cameras import VIEW_EXTENT, Camera, to_pixels
+from utils.multiview.visual_hull import step_within_hull
+from utils.rendering.cameras import ORTHOGRAPHIC, VIEW_EXTENT, Camera, to_pixels
 from utils.rendering.image_sampling import sample_images
 
 BLURS_PX = (4, 2, 1)  # of images of 256 pixels, coarse to fine: a blur reaches about as far as a match is looked for
@@ -34,7 +35,7 @@ CLEARANCE_FRACTION, NEIGHBORS = 0.35, 64  # of the distance to what lies against
 
 
 def refine_by_photo_consistency(vertices: np.ndarray, faces: np.ndarray, images: np.ndarray, masks: np.ndarray,
-                                distances: np.ndarray, cameras: list[Camera] | None = None) -> np.ndarray:
+                                distances: np.ndarray, cameras: Sequence[Camera] = ORTHOGRAPHIC) -> np.ndarray:
     """Move vertices along their normals until views that see the same spot agree about its color.
 
     First what lies on the hull is held but loosely: a silhouette says that something lies on each line of sight that
@@ -48,11 +49,10 @@ def refine_by_photo_consistency(vertices: np.ndarray, faces: np.ndarray, images:
         images: (S, H, H, 3) float32 sRGB in [0, 1] over white, in the order of `cameras`; masks: (S, H, H) float32 in
             [0, 1].
         distances: (S, h, h) from utils.multiview.visual_hull.silhouette_sdf.
-        cameras: S Camera; None: the six exact orthographic ones in VIEW_NAMES order.
+        cameras: S Camera.
     Returns:
         (V, 3) float64; moves end at the visual hull, as far as `step_within_hull` holds them.
     """
-    cameras = all_cameras(cameras)
     readings = [_colors_and_gradients(images, masks, blur * images.shape[1] / 256) for blur in BLURS_PX]
     stiffness = BENDING_WEIGHT * bending_matrix(faces, len(vertices))
     first = _pass(vertices, faces, readings, distances, cameras, stiffness)
@@ -185,7 +185,7 @@ def _photometric_residual(readings, vertices, normals, seen, cameras):
     return curvature, slope
 
 
-def image_motion(points: np.ndarray, normals: np.ndarray, cameras: list[Camera]) -> tuple[np.ndarray, ...]:
+def image_motion(points: np.ndarray, normals: np.ndarray, cameras: Sequence[Camera]) -> tuple[np.ndarray, ...]:
     """How points move in each image as they move along their normals.
 
     Args:

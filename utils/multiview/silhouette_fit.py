@@ -4,12 +4,14 @@ Where a mesh's silhouette falls short of an image's, its contour (the vertices a
 until it reaches the boundary there, and takes its neighborhood along: Gauss-Newton steps of the usual silhouette term
 (e.g. Furukawa and Ponce 2009, "Carved visual hulls for image-based modeling") with thin-plate stiffness.
 """
+from collections.abc import Sequence
+
 import numpy as np
 
 from utils.mesh.smoothing import bending_matrix, vertex_normals
 from utils.multiview.photo_consistency import BENDING_WEIGHT, image_motion
-from utils.multiview.visual_hull import all_cameras, by_name, step_within_hull
-from utils.rendering.cameras import VIEW_EXTENT, Camera, to_pixels
+from utils.multiview.visual_hull import by_name, step_within_hull
+from utils.rendering.cameras import ORTHOGRAPHIC, VIEW_EXTENT, Camera, to_pixels
 from utils.rendering.image_sampling import sample_bilinear, sample_images
 from utils.rendering.rasterizer import rasterize_views
 
@@ -22,19 +24,18 @@ CONTOUR_WEIGHT, HOLD_WEIGHT = 30.0, 5.0  # of the contour reaching the boundary,
 OUTLIER = 0.02  # normalized units from which a boundary is less and less believed
 
 
-def fit_silhouettes(vertices: np.ndarray, faces: np.ndarray, distances: np.ndarray, cameras: list[Camera] | None = None,
+def fit_silhouettes(vertices: np.ndarray, faces: np.ndarray, distances: np.ndarray, cameras: Sequence[Camera] = ORTHOGRAPHIC,
                     edge_confidence: np.ndarray | None = None) -> np.ndarray:
     """Move a mesh's contours to the boundaries of the silhouettes.
 
     Args:
         vertices: (V, 3) float64 in the normalized frame; faces: (F, 3) int64.
         distances: (S, H, H) from utils.multiview.visual_hull.silhouette_sdf, in the order of `cameras`.
-        cameras: S Camera; None: the six exact orthographic ones.
+        cameras: S Camera.
         edge_confidence: (S, h, h) float in [0, 1], how sure the nearest edge pixel is; None: all are sure.
     Returns:
         (V, 3) float64; moves end at the visual hull, as far as `step_within_hull` holds them.
     """
-    cameras = all_cameras(cameras)
     down, right = np.gradient(distances, axis=(1, 2))
     boundaries = np.stack([distances, right, -down], axis=-1).astype(np.float32)
     bending = BENDING_WEIGHT * bending_matrix(faces, len(vertices))

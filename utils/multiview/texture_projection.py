@@ -3,13 +3,15 @@
 A visible point has one true color; views differ in how squarely they see it and in how near it lies to a silhouette's
 boundary, where an image mixes two surfaces.
 """
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.sparse import csr_array, diags, identity
 from scipy.sparse.linalg import splu
 
 from utils.mesh.smoothing import neighbor_mean_matrix, vertex_normals
-from utils.multiview.visual_hull import all_cameras, by_name
-from utils.rendering.cameras import Camera, to_pixels
+from utils.multiview.visual_hull import by_name
+from utils.rendering.cameras import ORTHOGRAPHIC, Camera, to_pixels
 from utils.rendering.image_sampling import sample_images
 from utils.rendering.rasterizer import rasterize_views
 
@@ -22,17 +24,17 @@ SCREEN = 10.0  # weight of a vertex's own color, where it is seen well, beside 1
 
 
 def visibility(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray,
-               cameras: list[Camera] | None = None) -> np.ndarray:
+               cameras: Sequence[Camera] = ORTHOGRAPHIC) -> np.ndarray:
     """Which views see each point of a mesh's surface.
 
     Args:
         points: (K, 3) float on the surface.
         vertices, faces: the mesh, (V, 3) float and (F, 3) int, in the normalized frame.
-        cameras: S Camera; None: the six exact orthographic ones.
+        cameras: S Camera.
     Returns:
         (S, K) bool.
     """
-    named = by_name(all_cameras(cameras))
+    named = by_name(cameras)
     seen = np.empty((len(named), len(points)), bool)
     for row, (name, fragments) in zip(seen, rasterize_views(vertices, faces, DEPTH_SIZE, named).items()):
         column, line, depth = to_pixels(points, named[name], DEPTH_SIZE).T
@@ -41,7 +43,7 @@ def visibility(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray,
     return seen
 
 
-def facing_cosines(points: np.ndarray, normals: np.ndarray, cameras: list[Camera]) -> np.ndarray:
+def facing_cosines(points: np.ndarray, normals: np.ndarray, cameras: Sequence[Camera]) -> np.ndarray:
     """Cosine between normals and the direction to each camera.
 
     Args:
@@ -60,7 +62,7 @@ def facing_cosines(points: np.ndarray, normals: np.ndarray, cameras: list[Camera
 
 
 def surface_colors(vertices: np.ndarray, faces: np.ndarray, corners: np.ndarray, weights: np.ndarray, images: np.ndarray,
-                   masks: np.ndarray, cameras: list[Camera] | None = None) -> np.ndarray:
+                   masks: np.ndarray, cameras: Sequence[Camera] = ORTHOGRAPHIC) -> np.ndarray:
     """Colors of points on a mesh from the views that see them; what none sees well is filled in from around it.
 
     Args:
@@ -69,7 +71,7 @@ def surface_colors(vertices: np.ndarray, faces: np.ndarray, corners: np.ndarray,
             barycentric coordinates.
         images: (S, H, H, 3) float32 sRGB in [0, 1] over white, in the order of `cameras`.
         masks: (S, H, H) float32 in [0, 1].
-        cameras: S Camera; None: the six exact orthographic ones in VIEW_NAMES order.
+        cameras: S Camera.
     Returns:
         (K, 3) float32 in [0, 1]; gray where no view sees any of the points.
     """
@@ -80,7 +82,7 @@ def surface_colors(vertices: np.ndarray, faces: np.ndarray, corners: np.ndarray,
 
 
 def project_colors(points: np.ndarray, normals: np.ndarray, vertices: np.ndarray, faces: np.ndarray, images: np.ndarray,
-                   masks: np.ndarray, cameras: list[Camera] | None = None) -> tuple[np.ndarray, np.ndarray]:
+                   masks: np.ndarray, cameras: Sequence[Camera] = ORTHOGRAPHIC) -> tuple[np.ndarray, np.ndarray]:
     """Colors of points on a mesh from the views that see them.
 
     Args:
@@ -90,7 +92,6 @@ def project_colors(points: np.ndarray, normals: np.ndarray, vertices: np.ndarray
         colors: (K, 3) float32, black where no view sees the point; sight: (K,) float64 >= 0, how well views see it: the sum
         of the cosines' third powers.
     """
-    cameras = all_cameras(cameras)
     sampled = sample_images(np.concatenate([images, masks[..., None]], axis=-1), points, cameras)
     cosine = facing_cosines(points, normals, cameras).clip(0)
     weight = visibility(points, vertices, faces, cameras) * (sampled[..., 3] > MIN_COVERAGE)

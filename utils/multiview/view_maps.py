@@ -3,27 +3,28 @@
 Color and coverage are the image's own; the distance to the silhouette's boundary and where the line enters and leaves
 the visual hull are measured from all six masks together. A point of space is described by reading these maps where it projects.
 """
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from config import VIEW_NAMES
 from utils.multiview.visual_hull import are_named, hull_box, hull_on_grid, silhouette_sdf
-from utils.rendering.cameras import OPPOSITE_VIEWS, VIEW_BASES, VIEW_EXTENT, Camera, pixel_rays
+from utils.rendering.cameras import OPPOSITE_VIEWS, ORTHOGRAPHIC, VIEW_BASES, VIEW_EXTENT, Camera, pixel_rays
 
 MAP_SIZE = 128  # pixels per edge of the maps; the images are read at twice that
 CHANNELS = ("red", "green", "blue", "alpha", "edge", "entry", "exit")
 
 
 def view_maps(images: np.ndarray, masks: np.ndarray, distances: np.ndarray | None = None,
-              cameras: list[Camera] | None = None) -> tuple[np.ndarray, np.ndarray]:
+              cameras: Sequence[Camera] = ORTHOGRAPHIC) -> tuple[np.ndarray, np.ndarray]:
     """Maps of framed images.
 
     Args:
         images: (S, 2 * MAP_SIZE, 2 * MAP_SIZE, 3) float32 sRGB in [0, 1] over white, in the order of `cameras`.
         masks: (S, 2 * MAP_SIZE, 2 * MAP_SIZE) float32 coverage in [0, 1].
         distances: `silhouette_sdf(masks)` where the caller has them already: they are most of the work here.
-        cameras: S Camera; None: the six exact orthographic ones in VIEW_NAMES order.
+        cameras: S Camera.
     Returns:
         maps: (S, 7, MAP_SIZE, MAP_SIZE) float32, channels as in CHANNELS: color; coverage; signed distance to the
             boundary (positive inside), where the image spans 2 * VIEW_EXTENT; depth at which the line of sight enters
@@ -56,24 +57,24 @@ def view_maps(images: np.ndarray, masks: np.ndarray, distances: np.ndarray | Non
 class SeenViews(NamedTuple):
     """Views as the network takes them, S of them; where `measured` is False the opposite's silhouette stands in.
 
-    images: (S, H, H, 3); masks: (S, H, H); distances: (S, H, H); cameras: S Camera, or None for the six exact ones;
+    images: (S, H, H, 3); masks: (S, H, H); distances: (S, H, H); cameras: S Camera;
     measured: (S,) bool, or None if all are.
     """
 
     images: np.ndarray
     masks: np.ndarray
     distances: np.ndarray
-    cameras: list[Camera] | None
+    cameras: Sequence[Camera]
     measured: np.ndarray | None
 
 
-def seen_by_network(images: np.ndarray, masks: np.ndarray, distances: np.ndarray, cameras: list[Camera] | None,
+def seen_by_network(images: np.ndarray, masks: np.ndarray, distances: np.ndarray, cameras: Sequence[Camera],
                     present: np.ndarray) -> SeenViews:
     """The views that were taken, with mirrored silhouettes in the place of missing ones whose opposites are there.
 
     Args:
         images, masks, distances: of the present views, in VIEW_NAMES order.
-        cameras: of the present views; None: the six exact orthographic ones.
+        cameras: of the present views.
         present: (6,) bool.
     Returns:
         SeenViews, the present views first.

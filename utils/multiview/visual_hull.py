@@ -4,10 +4,12 @@ Everything is measured by distance, never by yes and no: a mask becomes the sign
 fraction of a pixel, and the hull at a point is the smallest of its six distances. Surfaces drawn at 0 are therefore
 smooth however coarse the grid.
 """
+from collections.abc import Sequence
+
 import numpy as np
 
 from config import VIEW_NAMES
-from utils.rendering.cameras import VIEW_BASES, VIEW_CAMERAS, VIEW_EXTENT, Camera
+from utils.rendering.cameras import ORTHOGRAPHIC, VIEW_BASES, VIEW_EXTENT, Camera
 from utils.rendering.image_sampling import sample_images, sample_on_axes, sample_on_grid
 
 EXACT_WITHIN = 3  # pixels from a silhouette's boundary
@@ -56,7 +58,7 @@ def _contour_points(mask):
                            for share in (0, 0.25, 0.5, 0.75, 1)])
 
 
-def hull_on_grid(distances: np.ndarray, axes: list[np.ndarray], cameras: list[Camera] | None = None,
+def hull_on_grid(distances: np.ndarray, axes: list[np.ndarray], cameras: Sequence[Camera] = ORTHOGRAPHIC,
                  confidence: np.ndarray | None = None) -> np.ndarray:
     """The hull's signed distance, positive inside (exact at its surface, at most the true one elsewhere).
 
@@ -68,12 +70,11 @@ def hull_on_grid(distances: np.ndarray, axes: list[np.ndarray], cameras: list[Ca
     Args:
         distances: (S, H, H) from `silhouette_sdf`, in the order of `cameras`.
         axes: three float arrays, coordinates of the grid's planes.
-        cameras: S Camera; None: the six exact orthographic ones.
+        cameras: S Camera.
         confidence: (S, H, H) float in [0, 1], how sure it is that each pixel shows the object or does not; None: 1.
     Returns:
         (len(x), len(y), len(z)) float32.
     """
-    cameras = all_cameras(cameras)
     hull = np.full([len(axis) for axis in axes], np.inf, np.float32)
     if confidence is None or len(cameras) < 2:
         for distance, camera in zip(distances, cameras):
@@ -89,19 +90,14 @@ def hull_on_grid(distances: np.ndarray, axes: list[np.ndarray], cameras: list[Ca
     return np.where(sure < 1, hull + (1 - sure) * (second - hull), hull).astype(np.float32)
 
 
-def all_cameras(cameras: list[Camera] | None) -> list[Camera]:
-    """The cameras as they are, or for None the six exact orthographic ones in VIEW_NAMES order."""
-    return list(VIEW_CAMERAS.values()) if cameras is None else list(cameras)
-
-
-def are_named(cameras: list[Camera] | None) -> bool:
-    """Whether the cameras are the six exact orthographic ones in VIEW_NAMES order, for which None stands too."""
-    return cameras is None or (len(cameras) == len(VIEW_NAMES) and all(
+def are_named(cameras: Sequence[Camera]) -> bool:
+    """Whether the cameras are ORTHOGRAPHIC ones: the six exact views in VIEW_NAMES order."""
+    return len(cameras) == len(VIEW_NAMES) and all(
         camera.is_exact() and np.array_equal(camera.basis, VIEW_BASES[name])
-        for camera, name in zip(cameras, VIEW_NAMES)))
+        for camera, name in zip(cameras, VIEW_NAMES))
 
 
-def by_name(cameras: list[Camera]) -> dict[str | int, Camera]:
+def by_name(cameras: Sequence[Camera]) -> dict[str | int, Camera]:
     """The cameras for utils.rendering.rasterizer.rasterize_views, in their order: under the names of the six exact ones it
     draws opposite views at once; others are numbered."""
     return dict(zip(VIEW_NAMES if are_named(cameras) else range(len(cameras)), cameras))
@@ -131,7 +127,7 @@ def _along_axes(camera):
     return camera.is_exact() and (np.abs(camera.basis).max(axis=1) == 1).all()
 
 
-def hull_box(distances: np.ndarray, cameras: list[Camera] | None = None) -> np.ndarray:
+def hull_box(distances: np.ndarray, cameras: Sequence[Camera] = ORTHOGRAPHIC) -> np.ndarray:
     """The hull's bounding box.
 
     Of the six exact orthographic views each axis is seen by four, whose mean is taken. Of any others it is measured on a
@@ -139,7 +135,7 @@ def hull_box(distances: np.ndarray, cameras: list[Camera] | None = None) -> np.n
 
     Args:
         distances: (S, H, H) from `silhouette_sdf`, in the order of `cameras`.
-        cameras: S Camera; None: the six exact orthographic ones.
+        cameras: S Camera.
     Returns:
         (2, 3) float64, lower and upper corner in the normalized frame. Where the silhouettes have no body in common it
         means nothing: ask whether `hull_on_grid` in it is positive anywhere.
@@ -175,7 +171,7 @@ def _box_on_grid(distances, cameras):
     return box
 
 
-def surface_clearance(distances: np.ndarray, points: np.ndarray, cameras: list[Camera]) -> np.ndarray:
+def surface_clearance(distances: np.ndarray, points: np.ndarray, cameras: Sequence[Camera]) -> np.ndarray:
     """(K,) the hull's signed distance at points (K, 3), positive inside; distances, cameras as for `hull_on_grid`."""
     values = sample_images(distances[..., None], points, cameras)[..., 0]
     for row, camera in zip(values, cameras):
@@ -185,7 +181,7 @@ def surface_clearance(distances: np.ndarray, points: np.ndarray, cameras: list[C
 
 
 def step_within_hull(vertices: np.ndarray, normals: np.ndarray, step: np.ndarray, distances: np.ndarray,
-                     cameras: list[Camera]) -> np.ndarray:
+                     cameras: Sequence[Camera]) -> np.ndarray:
     """Vertices moved along their normals, outwards about as far as the hull reaches.
 
     What lies beyond goes back by as much as it lacks, along its normal: where that leans by an angle a from the hull's own,

@@ -83,6 +83,7 @@ class Camera:
 
 
 VIEW_CAMERAS = {name: Camera(basis) for name, basis in VIEW_BASES.items()}
+ORTHOGRAPHIC = tuple(VIEW_CAMERAS.values())  # the six of exact renders, in VIEW_NAMES order
 
 
 def as_camera(camera: Camera | np.ndarray) -> Camera:

@@ -3,7 +3,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from utils.rendering.cameras import VIEW_CAMERAS, VIEW_EXTENT, Camera, onto_image, to_pixels
+from utils.rendering.cameras import ORTHOGRAPHIC, VIEW_EXTENT, Camera, onto_image, to_pixels
 
 NEAREST = 1e-3  # smallest fraction of the camera's distance at which a point is still projected
 
@@ -85,17 +85,17 @@ def sample_on_grid(image: np.ndarray, camera: Camera, axes: list[np.ndarray]) ->
     return values.reshape(w.shape).numpy(), w.numpy()
 
 
-def sample_images(images: np.ndarray, points: np.ndarray, cameras: list[Camera] | None = None) -> np.ndarray:
+def sample_images(images: np.ndarray, points: np.ndarray, cameras: Sequence[Camera] = ORTHOGRAPHIC) -> np.ndarray:
     """Read all images where they show the points, bilinearly.
 
     Args:
         images: (S, H, H, C) float32, in the order of `cameras`.
         points: (K, 3) float, in the normalized frame, in front of every camera.
-        cameras: S Camera; None: the six exact orthographic ones.
+        cameras: S Camera.
     Returns:
         (S, K, C) float32; outside an image its border is read.
     """
-    size, cameras = images.shape[1], list(VIEW_CAMERAS.values()) if cameras is None else cameras
+    size = images.shape[1]
     values = np.empty((len(cameras), len(points), images.shape[-1]), np.float32)
     for image, out, camera in zip(images, values, cameras):
         column, row, _ = to_pixels(points, camera, size).T - 0.5

@@ -9,6 +9,7 @@ In perspective, straight lines stay straight but depth along them does not grow 
 inverse distance and w = 1 - q d, what is linear across the image is d / w (and 1 / w = 1 + q d / w), which is d itself
 where q is 0 and keeps the order of depths: so the pixels compete by d / w, and only the winners are taken back to d.
 """
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,18 +62,17 @@ def rasterize(vertices: np.ndarray, faces: np.ndarray, camera: Camera | np.ndarr
 
 
 def rasterize_views(vertices: np.ndarray, faces: np.ndarray, size: int,
-                    cameras: dict[str, Camera] | None = None) -> dict[str, Fragments]:
+                    cameras: Mapping[str, Camera] = VIEW_CAMERAS) -> dict[str, Fragments]:
     """Fragments of several views, {view name: Fragments}; of all six in half the time of six `rasterize` calls.
 
     Opposite orthographic views propose the same pixels, mirrored; one sees the nearest faces, the other the farthest.
 
     Args:
         vertices: (V, 3) float, in the normalized frame; faces: (F, 3) int; size: image edge in pixels.
-        cameras: {view name: Camera}; None: the six exact orthographic ones.
+        cameras: {view name: Camera}.
     Returns:
         dict in the order of `cameras`.
     """
-    cameras = VIEW_CAMERAS if cameras is None else cameras
     views = {}
     for name, opposite, axis in OPPOSITE_VIEWS:
         if all(_is_named_view(cameras.get(view), view) for view in (name, opposite)):
@@ -128,7 +128,7 @@ def render(mesh: Mesh, camera: Camera | np.ndarray, size: int, supersample: int 
 
 
 def render_views(mesh: Mesh, size: int, supersample: int = 2,
-                 cameras: dict[str, Camera] | None = None) -> dict[str, np.ndarray]:
+                 cameras: Mapping[str, Camera] = VIEW_CAMERAS) -> dict[str, np.ndarray]:
     """The views of a mesh in the normalized frame: {view name: (size, size, 4) uint8 RGBA}; see `rasterize_views`."""
     views = rasterize_views(mesh.vertices, mesh.faces, size * supersample, cameras)
     return {name: paint(mesh, fragments, supersample) for name, fragments in views.items()}

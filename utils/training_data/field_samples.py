@@ -4,6 +4,7 @@ A handful of objects is not many silhouettes, but any mesh can be drawn again: t
 it has other silhouettes and other cavities, all with known truth. Half of what is drawn looks like what people photograph:
 seen in perspective by cameras that are known but nearly, under a lamp, roughly masked, now and then without a view.
 """
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from config import VIEW_NAMES
 from utils.mesh.mesh import Mesh, normalize
 from utils.multiview.view_maps import CHANNELS, MAP_SIZE, mirrored_view, view_maps
 from utils.multiview.visual_hull import silhouette_sdf
-from utils.rendering.cameras import VIEW_CAMERAS, VIEW_EXTENT, Camera, rotation_matrix
+from utils.rendering.cameras import ORTHOGRAPHIC, VIEW_CAMERAS, VIEW_EXTENT, Camera, rotation_matrix
 from utils.rendering.image_sampling import sample_images
 from utils.rendering.rasterizer import over_white, render_views
 from utils.training_data.occupancy import distances_and_walls, outer_surface
@@ -42,14 +43,14 @@ GAIN, WHITE_BALANCE = 0.12, 0.03  # largest relative changes of a view's exposur
 
 
 def field_arrays(mesh: Mesh, images: np.ndarray, masks: np.ndarray, rng: np.random.Generator,
-                 cameras: list[Camera] | None = None, missing: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
+                 cameras: Sequence[Camera] = ORTHOGRAPHIC, missing: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
     """One object as the field model reads it.
 
     Args:
         mesh: utils.mesh.mesh.Mesh in the normalized frame.
         images, masks: six images as utils.multiview.view_maps.view_maps takes them.
         rng: np.random.Generator.
-        cameras: six Camera; None: the exact orthographic ones.
+        cameras: six Camera.
         missing: names of views that count as not taken: their opposites stand in for them, if they were.
     Returns:
         dict: maps (6, 7, H, H) float16 and box (2, 3) float32 (see utils.multiview.view_maps); points (K, 3) float32;
@@ -57,7 +58,7 @@ def field_arrays(mesh: Mesh, images: np.ndarray, masks: np.ndarray, rng: np.rand
         label is less sure; bases (6, 3, 3), inverse_distances (6,), scales (6,) and shifts (6, 2) float32 of the cameras;
         measured and present (6,) bool as in models.view_cameras.Cameras.
     """
-    cameras = list(VIEW_CAMERAS.values()) if cameras is None else list(cameras)
+    cameras = list(cameras)
     measured = np.array([view not in missing for view in VIEW_NAMES])
     present = np.array([view not in missing or OPPOSITE[view] not in missing for view in VIEW_NAMES])
     if missing:
@@ -125,7 +126,7 @@ def render_field_arrays(mesh: Mesh, rng: np.random.Generator) -> dict[str, np.nd
         images = (over + (images - over) * gains[:, None, None].astype(np.float32)).clip(0, 1)
     if rng.random() < DEGRADED_SHARES[kind]:
         masks = degrade_masks(masks, rng)
-    told = [_as_calibrated(camera, rng) for camera in cameras.values()] if kind else None
+    told = [_as_calibrated(camera, rng) for camera in cameras.values()] if kind else ORTHOGRAPHIC
     missing = _missing_views(rng) if rng.random() < MISSING_SHARE else ()
     return field_arrays(mesh, images, masks, rng, told, missing)
 
