@@ -159,7 +159,7 @@ class Config:
     warmup_fraction: float = option(0.05, TRAINING, "fraction of all steps spent warming up")
     average_weights: float = option(0.0, STAGE1,
                                     "decay of the weights' running mean, which is what is validated and kept as best")
-    gradient_clip: float = option(1.0, TRAINING, "largest gradient norm")
+    gradient_clip: float = option(1.0, TRAINING, "largest gradient norm; 1e9 clips nothing")
     gradient_accumulation_steps: int = option(1, TRAINING, "batches added up before a step")
     log_every: int = option(50, TRAINING, "optimizer steps between lines of the log within an epoch; 0: none")
     validate_every: int = option(5, TRAINING, "epochs between validations (the last epoch is always validated)")
@@ -254,6 +254,7 @@ LIMITS = {
     "weight_decay": (0.0, None),
     "warmup_fraction": (0.0, 1.0),
     "average_weights": (0.0, 0.99999),
+    "gradient_clip": (1e-12, None),  # by 0 nothing would be learned
     "gradient_accumulation_steps": (1, None),
     "validate_every": (1, None),
     "sheet_objects": (0, 100),
@@ -290,8 +291,6 @@ COMBINATIONS: list[tuple[Callable, Callable]] = [
                  f"--field_widths has {counted(len(cfg.field_widths), 'level')}"),
     (lambda cfg: cfg.resume and cfg.initial_weights,
      lambda cfg: "--initial_weights: a resumed run goes on with its own; leave one of the two out"),
-    (lambda cfg: cfg.gradient_clip == 0,
-     lambda cfg: "--gradient_clip 0: nothing would be learned; choose more, 1e9 to clip nothing"),
     (lambda cfg: cfg.field_echo > 1 and cfg.gradient_accumulation_steps > 1,
      lambda cfg: "--gradient_accumulation_steps: goes with no --field_echo; raise --batch_size_stage1 instead"),
     (lambda cfg: cfg.encoder_width % cfg.encoder_heads,
@@ -336,7 +335,7 @@ def _checked_value(name, value, kind):
     if not math.isfinite(value):
         raise UserError(f"--{name} {value}: must be a finite number")
     low, high = LIMITS.get(name, (None, None))
-    if name.startswith(("lambda_", "learning_rate_", "gradient_clip", "encoder_learning_rate")):
+    if name.startswith(("lambda_", "learning_rate_", "encoder_learning_rate")):
         low = 0.0
     if low is not None and value < low:
         raise UserError(f"--{name} {value}: must be at least {low}")

@@ -25,6 +25,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from config import VIEW_NAMES, Config, OptionParser, UserError, counted, run_script
+from inference import STEPS
 
 if TYPE_CHECKING:  # a mistyped option answers at once, so what is heavy is imported where it is used
     from utils.evaluation.metrics import GroundTruth
@@ -57,8 +58,8 @@ def parse_options(argv: list[str]) -> tuple[Namespace, list[str]]:
                              "shipped one where there is none), "
                              f"geometry checkpoints by path, {', '.join(BASELINES)} (default: model and baselines)")
     parser.add_argument("--without", action="append", default=[], metavar="STEPS",
-                        help="one more row: the first model without these steps (with commas: cameras, network, "
-                             "silhouettes, handles, photo_consistency); may be given several times")
+                        help="one more row: the first model without these steps (with commas: "
+                             f"{', '.join(STEPS)}); may be given several times")
     parser.add_argument("--method", action="append", default=[], metavar="NAME=DIR", dest="meshes",
                         help="one more row: meshes of another program, DIR/<id>.{obj,glb,gltf,ply,off,stl} or one such "
                              "file in DIR/<id>/, in the normalized frame; may be given several times")

@@ -374,7 +374,7 @@ def test_generated_objects_alone_are_trained_on_in_other_processes_and_never_val
 
 @pytest.mark.parametrize("options, named", [
     (["--field_grid", "10"], "--field_grid 10: must be a multiple of 8"),
-    (["--gradient_clip", "0"], "--gradient_clip 0: nothing would be learned"),
+    (["--gradient_clip", "0"], "--gradient_clip 0.0: must be at least 1e-12"),
     (["--field_echo", "2", "--gradient_accumulation_steps", "2"], "--gradient_accumulation_steps: goes with no --field_echo"),
     (["--field_grid", "24", "--field_widths", "32,60"], "--field_widths (32, 60): expected multiples of 8"),
     (["--field_points", "0"], "--field_points 0: must be at least 1"),
