@@ -203,6 +203,16 @@ def test_a_closed_void_is_filled_and_an_open_cavity_is_not():
     assert np.array_equal(remove_small_components(opened), opened)
 
 
+def test_what_touches_along_an_edge_alone_counts_as_loose_be_it_a_speck_or_a_void():
+    block = np.full((20, 20, 20), -1, np.float32)
+    block[4:16, 4:16, 4:16] = 1
+    block[4, 4] = -1  # a groove
+    field = block.copy()
+    field[3, 4, 8] = 1  # beside the groove, it touches the block along an edge
+    field[5, 5, 8] = -1  # which it touches along an edge from below
+    assert np.array_equal(remove_small_components(field) > 0, block > 0)
+
+
 def test_a_field_in_one_piece_is_left_as_it_is_and_the_input_too():
     _, points = grid(24)
     field = np.maximum(ball_field(points, 0.7), ball_field(points, 0.12, (0.9, 0.9, 0.9)))

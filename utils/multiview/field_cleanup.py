@@ -142,6 +142,9 @@ def close_pits(field: np.ndarray, hull: np.ndarray) -> np.ndarray:
 def remove_small_components(field: np.ndarray) -> np.ndarray:
     """The field without loose specks and without closed voids, which no image can show.
 
+    Inside and outside alike hang together by faces alone: where cells touch at an edge or a corner marching cubes may join
+    the one or the other, by their values, so a speck or a void that holds on by no more than that goes too.
+
     Args:
         field: (X, Y, Z) float32, positive inside.
     Returns:
