@@ -166,6 +166,10 @@ def test_six_views_at_once_equal_six_single_views(size):
         np.testing.assert_allclose(fragments.depth[same], single.depth[same], atol=1e-5)
         for part in (fragments.face_index, fragments.barycentric, fragments.depth):
             assert part.flags.c_contiguous
+    for name, fragments in rasterize_views(vertices, faces, size, weights=False).items():
+        assert fragments.barycentric is None
+        assert np.array_equal(fragments.face_index, together[name].face_index)
+        assert np.array_equal(fragments.depth, together[name].depth)
 
 
 def test_both_sides_of_a_face_are_drawn():

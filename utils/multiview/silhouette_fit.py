@@ -73,8 +73,10 @@ def _own_distances(vertices, faces, cameras):
     from scipy.ndimage import distance_transform_edt
 
     named = by_name(cameras)
-    for name, fragments in rasterize_views(vertices, faces, SIZE, named).items():
-        covered = fragments.face_index >= 0
+    for name, fragments in rasterize_views(vertices, faces, SIZE, named, weights=False).items():
+        column, row, _ = to_pixels(vertices, named[name], SIZE).T - 0.5
+        # Only where there are vertices, and a pixel around: the rest of the image is asked of by none
+        left, top = (max(0, int(place.min()) - 1) for place in (column, row))
+        covered = fragments.face_index[top:int(row.max()) + 3, left:int(column.max()) + 3] >= 0
         inside = np.where(covered, distance_transform_edt(covered) - 0.5, 0.5 - distance_transform_edt(~covered))
-        column, row, _ = to_pixels(vertices, named[name], SIZE).T
-        yield sample_bilinear(inside.astype(np.float32), column - 0.5, row - 0.5) * (2 * VIEW_EXTENT / SIZE)
+        yield sample_bilinear(inside.astype(np.float32), column - left, row - top) * (2 * VIEW_EXTENT / SIZE)

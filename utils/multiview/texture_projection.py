@@ -36,7 +36,7 @@ def visibility(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray,
     """
     named = by_name(cameras)
     seen = np.empty((len(named), len(points)), bool)
-    for row, (name, fragments) in zip(seen, rasterize_views(vertices, faces, DEPTH_SIZE, named).items()):
+    for row, (name, fragments) in zip(seen, rasterize_views(vertices, faces, DEPTH_SIZE, named, weights=False).items()):
         column, line, depth = to_pixels(points, named[name], DEPTH_SIZE).T
         pixel = [np.clip(value, 0, DEPTH_SIZE - 1).astype(np.int64) for value in (line, column)]
         row[:] = depth > fragments.depth[tuple(pixel)] - DEPTH_TOLERANCE

@@ -51,7 +51,8 @@ def fitted_depth_maps(vertices: np.ndarray, faces: np.ndarray, bases: Iterable[n
         low, high = camera.min(0), camera.max(0)
         center, scale = (low + high) / 2, FILLED / max((high - low)[:2].max(), 1e-9)
         placed = (vertices @ basis.T - center) * scale
-        maps.append(DepthMap(basis, center, scale, VIEW_EXTENT, rasterize(placed, faces, np.eye(3), size).depth))
+        depth = rasterize(placed, faces, np.eye(3), size, weights=False).depth
+        maps.append(DepthMap(basis, center, scale, VIEW_EXTENT, depth))
     return maps
 
 

@@ -214,7 +214,7 @@ def gray_image(mesh: Mesh, basis: np.ndarray, size: int) -> np.ndarray:
     """(size, size, 3) uint8: the mesh in plain gray under one lamp beside the camera, whatever its paint."""
     from utils.rendering.rasterizer import rasterize
 
-    index = rasterize(mesh.vertices, mesh.faces, basis, 2 * size).face_index
+    index = rasterize(mesh.vertices, mesh.faces, basis, 2 * size, weights=False).face_index
     normals = mesh.normals() @ np.asarray(basis).T
     facing = np.where(normals @ [0, 0, 1] < 0, 0.0, 0.2 + 0.8 * (normals @ (LAMP / np.linalg.norm(LAMP))).clip(0))
     inverted = normals @ [0, 0, 1] < -0.05  # a face seen from within: drawn red, since a closed solid shows none
