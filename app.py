@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from config import EXAMPLES_DIR, VIEW_NAMES, OptionParser, UserError, counted, run_script
-from inference import FACES, GRID, LARGEST_IMAGE, STAGES, WRITING, Reconstructor, check_sizes
+from inference import FACES, GRID, STAGES, WRITING, Reconstructor, check_sizes
+from utils.views.view_reader import LARGEST_IMAGE
 
 if TYPE_CHECKING:  # as in inference.py: heavy imports where they are used
     import gradio as gr

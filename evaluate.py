@@ -196,8 +196,8 @@ def reconstructor(paths: list, options: Namespace, without: Iterable[str] = ()) 
 
 def checkpoint_paths(name: str, texture_checkpoint: str | None = None) -> list[Path]:
     """The checkpoint files that a name in --methods stands for: geometry, and texture unless that is a field."""
-    from inference import choose_geometry, default_checkpoint
     from utils.io.checkpoint import load_checkpoint
+    from utils.io.chosen_checkpoint import choose_geometry, default_checkpoint
 
     kinds = {"field": "geometry_field", "points": "geometry"}
     if name == "model":

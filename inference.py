@@ -12,14 +12,14 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cached_property, partial
+from collections.abc import Callable, Iterable
+from functools import partial
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from config import EXAMPLES_DIR, PRETRAINED_DIR, VIEW_NAMES, OptionParser, UserError, counted, run_script
+from config import EXAMPLES_DIR, VIEW_NAMES, OptionParser, UserError, counted, run_script
+from utils.views.view_reader import PREVIEW_SIZE, ViewReader
 
 if TYPE_CHECKING:  # `--help` and a mistyped option answer at once, so what is heavy is imported where it is used
     from argparse import Namespace
@@ -28,13 +28,10 @@ if TYPE_CHECKING:  # `--help` and a mistyped option answer at once, so what is h
     from models.geometry_model import GeometryModel
     from models.texture_model import TextureModel
     from utils.mesh.textured_mesh import TexturedMesh
-    from utils.rendering.cameras import Camera
     from utils.rendering.uv_atlas import Atlas
-    from utils.views.calibration import CalibrationReport
     from utils.views.six_views import SixViews
 
 ROOT = Path(__file__).parent
-PREVIEW_SIZE = 256  # pixels per image of the preview; what the field reads too, so images are read once
 GRID, FACES = 128, 20000  # of a field's mesh, unless asked otherwise
 TEXTURE_SIZE = 1024  # texels per edge, unless asked otherwise
 # Option, smallest, largest, usual value
@@ -52,10 +49,7 @@ HANDLE_TOLERANCE = 0.02  # normalized units; handles of a field that are gone th
 STIFFNESS = (64.0, 4.0)  # of a field's surface, before and after images move it: see thin_plate_smooth
 SMOOTHED = 0.1  # normalized units; what is larger is never smoothed away
 KINDS = {"points": "geometry", "field": "field"}  # of the checkpoints of the two decoders
-LARGEST_IMAGE = 2048  # pixels; colors are taken from images of at most this size
-CALIBRATION_SIZE = 512  # pixels of the masks from which cameras are found
-UNEXPLAINED_PX = 2.0  # pixels of those masks by which silhouettes may disagree without a word, once cameras are found
-FIELD_SIZES = (PREVIEW_SIZE, None)  # of the images that a field reads: for its shape, and for its colors
+FIELD_SIZES = (PREVIEW_SIZE, None)  # of the images that a field reads: for its shape, and for its colors, all they have
 TEXELS_AT_ONCE = 1 << 17  # bounds the memory of coloring, whatever the texture size
 
 
@@ -154,90 +148,6 @@ def check_output_options(options: Namespace) -> None:
         options.min_wall_mm = MIN_WALL_MM
 
 
-class ViewReader:
-    """One object's images: read, masked and calibrated once, framed at every size that is asked for.
-
-    Args:
-        files, masks: {view name: path}, see utils.views.six_views.read_squares.
-        object_id: str, for messages.
-        background: auto, model or border, see utils.views.six_views.read_six_views.
-        calibrated: find the cameras; False: the images are exact orthographic views.
-        allow_missing: three to five views are enough.
-    """
-
-    def __init__(self, files: dict, object_id: str, masks: dict | None = None, background: str = "auto",
-                 calibrated: bool = True, allow_missing: bool = False) -> None:
-        self.files, self.object_id, self.masks, self.background = files, object_id, masks, background
-        self.calibrated, self.allow_missing = calibrated, allow_missing
-        self.report: CalibrationReport | None = None
-        self._framed: dict[int, tuple[SixViews, str | None]] = {}  # by size: the views, and how they were framed
-
-    @cached_property
-    def _squares(self):
-        from utils.views.six_views import read_squares
-
-        return read_squares(self.files, LARGEST_IMAGE, self.object_id, self.masks, self.background,
-                            self.allow_missing)
-
-    def at(self, size: int | None) -> SixViews:
-        """The framed views at `size` pixels; None: as many as the largest image has, up to LARGEST_IMAGE.
-
-        Raises:
-            UserError: an image or mask cannot be used; it names file and view.
-        """
-        from utils.views.six_views import framed_views
-
-        if size is None:
-            size = max(PREVIEW_SIZE, min(self._squares.largest, LARGEST_IMAGE))
-        if size not in self._framed:
-            self._framed[size] = framed_views(self._squares, size)
-        return self._framed[size][0]
-
-    @cached_property
-    def cameras(self) -> list[Camera]:
-        """Cameras of the views that are present, in VIEW_NAMES order.
-
-        Raises:
-            UserError: the views do not fix their cameras.
-        """
-        import numpy as np
-
-        from utils.rendering.cameras import VIEW_CAMERAS, VIEW_EXTENT
-        from utils.views.calibration import calibrate_views, lacks_silhouette
-
-        views = self.at(CALIBRATION_SIZE)
-        names = [name for name, present in zip(VIEW_NAMES, views.present) if present]
-        if self.calibrated:
-            for name, mask in zip(names, views.masks[views.present]):
-                if lacks_silhouette(mask):
-                    raise UserError(f"{(self.masks or self.files)[name]}: {lacks_silhouette(mask).format(name)}")
-            # An object of half length 1 covers 1 / VIEW_EXTENT of a framed image's half width
-            closeness = np.array([np.nan if half is None else half / VIEW_EXTENT for half in views.half_fields])
-            found, self.report = calibrate_views(views.masks[views.present], names, closeness[views.present])
-            return found
-        return [VIEW_CAMERAS[name] for name in names]
-
-    @cached_property
-    def notes(self) -> list[str]:
-        """What was noticed about the views, one sentence each."""
-        from utils.views.view_consistency import consistency_note, swap_note
-
-        views = self.at(PREVIEW_SIZE)
-        notes = [self._framed[PREVIEW_SIZE][1], self._squares.note]
-        report = self.report if self.cameras else None  # which is made with them
-        found = report if report and report.kind == "found" else None
-        if found:
-            notes = [found.text(), self._squares.note]  # which says how they are framed as well
-        missing = [name for name, present in zip(VIEW_NAMES, views.present) if not present]
-        if missing:
-            only = "it" if len(missing) == 1 else "they"
-            notes.append(f"without {', '.join(missing)}: what only {only} would show is guessed")
-        else:  # cameras that explain the silhouettes explain boxes that differ, but not views that are exchanged
-            explained = found is not None and found.error_after <= UNEXPLAINED_PX
-            notes.append((swap_note if explained else consistency_note)(views.images, views.masks))
-        return [note for note in notes if note]
-
-
 class Reconstructor:
     """Six named images to a textured mesh. The models are loaded once, for as many objects as there are.
 
@@ -247,7 +157,8 @@ class Reconstructor:
         mesh.write("shoe.glb")
 
     Args:
-        geometry_checkpoint: .pth, folder or hf://<owner>/<name> of a field or point decoder; None: see `choose_geometry`.
+        geometry_checkpoint: .pth, folder or hf://<owner>/<name> of a field or point decoder; None: see
+            utils.io.chosen_checkpoint.choose_geometry.
         texture_checkpoint: the same, for a point decoder alone (a field takes its colors from the images); None: your own,
             else the shipped one.
         device: auto (cuda, then mps, then cpu), cuda, cuda:N, mps or cpu.
@@ -269,6 +180,7 @@ class Reconstructor:
                  allow_missing: bool = False, decoder: str | None = None) -> None:
         from utils.device import resolve_device
         from utils.io.checkpoint import load_checkpoint
+        from utils.io.chosen_checkpoint import choose_geometry, choose_of_points
         from utils.io.files import usable_path
         from utils.io.model_folder import local_model
         from utils.views.six_views import check_background
@@ -296,19 +208,38 @@ class Reconstructor:
         if decoder and checkpoint["kind"] != KINDS[decoder]:
             raise UserError(f"--geometry {decoder}: {self.geometry_checkpoint} holds the other decoder; leave one of the two "
                             "out")
+        self.checkpoints = [self.geometry_checkpoint]
+        self.models = f"{self.geometry_checkpoint} ({why})"  # and why these, for people
         self._is_field = checkpoint["kind"] == "field"
         if self._is_field:
             if texture_checkpoint:
                 raise UserError(f"{texture_checkpoint}: a field takes its colors from the images; leave "
                                 "--texture_checkpoint out, or choose --geometry points")
-            self.checkpoints = [self.geometry_checkpoint]
-            self.models = f"{self.geometry_checkpoint} ({why})"  # and why these, for people
             self._load_field(checkpoint)
-        else:
-            chosen, why_colors = (texture_checkpoint, "named") if texture_checkpoint else choose_of_points("texture")
-            self.checkpoints = [self.geometry_checkpoint, local_model(chosen)]
-            self.models = f"{self.geometry_checkpoint} ({why}), of colors: {self.checkpoints[1]} ({why_colors})"
-            self._load_points(checkpoint, self.checkpoints[1], cache_dir)
+            return
+        chosen, why_colors = (texture_checkpoint, "named") if texture_checkpoint else choose_of_points("texture")
+        self.checkpoints.append(local_model(chosen))
+        self.models += f", of colors: {self.checkpoints[1]} ({why_colors})"
+        self._load_points(checkpoint, cache_dir)
+
+    def _load_field(self, checkpoint):
+        from models.field_model import load_field_model
+
+        self._field = load_field_model(self.geometry_checkpoint, checkpoint=checkpoint)[0].to(self.device)
+        self.sizes: tuple = FIELD_SIZES
+
+    def _load_points(self, checkpoint, cache_dir):
+        from models.geometry_model import load_geometry_model
+        from models.texture_model import load_texture_model
+        from utils.rendering.uv_atlas import template_atlas
+
+        geometry, first = load_geometry_model(self.geometry_checkpoint, checkpoint=checkpoint)
+        texture, second = load_texture_model(self.checkpoints[1])
+        if self.allow_missing:
+            raise UserError("--allow_missing: is for the field; the point decoder wants all six views")
+        self._geometry, self._texture = geometry.to(self.device), texture.to(self.device)
+        self._atlas = template_atlas(geometry.decoder.num_points, self.texture_size, cache_dir)
+        self.sizes = (first["image_size"], second["image_size"])
 
     def reconstruct(self, views: dict, masks: dict | None = None, name: str = "object") -> TexturedMesh:
         """Reconstruct one object.
@@ -357,84 +288,17 @@ class Reconstructor:
         from utils.multiview.visual_hull import are_named
 
         stage(STAGES[0])
-        mesh = self._run(reader, stage)
+        if self._is_field:
+            mesh = reconstruct_field(self._field, reader, self.grid, self.faces, self.texture_size, self.without, stage)
+        else:
+            shape_views, color_views = (reader.at(size) for size in self.sizes)
+            stage(STAGES[-1])  # vertices take no time beside the colors of all texels
+            mesh = reconstruct_points(self._geometry, self._texture, shape_views, color_views, self._atlas, self.texture_size)
         mesh.notes = list(reader.notes)
         views = reader.at(PREVIEW_SIZE)
         names = [name for name, present in zip(VIEW_NAMES, views.present) if present]
         mesh.cameras = {} if are_named(reader.cameras) else dict(zip(names, reader.cameras))
         return mesh
-
-    def _load_field(self, checkpoint):
-        from models.field_model import load_field_model
-
-        model = load_field_model(self.geometry_checkpoint, checkpoint=checkpoint)[0].to(self.device)
-        self.sizes: tuple = FIELD_SIZES
-        self._run = lambda reader, stage: reconstruct_field(model, reader, self.grid, self.faces, self.texture_size,
-                                                            self.without, stage)
-
-    def _load_points(self, checkpoint, texture_checkpoint, cache_dir):
-        from models.geometry_model import load_geometry_model
-        from models.texture_model import load_texture_model
-        from utils.rendering.uv_atlas import template_atlas
-
-        geometry, first = load_geometry_model(self.geometry_checkpoint, checkpoint=checkpoint)
-        texture, second = load_texture_model(texture_checkpoint)
-        geometry, texture = geometry.to(self.device), texture.to(self.device)
-        if self.allow_missing:
-            raise UserError("--allow_missing: is for the field; the point decoder wants all six views")
-        self.sizes = (first["image_size"], second["image_size"])
-        atlas = template_atlas(geometry.decoder.num_points, self.texture_size, cache_dir)
-        shape_size, color_size = self.sizes
-
-        def run(reader, stage):
-            shape_views, color_views = reader.at(shape_size), reader.at(color_size)
-            stage(STAGES[-1])  # vertices take no time beside the colors of all texels
-            return reconstruct_points(geometry, texture, shape_views, color_views, atlas, self.texture_size)
-
-        self._run = run
-
-
-def default_checkpoint(kind: str) -> Path:
-    """Your own best checkpoint of a kind (geometry, geometry_field or texture), else the shipped one."""
-    own = Path("checkpoints") / f"{kind}_best.pth"
-    return own if own.is_file() else ROOT / PRETRAINED_DIR / f"{kind}_best.pth"
-
-
-def choose_of_points(kind: str) -> tuple[Path, str]:
-    """The checkpoint of one of the point decoder's two models (geometry or texture), and why it is this one."""
-    path = default_checkpoint(kind)
-    if PRETRAINED_DIR not in path.as_posix():
-        return path, f"your own; --{kind}_checkpoint {ROOT / PRETRAINED_DIR / path.name} takes the shipped one"
-    return path, f"shipped, for there is no checkpoints/{path.name}"
-
-
-def choose_geometry(decoder: str = "field") -> tuple[Path, str]:
-    """The geometry checkpoint of a decoder ("field" or "points"), and why it is this one.
-
-    A point decoder that you trained never takes the field's place unasked: the field gives the better shapes. Nor does
-    your own field take the shipped one's unless it scored better on the same objects, which neither was chosen for: a
-    test drive of minutes is no better than days of training.
-    """
-    from utils.io.checkpoint import load_checkpoint
-    from utils.io.files import content_hash
-
-    if decoder == "points":
-        return choose_of_points("geometry")
-    own, shipped = Path("checkpoints") / "geometry_field_best.pth", ROOT / PRETRAINED_DIR / "geometry_field_best.pth"
-    if not own.is_file():
-        return shipped, "shipped"
-    if not shipped.is_file():
-        return own, "your own"
-    try:
-        saved = load_checkpoint(own, "field")
-    except UserError as error:
-        return shipped, f"shipped; {str(error).split('; make one')[0]}"
-    score, other = saved["score"], saved.get("shipped_field")
-    ask = f"--geometry_checkpoint {own} takes your own"
-    if score is None or other is None or other["content"] != content_hash([shipped]):
-        return shipped, f"shipped, for your own was not compared with it; {ask}"
-    words = f"{score:.5f} on held-out objects, the shipped one {other['score']:.5f}"
-    return (own, f"your own, {words}") if score < other["score"] else (shipped, f"shipped, for your own has {words}; {ask}")
 
 
 def reconstruct_field(model: FieldModel, reader: ViewReader, grid: int, num_faces: int, texture_size: int,
@@ -586,64 +450,6 @@ def _as_files(images: dict, folder: Path, name: str, what: str) -> dict:
     return files
 
 
-def prefetch(executor: ThreadPoolExecutor, function: Callable, items: Iterable) -> Iterator[tuple[Any, Future]]:
-    """Pairs of (item, future of function(item)); while one is being used, the next is already under way."""
-    previous = None
-    for item in items:
-        future = executor.submit(function, item)
-        if previous:
-            yield previous
-        previous = (item, future)
-    if previous:
-        yield previous
-
-
-def run_pipelined(names: list[str], read: Callable, reconstruct: Callable, write: Callable,
-                  waiting: Callable[[str], None] = lambda name: None) -> list[str]:
-    """Reconstruct objects one after the other; meanwhile the next is read and the last one written.
-
-    Args:
-        names: list of str, the objects.
-        read: function(name) -> reader; reconstruct: function(name, reader) -> result;
-        write: function(name, reader, result). Each may raise UserError, which is printed and costs no other object,
-            or passes if there is no other.
-        waiting: called with an object's name when nothing is done but waiting for what is read of it.
-    Returns:
-        list of str, the objects that were written.
-    """
-    from tqdm import tqdm
-
-    done, writing = [], None
-
-    def leave_out(error):
-        if len(names) == 1:
-            raise error
-        tqdm.write(f"left out: {error}", file=sys.stderr)
-
-    def finish(name, future):
-        try:
-            future.result()
-            done.append(name)
-        except UserError as error:
-            leave_out(error)
-
-    with ThreadPoolExecutor(1) as reading, ThreadPoolExecutor(1) as writer:
-        for name, coming in prefetch(reading, read, names):
-            try:
-                waiting(name)
-                reader = coming.result()
-                result = reconstruct(name, reader)
-            except UserError as error:
-                leave_out(error)
-                continue
-            if writing:
-                finish(*writing)  # never more than one result in memory
-            writing = name, writer.submit(write, name, reader, result)
-        if writing:
-            finish(*writing)
-    return done
-
-
 def main(argv: list[str]) -> None:
     options = parse_options(argv)
     started = time.perf_counter()
@@ -661,6 +467,7 @@ def main(argv: list[str]) -> None:
     from utils.device import lighter_inference, out_of_memory_advice
     from utils.io.files import check_writable, clear_leftovers, replaced_together
     from utils.output.gallery import write_gallery
+    from utils.output.pipeline import run_pipelined
     from utils.output.provenance import named_hash
     from utils.output.report import report_line, report_table, unusual_warning, wall_warning
     from utils.output.results import OutputOptions, write_result

@@ -12,7 +12,6 @@ import inference
 import train_field
 import train_geometry
 from config import UserError
-from models.field_model import load_field_model
 from models.geometry_model import load_geometry_model
 from models.texture_model import load_texture_model
 from tests.conftest import as_options
@@ -208,11 +207,3 @@ def test_initial_weights_that_cannot_be_used_are_named(content, expected, tiny_c
     cfg = tiny_config(initial_weights=str(path), field_generated=1, field_grid=0)
     code, _, err = run_script_main(train_field, *as_options(cfg, "field"))
     assert code == 2 and err.startswith(f"error: {path}: ") and expected in err and err.count("\n") == 1, err
-
-
-def test_your_own_damaged_field_is_said_and_the_shipped_one_is_used(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "checkpoints").mkdir()
-    (tmp_path / "checkpoints" / "geometry_field_best.pth").write_bytes(b"cut")
-    path, why = inference.choose_geometry()
-    assert load_field_model(path) and "pretrained" in str(path) and "geometry_field_best.pth: is damaged" in why

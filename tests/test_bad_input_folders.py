@@ -38,7 +38,7 @@ from utils.io.files import atomic_write
 from utils.mesh.mesh_io import read_mesh
 from utils.output import results
 from utils.training_data.loader import make_loader
-from utils.views import view_consistency
+from utils.views import view_consistency, view_reader
 
 FORBIDDEN = "/proc/mito3d"
 NO_TEXT = os.fsdecode(b"caf\xe9")  # a name in Latin-1, as old archives hold them
@@ -63,7 +63,8 @@ def three(tmp_path, monkeypatch):
             view_image(view).save(tmp_path / "views" / name / f"{view}.png")
     monkeypatch.setattr(inference, "reconstruct_field", tetrahedron)
     monkeypatch.setattr(results, "write_preview", small_preview)
-    monkeypatch.setattr(inference, "PREVIEW_SIZE", 96)
+    for module in (inference, view_reader):
+        monkeypatch.setattr(module, "PREVIEW_SIZE", 96)
     monkeypatch.setattr(inference, "FIELD_SIZES", (96, None))
     monkeypatch.setattr(view_consistency, "diagnose_view_swap", lambda *views: None)
     monkeypatch.setattr(inference.Reconstructor, "reader", lambda self, files, name, masks=None: inference.ViewReader(

@@ -6,8 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,6 +23,7 @@ from tests.multiview.test_visual_hull import solid_mesh
 from tests.test_bad_input_images import tetrahedron
 from utils.evaluation.mesh_topology import topology
 from utils.evaluation.metrics import image_scores
+from utils.io.chosen_checkpoint import choose_geometry, default_checkpoint
 from utils.mesh import smoothing
 from utils.mesh.mesh_io import read_mesh
 from utils.multiview import photo_consistency, texture_projection
@@ -32,7 +31,7 @@ from utils.output.provenance import named_hash
 from utils.rendering import seams, uv_atlas
 from utils.rendering.cameras import VIEW_BASES, VIEW_CAMERAS, VIEW_EXTENT
 from utils.rendering.rasterizer import render, render_views
-from utils.views import six_views, view_consistency
+from utils.views import six_views
 from utils.views.six_views import read_framed_views
 
 ROOT = Path(__file__).parents[1]
@@ -100,8 +99,8 @@ def hull_alone(monkeypatch):
 
 def shipped_models():
     """The shipped point decoder and texture model, and the size of the images that both read."""
-    geometry, checkpoint = load_geometry_model(inference.default_checkpoint("geometry"))
-    return geometry, texture_model.load_texture_model(inference.default_checkpoint("texture"))[0], checkpoint["image_size"]
+    geometry, checkpoint = load_geometry_model(default_checkpoint("geometry"))
+    return geometry, texture_model.load_texture_model(default_checkpoint("texture"))[0], checkpoint["image_size"]
 
 
 def script(*arguments):
@@ -128,7 +127,7 @@ def test_obj_opens_in_trimesh_closed_and_with_a_texture_that_is_not_constant(sho
     assert report["mesh"]["handles"] == (2 - merged.euler_number) / 2
     assert report["agreement"]["outline_mean_px"] < 0.5 and report["agreement"]["psnr_db"] > 18
     assert report["options"]["texture_size"] == 512 and report["device"] == "cpu" and report["seed"] is None
-    assert report["checkpoints"] == [named_hash(inference.default_checkpoint("geometry_field"))]
+    assert report["checkpoints"] == [named_hash(default_checkpoint("geometry_field"))]
     assert {view: item["file"] for view, item in report["inputs"].items()} == {view: f"{view}.png" for view in VIEW_NAMES}
 
 
@@ -411,28 +410,9 @@ def test_shipped_weights_recognize_held_out_shoes_by_shape_and_color():
     assert color.mean() < 0.8 * other.mean()
 
 
-def test_while_one_item_is_used_the_next_one_only_is_under_way():
-    started = {item: threading.Event() for item in "abc"}
-
-    def work(item):
-        started[item].set()
-        if item == "b":
-            raise UserError("b is broken")
-        return item.upper()
-    results = []
-    with ThreadPoolExecutor(1) as executor:
-        for item, coming in inference.prefetch(executor, work, "abc"):
-            if item == "a":
-                assert started["b"].wait(10) and not started["c"].is_set()
-            results.append((item, "broken" if coming.exception() else coming.result()))
-    assert results == [("a", "A"), ("b", "broken"), ("c", "C")]
-    with ThreadPoolExecutor(1) as executor:
-        assert list(inference.prefetch(executor, work, "")) == []
-
-
 def test_a_decoder_and_a_checkpoint_of_the_other_one_are_refused(views, tmp_path, run_script_main):
     code, _, err = run_script_main(inference, views, "--output", tmp_path / "out", "--geometry", "points",
-                                   "--geometry_checkpoint", inference.choose_geometry("field")[0])
+                                   "--geometry_checkpoint", choose_geometry("field")[0])
     assert code == 2 and "--geometry points" in err and "geometry_field_best.pth" in err
     assert not (tmp_path / "out").exists()
 
@@ -503,7 +483,7 @@ def test_the_models_that_are_used_are_named_with_the_reason_those_of_points_too(
     made = inference.Reconstructor(decoder="points", device="cpu", texture_size=64, cache_dir=tmp_path)
     assert made.models.startswith("checkpoints/geometry_best.pth (your own; --geometry_checkpoint ")
     assert "texture_best.pth (shipped, " in made.models
-    named = inference.Reconstructor(tiny_geometry, inference.default_checkpoint("texture"), "cpu", texture_size=64,
+    named = inference.Reconstructor(tiny_geometry, default_checkpoint("texture"), "cpu", texture_size=64,
                                     cache_dir=tmp_path)
     assert named.models.count("(named)") == 2
     assert inference.Reconstructor(device="cpu").models.endswith("geometry_field_best.pth (shipped)")
@@ -561,16 +541,6 @@ def test_what_was_noticed_about_the_views_stands_in_the_notes(unpainted):
     notes = inference.Reconstructor(grid=32, faces=1000, texture_size=64, device="cpu",
                                     without={"network", "photo_consistency"}).reconstruct(padded).notes
     assert len(notes) == 1 and "cut to the object" in notes[0]
-
-
-@pytest.mark.slow
-def test_exchanged_views_are_searched_for_and_named_once(monkeypatch):
-    files = {name: EXAMPLE / f"{name}.png" for name in VIEW_NAMES}
-    searches, search = [], view_consistency.diagnose_view_swap
-    monkeypatch.setattr(view_consistency, "diagnose_view_swap", lambda *views: searches.append(1) or search(*views))
-    wrong = inference.ViewReader(files | {"left": files["top"], "top": files["left"]}, "shoe")
-    assert [note for note in wrong.notes if "left and top look exchanged" in note] and len(searches) == 1
-    assert not inference.ViewReader(files, "shoe").notes and len(searches) == 2
 
 
 BALL = {"grid": 48, "faces": 4000, "texture_size": 64, "device": "cpu"}  # how a patterned ball is reconstructed

@@ -229,28 +229,6 @@ def test_what_killed_processes_left_goes_and_what_others_write_stays(config_of, 
 # ---- The field that inference uses
 
 
-@pytest.mark.parametrize("own, shipped, chosen", [(0.2, 0.3, "own"), (0.3, 0.3, "shipped"), (0.4, 0.3, "shipped"),
-                                                  (None, 0.3, "shipped"), (0.2, None, "shipped")])
-def test_your_own_field_is_used_once_it_beats_the_shipped_one_on_the_same_objects(own, shipped, chosen, tmp_path, monkeypatch):
-    import inference
-    from tests.test_bad_input_images import tiny_field
-    from utils.io.files import content_hash
-
-    monkeypatch.chdir(tmp_path)
-    path = tiny_field(tmp_path / "checkpoints" / "geometry_field_best.pth")
-    data = torch.load(path, weights_only=True)
-    content = content_hash([ROOT / "checkpoints" / "pretrained" / "geometry_field_best.pth"])
-    judged = {"shipped_field": {"content": content, "score": shipped}} if shipped is not None else {}
-    torch.save(data | {"score": own} | judged, path)
-    found, why = inference.choose_geometry()
-    assert ("pretrained" in str(found)) == (chosen == "shipped") and chosen in why
-    if chosen == "shipped":
-        assert "--geometry_checkpoint checkpoints/geometry_field_best.pth takes your own" in why
-    if own == 0.2 and shipped:
-        torch.save(data | {"score": own, "shipped_field": {"content": "of an earlier one", "score": shipped}}, path)
-        assert "was not compared" in inference.choose_geometry()[1]
-
-
 @pytest.mark.slow
 def test_training_judges_the_shipped_field_on_its_held_out_objects(config_of, tmp_path, monkeypatch, capsys):
     from models.field_model import FieldModel

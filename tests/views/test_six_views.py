@@ -299,7 +299,7 @@ def test_large_images_are_never_stacked_larger_than_they_are(tmp_path, monkeypat
     monkeypatch.setattr(six_views, "_stack", lambda *args: sizes.append(args[-1]) or stack(*args))
     for size, largest in ((256, 1024), (600, 1200), (1300, 1300)):
         sizes.clear()
-        assert framed_views(read, size)[0].images.shape[1] == size and max(sizes) == largest
+        assert framed_views(read, [size])[size][0].images.shape[1] == size and max(sizes) == largest
 
 
 def test_other_aspect_ratios_are_padded_to_a_centerd_square(tmp_path):

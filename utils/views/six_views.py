@@ -3,6 +3,7 @@
 Views are matched by the names of their files, turned upright, masked, laid over white, made square, and (by
 `read_framed_views`) brought into the project's frame. Training and inference both read through here.
 """
+import functools
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -351,7 +352,7 @@ def read_framed_views(folder_or_files: str | Path | dict, size: int, object_id: 
         UserError: see read_six_views.
     """
     read = read_squares(folder_or_files, size, object_id, masks, background)
-    views, note = framed_views(read, size)
+    views, note = framed_views(read, [size])[size]
     return views, "; ".join(filter(None, [note, consistency_note(views.images, views.masks), read.note])) or None
 
 
@@ -390,15 +391,25 @@ def read_squares(folder_or_files: str | Path | dict, size: int | None, object_id
     return SquareViews(name, paths, squares, note)
 
 
-def framed_views(read: SquareViews, size: int) -> tuple[SixViews, str | None]:
-    """Images of `size` pixels that fill the project's frame, and a sentence saying how they were framed, or None."""
-    views = _stack(read.name, read.paths, read.squares, size)
-    if not is_framed(views):
-        enough = min(2 * size, max(size, read.largest))  # no image holds more than it has
-        larger = _stack(read.name, read.paths, read.squares, max(1024, enough))
-        if not is_framed(larger):  # thin tips may fade at `size`, and with them the box
-            return frame_views(larger, size)
-    return views, None
+def framed_views(read: SquareViews, sizes: Iterable[int]) -> dict[int, tuple[SixViews, str | None]]:
+    """Images that fill the project's frame, at several sizes.
+
+    Args:
+        read: SquareViews.
+        sizes: edges of the images in pixels.
+    Returns:
+        {size: views, and a sentence saying how they were framed, or None}.
+    """
+    square = functools.cache(lambda edge: _stack(read.name, read.paths, read.squares, edge))
+    framed: dict[int, tuple[SixViews, str | None]] = {}
+    for size in sizes:
+        framed[size] = square(size), None
+        if not is_framed(square(size)):
+            enough = min(2 * size, max(size, read.largest))  # no image holds more than it has
+            larger = square(max(1024, enough))
+            if not is_framed(larger):  # thin tips may fade at `size`, and with them the box
+                framed[size] = frame_views(larger, size)
+    return framed
 
 
 def is_framed(views: SixViews) -> bool:
