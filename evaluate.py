@@ -14,7 +14,6 @@ contact_sheet_gray.png without. Without --obj_dir and --images_dir it judges the
 """
 from __future__ import annotations
 
-import os
 import sys
 import time
 from argparse import Namespace
@@ -375,19 +374,22 @@ def keep_worst(sheet: list, judgment: Judgment, count: int) -> list:
     return sorted([*sheet, (score, painted, gray)], key=lambda entry: entry[0])[:count]
 
 
-def report(judged: SimpleNamespace, protocol: dict, options: Namespace) -> None:
+def report(judged: SimpleNamespace, what: str, checkpoints: Iterable[Path], options: Namespace) -> None:
     """Print the tables and write every file of the results folder.
 
     Args:
         judged: from `collect`.
-        protocol: from `protocol_of`.
+        what: which objects these are, for the protocol.
+        checkpoints: of all learned methods.
         options: of this script; output and shoes are used.
     """
     from utils.evaluation.contact_sheet import COLUMNS, GRAY_COLUMNS, write_sheet
+    from utils.evaluation.protocol import protocol_of
     from utils.evaluation.report import compare_with_hull, read_ids, report_text, summarize, write_results
 
     if not judged.rows:
         raise UserError("no object could be judged (see above)")
+    protocol = protocol_of(options, len({row["id"] for row in judged.rows}), what, checkpoints, TEXTURE_SIZE)
     summary, comparison = summarize(judged.rows, shoes=read_ids(options.shoes)), compare_with_hull(judged.rows)
     print("\n" + report_text(summary, comparison, protocol["lines"]))
     output = Path(options.output)
@@ -397,50 +399,6 @@ def report(judged: SimpleNamespace, protocol: dict, options: Namespace) -> None:
         write_sheet(output / "contact_sheet_gray.png", GRAY_COLUMNS, [gray for _, _, gray in judged.sheet])
     print(f"wrote {output}/table.md, objects.csv, summary.json"
           + (", contact_sheet.png and contact_sheet_gray.png" if judged.sheet else ""))
-
-
-def protocol_of(options: Namespace, count: int, what: str, checkpoints: Iterable[Path]) -> dict:
-    """What a reader must know to take the figures for what they are.
-
-    Args:
-        options: of this script.
-        count: objects judged.
-        what: which objects these are.
-        checkpoints: of all learned methods.
-    Returns:
-        dict: lines (list of str), commit (str or None), checkpoints ({path: content hash}).
-    """
-    from utils.evaluation.metrics import THRESHOLDS
-    from utils.evaluation.report import commit_of
-    from utils.io.files import content_hash
-
-    thresholds = ", ".join(f"{value:g}" for value in THRESHOLDS)
-    placed = ("predictions laid on it by a rigid motion and scale (point-to-plane ICP from the identity, the nearest "
-              "90 % of the points), the images are photographs" if options.photographs else
-              "predictions compared as they are, no alignment")
-    hashes = {str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path): content_hash([path])
-              for path in dict.fromkeys(checkpoints)}
-    commit = commit_of(ROOT)
-    surfaces = (f"surfaces: {options.samples} samples on either by area, seeded; a sample counts if one of the 26 "
-                "directions to a grid cell's neighbors leaves the object unobstructed; cd_l1 is half the sum of both "
-                f"mean nearest distances; F-scores at {thresholds}")
-    images = (f"images: unlit, {options.picture_size} px; novel: 8 oblique cameras (azimuth 22.5 + 45 i, elevation +30 "
-              "and -20 in turn); input: the six views; PSNR in dB over the union of both silhouettes, over white")
-    handles = ("handles too many: genus summed over the parts, (2 - Euler number) / 2, less the reference's (0 where "
-               "it is not watertight), 0 at least; none too many: fraction of objects")
-    lines = [
-        f"objects: {count}, {what}",
-        *([f"given: {', '.join(options.views)} alone"] if len(options.views) < len(VIEW_NAMES) else []),
-        f"frame: the reference's box centered at the origin, its longest edge 2; {placed}",
-        surfaces,
-        images,
-        handles,
-        f"budgets: field and hull at grid {options.grid}, at most {options.faces} faces, {TEXTURE_SIZE} px texture",
-        "95 %: bootstrap interval of the mean over objects, 2000 draws, seed 0",
-    ]
-    lines += [f"checkpoint: {name}, content {key}" for name, key in hashes.items()]
-    lines += [f"commit: {commit}"] if commit else []
-    return {"lines": lines, "commit": commit, "checkpoints": hashes}
 
 
 # ---- Which objects --------------------------------------------------------------------------------------------
@@ -475,83 +433,6 @@ def find_data(options: Namespace) -> tuple[dict, int]:
     return merge_objects(objects for objects, _ in found), len(problems)
 
 
-@dataclass(frozen=True)
-class Selection:
-    """Which objects are judged: lists of ids, and where the split comes from."""
-
-    train: list
-    judged: list
-    origin: str
-
-
-def select(ids: list[str], checkpoint: dict | None, options: Namespace) -> Selection:
-    """The objects that --split names, by --split_file or else by `choose_split`.
-
-    Raises:
-        UserError: there are none, or an object has no line in the split file.
-    """
-    if options.split_file:
-        from utils.io.split_file import SPLITS, read_split
-
-        sides = read_split(options.split_file)
-        unknown = sorted(set(ids) - sides.keys())
-        if unknown:
-            raise UserError(f"{unknown[0]}: has no line in {options.split_file} ({counted(len(unknown), 'such object')})")
-        parts = {side: sorted(name for name in ids if sides[name] == side) for side in SPLITS}
-        path = Path(os.path.realpath(options.split_file))
-        origin = f"as {path.relative_to(ROOT) if path.is_relative_to(ROOT) else options.split_file} lists them"
-    else:
-        train, held_out, origin = choose_split(ids, checkpoint, options)
-        parts = {"train": train, "validation": held_out}
-    parts |= {"val": parts["validation"], "all": sorted(ids)}
-    if not parts[options.split]:
-        raise UserError(f"--split {options.split}: holds no object ({len(ids)} in all); choose --split all")
-    return Selection(parts["train"], parts[options.split], f"--split {options.split}, {origin}")
-
-
-def choose_split(ids: list[str], checkpoint: dict | None, options: Namespace) -> tuple[list[str], list[str], str]:
-    """Training and held-out ids: the checkpoint's own record where it has one of these objects, else by id and seed.
-
-    Args:
-        ids: list of str.
-        checkpoint: dict of a geometry checkpoint, or None where only baselines are judged.
-        options: of this script; --seed or --validation_fraction replace the checkpoint's record.
-    Returns:
-        train_ids, val_ids, and str saying where the split comes from.
-    """
-    from utils.training_data.splits import split_objects
-
-    trained = checkpoint["config"] if checkpoint else {}
-    own = options.seed is None and options.validation_fraction is None
-    recorded = set(checkpoint["validation_ids"]) & set(ids) if checkpoint and own else set()
-    if recorded:
-        return sorted(set(ids) - recorded), sorted(recorded), "as the checkpoint records it"
-    seed = options.seed if options.seed is not None else trained.get("seed", Config.seed)
-    fraction = options.validation_fraction
-    if fraction is None:
-        fraction = trained.get("validation_fraction", Config.validation_fraction)
-    folds = (trained.get("num_folds", 0), trained.get("fold", 0)) if own else (0, 0)
-    return *split_objects(ids, fraction, seed, *folds), f"by id, seed {seed}, fraction {fraction}"
-
-
-def trained_on(checkpoint: dict, judged_ids: Iterable[str], all_ids: Iterable[str]) -> set[str]:
-    """Which of the judged objects the checkpoint was trained on, as far as it tells.
-
-    A checkpoint that does not list its training objects lists those that were held out: where some of the data set are
-    among them, the rest may have been trained on; where none is, it was trained on other data.
-
-    Args:
-        checkpoint: dict of a checkpoint.
-        judged_ids, all_ids: iterables of str; the second are all objects of the data set.
-    Returns:
-        set of str.
-    """
-    if checkpoint.get("training_ids"):
-        return set(judged_ids) & set(checkpoint["training_ids"])
-    held_out = set(checkpoint["validation_ids"])
-    return set(judged_ids) - held_out if held_out & set(all_ids) else set()
-
-
 # ---- Training several times -----------------------------------------------------------------------------------
 
 
@@ -582,7 +463,7 @@ def run_folds(objects: dict, options: Namespace, passed: list[str]) -> int:
     judged = collect(judgments(), options)
     what = (f"each by the one of {options.folds} models that was not trained on it (whose best epoch was chosen by the "
             "loss on its held-out objects)")
-    report(judged, protocol_of(options, _count(judged.rows), what, checkpoints), options)
+    report(judged, what, checkpoints, options)
     return judged.left_out
 
 
@@ -602,13 +483,9 @@ def run_learning_curve(objects: dict, options: Namespace, passed: list[str]) -> 
     judged = collect(evaluate_objects(unseen, methods, options), options)
     what = "held out of all trainings; each made the same number of steps"
     checkpoints = [path for run in runs for path in run.checkpoints]
-    report(judged, protocol_of(options, _count(judged.rows), what, checkpoints), options)
+    report(judged, what, checkpoints, options)
     write_learning_curve(judged.rows, counts, options.output)
     return judged.left_out
-
-
-def _count(rows):
-    return len({row["id"] for row in rows})
 
 
 # ---- The script -----------------------------------------------------------------------------------------------
@@ -628,6 +505,8 @@ def learned_methods(paths: dict, options: Namespace) -> dict[str, Callable]:
 
 def warn_of_training_objects(stages: dict, judged: list[str], all_ids: Iterable[str]) -> None:
     """Print which of the judged objects a checkpoint has seen."""
+    from utils.evaluation.selection import trained_on
+
     for name, pair in stages.items():
         for checkpoint in pair:
             known = trained_on(checkpoint, judged, all_ids)
@@ -640,6 +519,7 @@ def warn_of_training_objects(stages: dict, judged: list[str], all_ids: Iterable[
 def run_once(objects: dict, options: Namespace) -> int:
     """Judge the methods that the options name on one split; returns how many were left out."""
     from utils.device import resolve_device
+    from utils.evaluation.selection import select
     from utils.io.checkpoint import load_checkpoint
 
     names = [name for name in options.methods if name not in BASELINES]
@@ -654,14 +534,14 @@ def run_once(objects: dict, options: Namespace) -> int:
     methods = make_methods(learned_methods(paths, options), baselines_of(options),
                            [objects[name] for name in selection.train], options)
     judged = collect(evaluate_objects([objects[name] for name in selection.judged], methods, options), options)
-    report(judged, protocol_of(options, _count(judged.rows), selection.origin,
-                               [path for pair in paths.values() for path in pair]), options)
+    report(judged, selection.origin, [path for pair in paths.values() for path in pair], options)
     return judged.left_out
 
 
 def run_leak_check(objects: dict, options: Namespace) -> None:
     """Look for near duplicates across the split of the options (or of the checkpoint that inference uses)."""
     from utils.evaluation.near_duplicates import check_leaks
+    from utils.evaluation.selection import select
     from utils.io.checkpoint import load_checkpoint
 
     names = [name for name in options.methods if name not in BASELINES]

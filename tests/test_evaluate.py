@@ -17,6 +17,8 @@ from load_data import find_objects
 from tests.conftest import as_options
 from utils.evaluation import contact_sheet, cross_validation, metrics, near_duplicates, report
 from utils.evaluation.baselines import true_mesh
+from utils.evaluation.protocol import protocol_of
+from utils.evaluation.selection import choose_split, trained_on
 from utils.io.split_file import write_split
 from utils.mesh.mesh import plain_mesh
 from utils.multiview import texture_projection
@@ -183,25 +185,25 @@ def options(**changes):
 
 def test_held_out_objects_are_those_that_the_checkpoint_records():
     ids = [f"object_{number}" for number in range(20)]
-    train, held_out, _ = evaluate.choose_split(ids, checkpoint(["object_3", "object_7", "elsewhere"]), options())
+    train, held_out, _ = choose_split(ids, checkpoint(["object_3", "object_7", "elsewhere"]), options())
     assert held_out == ["object_3", "object_7"] and sorted(train + held_out) == sorted(ids)
 
 
 def test_without_a_record_the_split_is_that_of_training_with_the_same_settings():
     ids = [f"object_{number}" for number in range(20)]
-    assert evaluate.choose_split(ids, checkpoint(["elsewhere"]), options())[:2] == split_objects(ids, 0.3, 4)
-    asked = evaluate.choose_split(ids, checkpoint(["object_3"]), options(seed=9, validation_fraction=0.5))[:2]
+    assert choose_split(ids, checkpoint(["elsewhere"]), options())[:2] == split_objects(ids, 0.3, 4)
+    asked = choose_split(ids, checkpoint(["object_3"]), options(seed=9, validation_fraction=0.5))[:2]
     assert asked == split_objects(ids, 0.5, 9)
     folds = checkpoint([], num_folds=4, fold=2)
-    assert evaluate.choose_split(ids, folds, options())[:2] == split_objects(ids, 0.3, 4, 4, 2)
+    assert choose_split(ids, folds, options())[:2] == split_objects(ids, 0.3, 4, 4, 2)
 
 
 def test_objects_of_the_training_set_are_recognized():
     ids = ["a", "b", "c", "d"]
-    assert evaluate.trained_on(checkpoint(["a"]), ["a", "b"], ids) == {"b"}
-    assert evaluate.trained_on(checkpoint(["elsewhere"]), ["a", "b"], ids) == set()
+    assert trained_on(checkpoint(["a"]), ["a", "b"], ids) == {"b"}
+    assert trained_on(checkpoint(["elsewhere"]), ["a", "b"], ids) == set()
     listed = checkpoint(["a"]) | {"training_ids": ["c"]}
-    assert evaluate.trained_on(listed, ["a", "b", "c"], ids) == {"c"}
+    assert trained_on(listed, ["a", "b", "c"], ids) == {"c"}
 
 
 @pytest.mark.slow
@@ -258,7 +260,7 @@ def test_a_model_is_given_the_views_that_are_named_and_is_judged_on_all(shoes, m
                                   ([], False, list(VIEW_NAMES))):
         options, _ = evaluate.parse_options(["--methods", "field", *words])
         assert evaluate.reconstructor(["field.pth"], options)(files) == (missing, given, files.id)
-        said = [line for line in evaluate.protocol_of(options, 1, "all", [])["lines"] if line.startswith("given: ")]
+        said = [line for line in protocol_of(options, 1, "all", [], 64)["lines"] if line.startswith("given: ")]
         assert said == (["given: front, left, top alone"] if missing else [])
 
 

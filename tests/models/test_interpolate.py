@@ -3,9 +3,9 @@ import pytest
 import torch
 
 import models.interpolate
-from evaluate import trained_on
 from models.field_model import FieldModel, load_field_model
 from models.interpolate import interpolate
+from utils.evaluation.selection import trained_on
 from utils.io.checkpoint import load_checkpoint, save_checkpoint
 
 
