@@ -39,8 +39,9 @@ AMBIGUITY_BAND, MIN_WEIGHT = 0.02, 0.2  # normalized units, share
 HULL_MARGIN = 0.01  # normalized units beyond the hull within which points are still learned from
 LOGIT_SCALE = 5.0  # outputs start small
 POINTS_AT_ONCE = 1 << 16  # bounds the memory of a fine grid
-REFINE_BAND = 0.06  # normalized units from the surface, by the field's own account, beyond which a grid is not refined
-LOGIT_LENGTH = 0.02  # normalized units per unit of logit where a logit stands for a distance to the surface
+# A logit is no length, but near the surface it grows like one: on a grid beside the hull's distances it counts so many
+# normalized units, and beyond a value of so many a grid is not refined.
+LOGIT_LENGTH, REFINE_BAND = 0.02, 0.06
 # Of earlier checkpoints: arguments that are gone, and the only values with which those checkpoints can be read.
 RETIRED_ARGS = {"pictures": False, "target": "occupancy", "token_width": 0, "token_size": 0}
 
@@ -391,8 +392,7 @@ def field_on_grid(model: FieldModel, maps: np.ndarray, axes: list[np.ndarray], h
         cameras: S Camera.
         measured: S bool, False where a mirrored silhouette stands in for an image; None: nowhere.
     Returns:
-        (X, Y, Z) float32, approximate signed distance to the surface in normalized units, positive inside; outside the hull
-        its distance.
+        (X, Y, Z) float32, logits times LOGIT_LENGTH, positive inside; outside the hull its signed distance.
     """
     device = next(model.parameters()).device
     corners = np.array([[axis[0] + axis[1], axis[-1] + axis[-2]] for axis in axes]).T / 2  # half a cell inside the grid
@@ -401,7 +401,7 @@ def field_on_grid(model: FieldModel, maps: np.ndarray, axes: list[np.ndarray], h
     scene = model.encode(torch.from_numpy(maps)[None].to(device), seen_by, box)
 
     def answer(wanted):
-        """Values at the grid points where `wanted` (X, Y, Z) bool is true, in C order."""
+        """Logits times LOGIT_LENGTH at the grid points where `wanted` (X, Y, Z) bool is true, in C order."""
         if not wanted.any():
             return np.empty(0, np.float32)
         points = np.stack([axis[index] for axis, index in zip(axes, np.nonzero(wanted))], axis=1).astype(np.float32)

@@ -31,7 +31,8 @@ def enforce_silhouettes(field: np.ndarray, hull: np.ndarray, distances: np.ndarr
     place.
 
     Args:
-        field: (X, Y, Z) float32, approximate signed distance in normalized units, positive inside.
+        field: (X, Y, Z) float32, positive inside: a network's scaled logits (models.field_model.field_on_grid), which are
+            compared with lengths, though they grow like them near the surface alone.
         hull: (X, Y, Z) float32 from utils.multiview.visual_hull.hull_on_grid.
         distances: (S, H, H) from utils.multiview.visual_hull.silhouette_sdf, in the order of `cameras`.
         axes: three float arrays, coordinates of the grid's planes.

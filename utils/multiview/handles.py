@@ -67,9 +67,9 @@ def close_uncertain_handles(field: np.ndarray, hull: np.ndarray, tolerance: floa
     """A field whose level set at 0 has the topology of the one at `-tolerance`, and differs from its own by thin walls.
 
     Args:
-        field: (X, Y, Z) float32, approximate signed distance in normalized units, positive inside.
+        field: (X, Y, Z) float32, positive inside: a network's scaled logits (models.field_model.field_on_grid).
         hull: (X, Y, Z) float32, positive in the visual hull; nothing outside it is added.
-        tolerance: normalized units; a handle that is gone at this level is closed.
+        tolerance: in the field's own unit; a handle that is gone at this level is closed.
         step: edge of a grid cell, normalized units.
     Returns:
         (X, Y, Z) float32, at least `field` everywhere.
