@@ -38,7 +38,7 @@ from utils.io.files import atomic_write
 from utils.mesh.mesh_io import read_mesh
 from utils.output import results
 from utils.training_data.loader import make_loader
-from utils.views import view_consistency, view_reader
+from utils.views import six_views, view_consistency, view_reader
 
 FORBIDDEN = "/proc/mito3d"
 NO_TEXT = os.fsdecode(b"caf\xe9")  # a name in Latin-1, as old archives hold them
@@ -66,6 +66,7 @@ def three(tmp_path, monkeypatch):
     for module in (inference, view_reader):
         monkeypatch.setattr(module, "PREVIEW_SIZE", 96)
     monkeypatch.setattr(inference, "FIELD_SIZES", (96, None))
+    monkeypatch.setattr(six_views, "FRAMING_SIZE", 192)
     monkeypatch.setattr(view_consistency, "diagnose_view_swap", lambda *views: None)
     monkeypatch.setattr(inference.Reconstructor, "reader", lambda self, files, name, masks=None: inference.ViewReader(
         files, name, masks, "border", False))
@@ -89,8 +90,8 @@ def large_texture(*_):
 @pytest.mark.parametrize("way, said", [
     ("a file where the object's folder should be", "out/b: File exists"),
     ("a folder where the mesh should be", "out/b/b.obj: Is a directory"),
-    ("a folder where the texture should be", "out/b/b.png: Is a directory"),
-    ("a folder where the preview should be", "out/b/b_preview.png: Is a directory")])
+    pytest.param("a folder where the texture should be", "out/b/b.png: Is a directory", marks=pytest.mark.slow),
+    pytest.param("a folder where the preview should be", "out/b/b_preview.png: Is a directory", marks=pytest.mark.slow)])
 def test_one_result_that_cannot_be_written_is_named_and_the_others_are_done(way, said, three, tmp_path, run_script_main):
     (tmp_path / "out").mkdir()
     if way.startswith("a file"):
@@ -108,7 +109,7 @@ def test_one_result_that_cannot_be_written_is_named_and_the_others_are_done(way,
                                                                      name not in before]
 
 
-@pytest.mark.parametrize("suffix", ["obj", "glb"])
+@pytest.mark.parametrize("suffix", ["obj", pytest.param("glb", marks=pytest.mark.slow)])
 def test_a_full_disk_keeps_the_whole_old_result_and_leaves_nothing_of_the_new(suffix, three, tmp_path, monkeypatch,
                                                                               largest_file, run_script_main):  # noqa: F811
     assert run_script_main(inference, *three, "--format", suffix)[0] == 0
@@ -138,7 +139,8 @@ def test_a_name_too_long_for_its_files_costs_no_other_object(three, tmp_path, ru
     assert len(list((tmp_path / "out" / long[1:]).iterdir())) == 7
 
 
-@pytest.mark.parametrize("name", [NO_TEXT, "new\nline", " space", "#1", "Gr\u00f6\u00dfe \u978b"], ids=ascii)
+@pytest.mark.parametrize("name", [NO_TEXT, "new\nline", *(
+    pytest.param(name, marks=pytest.mark.slow) for name in (" space", "#1", "Gr\u00f6\u00dfe \u978b"))], ids=ascii)
 def test_whatever_an_object_is_called_its_results_name_each_other(name, three, tmp_path, run_script_main):
     try:
         (tmp_path / "views" / "b").rename(tmp_path / "views" / name)

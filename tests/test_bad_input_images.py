@@ -23,7 +23,7 @@ from utils.io.checkpoint import save_checkpoint, stored_weights
 from utils.mesh.textured_mesh import TexturedMesh
 from utils.multiview.view_maps import MAP_SIZE
 from utils.output import results
-from utils.views import view_consistency, view_reader
+from utils.views import six_views, view_consistency, view_reader
 
 SIZE = 48
 
@@ -180,6 +180,7 @@ def batch(tmp_path_factory):
         for module in (inference, view_reader):
             patch.setattr(module, "PREVIEW_SIZE", 96)  # of images of 48 pixels
         patch.setattr(inference, "FIELD_SIZES", (96, None))
+        patch.setattr(six_views, "FRAMING_SIZE", 192)
         patch.setattr(view_consistency, "diagnose_view_swap", lambda *views: None)  # nor how the views fit together
         patch.setattr(results, "write_preview", lambda path, images, mesh, drawn: path.write_bytes(b"preview"))
         patch.setattr(sys, "argv", ["inference.py", str(folder), "--output", str(output), "--device", "cpu",

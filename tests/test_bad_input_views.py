@@ -44,15 +44,16 @@ def test_good_views_get_no_warning(views):
     assert UNLIKE not in note_on(views) and "look" not in note_on(views)
 
 
-@pytest.mark.parametrize("one, two", [("front", "left"), ("front", "top"), ("left", "bottom")])
+@pytest.mark.parametrize("one, two", [("front", "left"), *(
+    pytest.param(*pair, marks=pytest.mark.slow) for pair in (("front", "top"), ("left", "bottom")))])
 def test_exchanged_views_are_said(one, two, views):
     views[one], views[two] = views[two], views[one]
     note = note_on(views)
     assert "look exchanged" in note and one in note and two in note, note
 
 
-@pytest.mark.parametrize("view, how", [("top", "ROTATE_90"), ("top", "ROTATE_180"), ("bottom", "ROTATE_270"),
-                                       ("bottom", "ROTATE_180")])
+@pytest.mark.parametrize("view, how", [("top", "ROTATE_90"), ("bottom", "ROTATE_180"), *(
+    pytest.param(*case, marks=pytest.mark.slow) for case in (("top", "ROTATE_180"), ("bottom", "ROTATE_270")))])
 def test_turned_views_are_said(view, how, views):
     turned(views[view], Image.Transpose[how])
     assert f"{view} look" in note_on(views) or UNLIKE in note_on(views), note_on(views)

@@ -179,6 +179,7 @@ def test_the_step_is_finite_and_both_ways_minimize_the_same_loss(once):
     torch.testing.assert_close(step.broadcast_loss(vertices, model.template, true, draws, weights), ours)
 
 
+@pytest.mark.slow
 def test_dataset_items_are_finite_and_the_other_way_reads_the_same_object(once, shoes):
     assert are_finite(item.run(1, num_points=64, image_size=28, texture_size=64))
     files = item.find_objects(shoes / "OBJs", shoes / "input_images")[0][0]

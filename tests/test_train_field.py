@@ -62,7 +62,8 @@ def read_log(folder):
 # ---- A run
 
 
-@pytest.mark.parametrize("changes", [{}, {"field_grid": 0}, {"field_color": False}, {"field_image_widths": (8, 16)}],
+@pytest.mark.parametrize("changes", [{}, {"field_grid": 0}, {"field_color": False},
+                                     pytest.param({"field_image_widths": (8, 16)}, marks=pytest.mark.slow)],
                          ids=["plain", "no volume", "no color", "images' features"])
 def test_a_run_writes_best_last_and_a_log_and_the_model_comes_back(changes, field_config, tmp_path):
     cfg = field_config(num_epochs_stage1=2, **changes)

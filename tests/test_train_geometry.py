@@ -175,7 +175,8 @@ def test_without_held_out_objects_best_is_the_last_epoch(tiny_config, tmp_path, 
 @pytest.mark.parametrize("changes", [
     pytest.param({}, marks=pytest.mark.slow), pytest.param({"freeze_image_encoder": True}, marks=pytest.mark.slow),
     {"augmentations": 2, "gradient_accumulation_steps": 2, "gradient_checkpointing": True},
-    pytest.param({"augmentations": 2}, marks=pytest.mark.slow), {"augmentations": 2, "freeze_image_encoder": True}],
+    pytest.param({"augmentations": 2}, marks=pytest.mark.slow),
+    pytest.param({"augmentations": 2, "freeze_image_encoder": True}, marks=pytest.mark.slow)],
     ids=["trained", "frozen", "augmented and accumulated", "augmented", "augmented and frozen"])
 def test_four_epochs_equal_two_a_stop_and_two_more(changes, tiny_config, tmp_path, monkeypatch):
     whole = tiny_config(num_epochs_stage1=4, checkpoint_dir=str(tmp_path / "whole"), log_dir=str(tmp_path / "a"),

@@ -61,7 +61,7 @@ def test_epochs_write_best_last_and_a_log_that_agree(config, tmp_path):
 @pytest.mark.parametrize("changes", [
     pytest.param({}, marks=pytest.mark.slow),
     pytest.param({"freeze_image_encoder": True, "lambda_perceptual": 0.0}, marks=pytest.mark.slow),
-    {"augmentations": 2}, {"augmentations": 2, "freeze_image_encoder": True}],
+    pytest.param({"augmentations": 2}, marks=pytest.mark.slow), {"augmentations": 2, "freeze_image_encoder": True}],
     ids=["trained", "frozen", "augmented", "augmented and frozen"])
 def test_four_epochs_equal_two_a_stop_and_two_more(changes, config, tmp_path, monkeypatch):
     whole = config(num_epochs_stage2=4, checkpoint_dir=str(tmp_path / "whole"), log_dir=str(tmp_path / "a"), **changes)
@@ -135,7 +135,7 @@ def test_frozen_features_give_the_losses_that_the_images_give(config, tmp_path):
     assert starts[0] == pytest.approx(starts[1], rel=1e-5)
 
 
-@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("frozen", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_every_variant_is_colored_on_the_shape_of_its_own_images(frozen, config, tiny_geometry, monkeypatch):
     from load_data import SixViewDataset, prepare_objects
     from utils.training_data.loader import EpochSampler

@@ -77,6 +77,7 @@ def test_overlap_of_silhouettes_is_intersection_over_union():
     assert baselines._mean_overlaps(one, np.stack([one, other])) == pytest.approx([1, 1 / 3])
 
 
+@pytest.mark.slow
 def test_mean_of_equal_objects_is_that_object_in_its_color(solids, tmp_path, coarse_judges):
     mesh = mean_object([solids["ball"]], tmp_path)
     # Six round silhouettes leave a body with edges around the ball: between radius 1 and sqrt(3 / 2).

@@ -116,7 +116,7 @@ def as_trimesh(mesh):
 
 
 @pytest.mark.parametrize("script, stage, columns, frozen", [
-    (train_geometry, "geometry", 12, True),
+    pytest.param(train_geometry, "geometry", 12, True, marks=pytest.mark.slow),
     pytest.param(train_geometry, "geometry", 12, False, marks=pytest.mark.slow),
     pytest.param(train_texture, "texture", 14, True, marks=pytest.mark.slow), (train_texture, "texture", 14, False),
     pytest.param(train_field, "geometry_field", 14, False, marks=pytest.mark.slow)], ids=lambda value: str(value)[:9])

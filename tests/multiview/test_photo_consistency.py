@@ -134,6 +134,7 @@ def test_a_true_surface_stays_where_it_is():
     assert np.linalg.norm(found - vertices, axis=1).mean() < 2e-3
 
 
+@pytest.mark.slow
 def test_a_highlight_that_one_image_alone_shows_does_not_pull_the_surface():
     vertices, faces, images, masks = painted_ball(patterned)
     images[0, 114:142, 186:214] = 1  # front, about x = 0.62: seen from the left as well
@@ -149,6 +150,7 @@ def test_a_plain_surface_stays_where_it_is():
     assert np.abs(refine_by_photo_consistency(start, faces, images, masks, silhouette_sdf(masks)) - start).max() < 1e-3
 
 
+@pytest.mark.slow
 def test_what_lies_on_the_hull_comes_off_it_where_images_disagree_and_outlines_stay():
     vertices, faces, images, masks = painted_ball(patterned)
     reach = np.sqrt(1 - vertices**2).max(axis=1)  # from the nearest of the three axes: the hull is where it is 1
@@ -178,6 +180,7 @@ def test_a_thin_plate_may_not_be_pushed_through_itself_and_a_thick_one_has_all_t
         assert (outwards == LARGEST_MOVE).all(), "nothing lies before it"
 
 
+@pytest.mark.slow
 def test_two_sheets_whose_images_lie_behind_each_other_do_not_pass_through_each_other():
     plate = trimesh.creation.box([1.4, 0.1, 1.4])
     for _ in range(4):

@@ -60,6 +60,7 @@ def test_an_edge_that_is_unsure_pulls_as_much_less(distances):
     assert np.median(fitted[circles[:, 2]]) > 0.995
 
 
+@pytest.mark.slow
 def test_a_boundary_too_far_off_belongs_to_something_else(distances):
     small = (1 - FARTHEST - 0.02) * VERTICES
     np.testing.assert_allclose(fit_silhouettes(small, FACES, distances), small, atol=1e-6)
@@ -71,6 +72,7 @@ def test_nothing_leaves_the_hull_by_its_own_move(distances):
     assert surface_clearance(distances, fitted, list(VIEW_CAMERAS.values())).min() > -2e-3
 
 
+@pytest.mark.slow
 def test_what_sticks_out_is_drawn_in(distances):
     fitted = fit_silhouettes(1.015 * VERTICES, FACES, distances)
     assert np.median(np.linalg.norm(fitted, axis=1)[CONTOUR]) == pytest.approx(1, abs=0.005)

@@ -151,6 +151,7 @@ def test_in_perspective_points_of_a_ball_project_into_its_silhouettes_through_th
             assert (read > -0.01).all() if inside else (read < 0.01).all()
 
 
+@pytest.mark.slow
 def test_told_cameras_are_near_the_true_ones_but_not_the_same(photographed_arrays, rough_labels, photographed,
                                                                  monkeypatch):
     monkeypatch.setattr(utils.training_data.field_samples, "ROTATION_ERROR_DEG", 0.5)
@@ -160,7 +161,8 @@ def test_told_cameras_are_near_the_true_ones_but_not_the_same(photographed_array
     assert 0.2 < np.sqrt((angles ** 2).mean()) < 1.5
 
 
-@pytest.mark.parametrize("missing", [("bottom",), ("top", "bottom"), ("left", "front")])
+@pytest.mark.parametrize("missing", [pytest.param(("bottom",), marks=pytest.mark.slow), ("top", "bottom"),
+                                     pytest.param(("left", "front"), marks=pytest.mark.slow)])
 def test_missing_views_are_replaced_by_their_opposites_or_take_no_part(missing, rough_labels):
     mesh = solid_mesh(arms())
     mesh.vertices = mesh.vertices / np.abs(mesh.vertices).max()

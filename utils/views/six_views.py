@@ -50,6 +50,7 @@ from utils.views.view_consistency import VIEW_AXES, common_scale, consistency_no
 
 BACKGROUNDS = ("auto", "model", "border")  # how objects are found in images without transparency
 FRAME_TOLERANCE = 0.02  # fraction of an image's edge by which a box may miss the frame and still count as framed
+FRAMING_SIZE = 1024  # pixels at least of the images that are cut to their objects: in smaller ones thin tips fade
 TAKEN_EDGE = 720  # px that are kept of an image as it was taken
 FRAMED = "images were cut to the object"  # how notes begin to say so
 
@@ -406,7 +407,7 @@ def framed_views(read: SquareViews, sizes: Iterable[int]) -> dict[int, tuple[Six
         framed[size] = square(size), None
         if not is_framed(square(size)):
             enough = min(2 * size, max(size, read.largest))  # no image holds more than it has
-            larger = square(max(1024, enough))
+            larger = square(max(FRAMING_SIZE, enough))
             if not is_framed(larger):  # thin tips may fade at `size`, and with them the box
                 framed[size] = frame_views(larger, size)
     return framed

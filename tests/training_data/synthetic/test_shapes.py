@@ -222,7 +222,8 @@ def test_a_superellipse_runs_from_circle_to_square():
 
 
 @MORE_SEEDS
-@pytest.mark.parametrize("family", ["vessel", "chair", "figure", "packet"])
+@pytest.mark.parametrize("family", ["vessel", *(
+    pytest.param(name, marks=pytest.mark.slow) for name in ("chair", "figure", "packet"))])
 def test_labels_agree_with_a_count_of_crossings(family, seeds):
     """Deep in a cavity whose mouth no direction meets, labels may say solid: then only one way is asked for."""
     pytest.importorskip("embreex")
