@@ -17,6 +17,7 @@ import numpy as np
 
 from config import IMAGE_EXTENSIONS, VIEW_NAMES, OptionParser, UserError, counted, run_script
 from utils.io.files import atomic_write, check_writable, clear_leftovers, content_hash, no_folder, replaced_together
+from utils.io.image_formats import open_with_pillow
 from utils.mesh.mesh import normalize
 from utils.mesh.mesh_io import MESH_EXTENSIONS, mesh_dependencies, read_mesh, write_mesh
 from utils.rendering.rasterizer import render_views
@@ -193,14 +194,12 @@ def _refuse_flat(source, mesh):
 
 def _mark_of(path):
     """The hash in a file that says what it was made from; None in files that were not made here."""
-    from PIL import Image
-
     if path.suffix.lower() == ".obj":
         with open(path, encoding="utf-8", errors="replace") as file:
             words = file.readline(200).strip().removeprefix("# ")
     else:
         try:
-            with Image.open(path) as image:
+            with open_with_pillow(path) as image:
                 words = str(image.info.get("Source", ""))
         except Exception:  # somebody's own broken image: load_data names it
             return None
