@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from config import VIEW_NAMES, OptionParser, UserError, counted, run_script
-from utils.io.files import atomic_write, no_folder
+from utils.io.files import atomic_write, entries, no_folder
 from utils.mesh.mesh import Mesh
 from utils.rendering.cameras import Camera
 
@@ -87,8 +87,8 @@ def mesh_files(obj_dir: str | Path, ids: list[str]) -> dict[str, Path]:
     obj_dir = Path(obj_dir)
     if not obj_dir.is_dir():
         raise UserError(f"--obj_dir {obj_dir}: {no_folder(obj_dir)}")
-    found = {folder.name: sorted(path for path in folder.iterdir() if path.suffix.lower() == ".obj")
-             for folder in sorted(obj_dir.iterdir()) if folder.is_dir() and not folder.name.startswith(".")}
+    found = {folder.name: [path for path in entries(folder) if path.suffix.lower() == ".obj"]
+             for folder in entries(obj_dir) if folder.is_dir() and not folder.name.startswith(".")}
     found = {name: paths for name, paths in found.items() if paths}
     if not found:
         raise UserError(f"--obj_dir {obj_dir}: holds no <id>/<anything>.obj")
