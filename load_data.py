@@ -68,6 +68,8 @@ def find_view_sets(folder: Path | str, allow_missing: bool = False) -> tuple[dic
         try:
             groups, unknown = match_images(place)
         except UserError as error:
+            if place == folder:
+                raise
             problems.append(Problem(place.name, "unusable folder", str(error)))
             continue
         strays += [(object_id or Path(os.path.abspath(place)).name, hint) for object_id, hint in unknown]

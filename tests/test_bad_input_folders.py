@@ -182,6 +182,17 @@ def test_a_link_to_the_folder_itself_is_not_done_twice(three, tmp_path, run_scri
         assert code == 0 and out.count("reconstructed in") == count, err
 
 
+def test_no_result_takes_the_place_of_an_image_that_it_is_made_from(three, tmp_path, run_script_main):
+    (tmp_path / "views" / "b").rename(tmp_path / "views" / "front")
+    before = content_below(tmp_path / "views")
+    code, out, err = run_script_main(inference, *three, "--output", tmp_path / "views")
+    assert code == 2 and "2 of 3" in err
+    assert err.startswith(f"left out: {tmp_path}/views/front/front.png: is the front image, and the result's texture would")
+    after = content_below(tmp_path / "views")
+    assert {name: after[name] for name in before} == before and "a/a.obj" in after and "front/front.obj" not in after
+    assert run_script_main(inference, *three, "--output", tmp_path / "views", "--texture_format", "jpg")[0] == 0
+
+
 @pytest.mark.parametrize("damage, said", [
     (lambda masks: (masks / "b_top.png").write_bytes(mask_file(0)), "b_top.png: the mask of the top view is empty"),
     (lambda masks: (masks / "b_top.png").write_bytes(mask_file(1)), "b_top.png: the top view's mask is empty"),
@@ -559,7 +570,8 @@ def test_a_folder_that_may_not_be_looked_into_is_one_line(module, words, closed,
     words = [word.format(closed=closed / "closed", out=tmp_path / "out") for word in words]
     code, out, err = run_unprivileged(module, *words)
     assert code == 2 and err.startswith("error: ") and err.count("\n") == 1, err
-    assert "closed: cannot be read (Permission denied)" in err or "closed  left alone: cannot be read" in out
+    said = f"{closed}/closed: cannot be read (Permission denied)\n"
+    assert err.removeprefix("error: ").removeprefix("--obj_dir ") == said or "closed  left alone: cannot be read" in out, err
     assert not (tmp_path / "out").exists()
 
 

@@ -35,6 +35,7 @@ GENERIC_NAMES = {"model", "models", "mesh", "meshes", "scene", "object", "obj", 
                  "model_normalized", "texture_mapped", "untitled", "source", "google_16k", "output", "export"}
 MARK = "prepared from "  # then a hash of all that a file was made from; a comment in an OBJ, a text in a PNG
 FLATTEST = 1e-3  # thickness, as a share of the length, of what has no side to be seen from: a quarter of a pixel
+WIDEST = 40  # letters of names that stand in a column: a longer one moves what follows it, not all others
 AXES = {"x": (1, 0, 0), "y": (0, 1, 0), "z": (0, 0, 1)}
 
 
@@ -261,7 +262,7 @@ def main(argv: list[str]) -> None:
         raise UserError(f"--images_dir {options.images_dir}: holds {holds}, and {min(meshes)}_front.png and the like are "
                         "looked for; leave it out, and all images are drawn")
 
-    width = max(map(len, list(meshes) + list(collisions)))
+    width = min(WIDEST, max(map(len, list(meshes) + list(collisions))))
     failed = [(name, "several meshes have this name, rename all but one: " + ", ".join(map(str, paths)))
               for name, paths in sorted(collisions.items())]
     for name, source in sorted(meshes.items()):
