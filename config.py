@@ -25,6 +25,11 @@ SAMPLE_DIR = "data/sample"  # shipped shoes: what untouched defaults train on
 EXAMPLES_DIR = "data/examples"  # shipped six-view folders: what untouched defaults reconstruct
 PRETRAINED_DIR = "checkpoints/pretrained"  # shipped weights
 SHOWN_OF_A_PATH = 60  # letters, of one that is longer than any can be
+# What the system answers where a file is none of our making: rights, a disk or network that fails, links in a circle, no room
+REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ELOOP, errno.ESTALE, errno.EMFILE, errno.ENFILE,
+           errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ETIMEDOUT)
+KEPT = "what was finished is kept, nothing is half written"
+BROKEN_PIPE = 13  # SIGPIPE, which Windows does not have
 
 
 class UserError(Exception):
@@ -474,30 +479,69 @@ class OptionParser(argparse.ArgumentParser):
 def run_script(main: Callable[[list[str]], Any]) -> None:
     """Run `main(argv)` for a script: what a user can mend, and what a signal ended, is one line on stderr.
 
-    Exit codes: 0 all done; 1 a bug of ours, with its traceback; 2 a UserError; 130 Ctrl-C; 143 SIGTERM.
+    Exit codes: 0 all done; 1 a bug of ours, with its traceback; 2 a UserError; 130 Ctrl-C; 143 SIGTERM; 141 nobody reads
+    what is printed any more.
     """
+    _open_closed_streams()
     if hasattr(sys.stdout, "reconfigure"):  # names of files may hold bytes that are no text, or letters the terminal lacks
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         signal.signal(signal.SIGTERM, terminate)
     except ValueError:
         pass  # not in the main thread: whoever runs us there takes care of signals
+    code, said, failed = None, "", None
     try:
+        if not _has_folder():
+            raise UserError("the folder that this was started in is gone; change into another one")
         main(sys.argv[1:])
+    except SystemExit as stop:  # --help
+        code = stop.code or 0
     except UserError as error:
-        print(f"error: {what_was_said(error)}", file=sys.stderr)
-        sys.exit(2)
+        code, said = 2, f"error: {what_was_said(error)}"
     except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
-            raise
-        print(f"error: {str(error.filename)[:SHOWN_OF_A_PATH]}... is longer than a path can be", file=sys.stderr)
-        sys.exit(2)
+        failed = error
     except Stopped as stop:
-        print(f"stopped: {stop}", file=sys.stderr)
-        sys.exit(128 + stop.number)
+        code, said = 128 + stop.number, f"stopped: {stop}"
     except KeyboardInterrupt as stop:
-        print("stopped: what was finished is kept, nothing is half written", file=sys.stderr)
-        sys.exit(128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT))
+        code, said = 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT), f"stopped: {KEPT}"
+    lost = _print_at_last("\n" if failed else "", sys.stdout)
+    if lost and code is None:
+        code, said = 2, f"error: what is printed cannot be written ({lost.strerror}); {KEPT}"
+        if isinstance(lost, BrokenPipeError):
+            code, said = 128 + BROKEN_PIPE, f"stopped: nobody reads what is printed any more; {KEPT}"
+    elif failed and failed.errno == errno.ENAMETOOLONG:
+        code, said = 2, f"error: {str(failed.filename)[:SHOWN_OF_A_PATH]}... is longer than a path can be"
+    elif failed and failed.filename is not None and failed.errno in REFUSED:
+        code, said = 2, f"error: {failed.filename}: {failed.strerror}"
+    elif failed:
+        raise failed
+    _print_at_last(said and said + "\n", sys.stderr)
+    if code is not None:
+        sys.exit(code)
+
+
+def _open_closed_streams():
+    """Give what is printed to a stream that was closed from the start a place: else the next file opened would get it."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (for as long as we run)
+
+
+def _has_folder():
+    try:
+        return bool(os.getcwd())
+    except FileNotFoundError:
+        return False
+
+
+def _print_at_last(text, stream):
+    """Write out what was printed, and `text`; the OSError if that fails, after which all of the stream goes nowhere."""
+    try:
+        print(text, end="", file=stream, flush=True)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # Python tries what is left once more at its very end
+        return error
+    return None
 
 
 def what_was_said(error: UserError) -> str:

@@ -501,6 +501,11 @@ def main(argv: list[str]) -> None:
 
     def read(name):
         began, masks = time.perf_counter(), None
+        texture = Path(options.output) / name / f"{name}.{options.texture_format}"
+        for view, path in sets[name].items():  # an object called front, in the folder that holds it
+            if texture.exists() and texture.samefile(path):
+                raise UserError(f"{path}: is the {view} image, and the result's texture would replace it; choose another "
+                                "--output, or rename the folder")
         if options.mask_dir:
             masks = find_masks(options.mask_dir, name, alone=len(sets) == 1, views=sets[name])
         reader = reconstructor.reader(sets[name], name, masks)

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from config import SAMPLE_DIR, VIEW_NAMES, Config, UserError, counted, folders, parse_config, run_script
 from utils.io.file_index import read_index, write_index
-from utils.io.files import content_hash, no_folder
+from utils.io.files import content_hash, entries, no_folder
 from utils.io.object_files import ObjectFiles
 from utils.mesh.mesh_io import MESH_EXTENSIONS
 from utils.training_data.augment import AUGMENT_VERSION, augmented
@@ -32,6 +32,7 @@ from utils.training_data.object_cache import (
     field_item,
     generated_item,
     load_cached,
+    source_hashes,
     variant_rng,
 )
 from utils.views.names import Problem, format_problems, match_images, nothing_to_reconstruct, view_problems
@@ -62,10 +63,16 @@ def find_view_sets(folder: Path | str, allow_missing: bool = False) -> tuple[dic
                         f"{', '.join(f'{view}.png' for view in VIEW_NAMES[:-1])} and {VIEW_NAMES[-1]}.png "
                         "(python -m utils.prepare_dataset draws them from a folder of meshes)")
     found, problems, strays = {}, [], []
-    subfolders = [path for path in sorted(folder.iterdir())  # the images of a link to the folder itself would be done twice
+    subfolders = [path for path in entries(folder)  # the images of a link to the folder itself would be done twice
                   if _is_visible_folder(path) and not path.samefile(folder)] if folder.is_dir() else []
     for place in [folder] + subfolders:
-        groups, unknown = match_images(place)
+        try:
+            groups, unknown = match_images(place)
+        except UserError as error:
+            if place == folder:
+                raise
+            problems.append(Problem(place.name, "unusable folder", str(error)))
+            continue
         strays += [(object_id or Path(os.path.abspath(place)).name, hint) for object_id, hint in unknown]
         for object_id, views in groups.items():
             name = object_id or Path(os.path.abspath(place)).name
@@ -83,7 +90,7 @@ def find_view_sets(folder: Path | str, allow_missing: bool = False) -> tuple[dic
     unknown = [Problem(name, "unknown view name", hint) for name, hint in strays if name not in sets]
     problems = unknown + problems
     if not sets:
-        meshes = [path.name for place in [folder] + subfolders for path in sorted(place.iterdir())
+        meshes = [path.name for place in [folder] + subfolders for path in sorted(place.glob("*"))
                   if path.suffix.lower() in MESH_EXTENSIONS and not path.name.startswith(".")]
         raise nothing_to_reconstruct(folder, meshes, found, problems, bool(unknown), allow_missing)
     return sets, problems
@@ -127,8 +134,11 @@ def _find_in(obj_dir, images_dir):
     objects = []
     problems += [Problem(path.stem, "mesh without folder", f"{path.name}: move it to {path.stem}/{path.name}")
                  for path in sorted(obj_dir.glob("*")) if path.suffix.lower() == ".obj" and path.is_file()]
-    for folder in sorted(path for path in obj_dir.iterdir() if _is_visible_folder(path)):
-        mesh, wrong = _one_mesh(folder)
+    for folder in (path for path in entries(obj_dir) if _is_visible_folder(path)):
+        try:
+            mesh, wrong = _one_mesh(folder)
+        except UserError as error:
+            mesh, wrong = None, [Problem(folder.name, "unusable folder", str(error))]
         views = groups.pop(folder.name, {})
         wrong += view_problems(folder.name, views) if views else [
             Problem(folder.name, "mesh without images", f"expected {folder.name}_front.png, ...")]
@@ -143,7 +153,7 @@ def _find_in(obj_dir, images_dir):
 
 def _one_mesh(folder):
     """The OBJ of an object's folder and no problems, or None and why."""
-    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    files = [path for path in entries(folder) if os.path.isfile(path) and not path.name.startswith(".")]
     meshes = [path for path in files if path.suffix.lower() == ".obj"]
     if len(meshes) == 1:
         return meshes[0], []
@@ -177,7 +187,7 @@ def resolve_data(cfg: Config, quiet: bool = False) -> tuple[Path, Path]:
     untouched = cfg.obj_dir == Config.obj_dir and cfg.images_dir == Config.images_dir
     named = {"obj_dir", "images_dir"} & set(cfg.explicit)
     obj_dir, images_dir = Path(cfg.obj_dir), Path(cfg.images_dir)
-    own = obj_dir.is_dir() and any(_is_visible_folder(path) for path in obj_dir.iterdir())
+    own = obj_dir.is_dir() and any(_is_visible_folder(path) for path in entries(obj_dir))
     sample = Path(__file__).parent / SAMPLE_DIR
     if not untouched or named or own or not sample.is_dir():
         return obj_dir, images_dir
@@ -185,6 +195,15 @@ def resolve_data(cfg: Config, quiet: bool = False) -> tuple[Path, Path]:
         print(f"no objects in {cfg.obj_dir}: using the shipped {SAMPLE_DIR} (your own: --obj_dir and --images_dir, or "
               f"put them in {cfg.obj_dir} and {cfg.images_dir})")
     return sample / "OBJs", sample / "input_images"
+
+
+def input_hashes(objects: Sequence[ObjectFiles], cache_dir: str | Path) -> dict[str, list[str]]:
+    """{id: [hash of its mesh with all files that it names, hash of its images]}, for a record of what was trained on.
+
+    The cache's index knows unchanged files without their being read.
+    """
+    index = read_index(Path(cache_dir) / INDEX_NAME)
+    return {files.id: list(source_hashes(files, index)) for files in objects}
 
 
 def prepare_objects(cfg: Config, quiet: bool = False) -> tuple[list[ObjectFiles], dict[str, CachedObject]]:

@@ -17,14 +17,16 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from config import PRETRAINED_DIR, Config, UserError, config_as_dict, counted, parse_config, run_script
-from load_data import FieldDataset, FieldObject, prepare_field_objects
+from load_data import FieldDataset, FieldObject, input_hashes, prepare_field_objects
 from models.field_model import FieldModel, field_loss, field_on_grid, load_field_model, up_to_date
 from models.view_cameras import augment_space, random_colors, stack_cameras, transform_box, transform_points
 from utils.device import lighter_training, out_of_memory_advice
 from utils.evaluation.validation_sheet import ValidationSheet, mesh_of_field
 from utils.io.files import content_hash
+from utils.io.object_files import ObjectFiles
 from utils.mesh.mesh import Mesh
 from utils.multiview.view_maps import MAP_SIZE
+from utils.output.provenance import named_hash, versions
 from utils.training.best_checkpoint import BestCheckpoint, read_best
 from utils.training.interruption import asked_to_stop, note_signals, signals_restored, stopped
 from utils.training.judging import end_run, judge_start, keep_if_better, show_objects, validation_mean
@@ -75,6 +77,12 @@ def train(cfg: Config) -> dict:
         return train_on(accelerator, cfg)
 
 
+def record_of(cfg: Config, objects: list[ObjectFiles]) -> dict:
+    """What a run is made from, for the file beside its log: settings, versions, hashes of inputs and of what it begins with."""
+    return config_as_dict(cfg) | {"versions": versions(), "inputs": input_hashes(objects, cfg.cache_dir),
+                                  "checkpoints": [named_hash(cfg.initial_weights)] if cfg.initial_weights else []}
+
+
 def train_on(accelerator: Accelerator, cfg: Config) -> dict:
     """`train` on a device that is ready."""
     # What a stopped run left
@@ -96,7 +104,7 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
     # Records
     main = accelerator.is_main_process
     best = BestCheckpoint(best_path, validation_ids, read_best(best_path, "field"), METRIC, main)
-    log = RunLog(cfg.log_dir, "geometry_field", config_as_dict(cfg), first_epoch if saved else None, main, step)
+    log = RunLog(cfg.log_dir, "geometry_field", record_of(cfg, objects), first_epoch if saved else None, main, step)
     sheet = ValidationSheet(log.folder, [item.files for item in task.validation_objects], cfg.sheet_objects, painted=True,
                             active=main)
     model, optimizer, loader = accelerator.prepare(task.model, optimizer, task.loader)

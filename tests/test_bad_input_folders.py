@@ -185,6 +185,17 @@ def test_a_link_to_the_folder_itself_is_not_done_twice(three, tmp_path, run_scri
         assert code == 0 and out.count("reconstructed in") == count, err
 
 
+def test_no_result_takes_the_place_of_an_image_that_it_is_made_from(three, tmp_path, run_script_main):
+    (tmp_path / "views" / "b").rename(tmp_path / "views" / "front")
+    before = content_below(tmp_path / "views")
+    code, out, err = run_script_main(inference, *three, "--output", tmp_path / "views")
+    assert code == 2 and "2 of 3" in err
+    assert err.startswith(f"left out: {tmp_path}/views/front/front.png: is the front image, and the result's texture would")
+    after = content_below(tmp_path / "views")
+    assert {name: after[name] for name in before} == before and "a/a.obj" in after and "front/front.obj" not in after
+    assert run_script_main(inference, *three, "--output", tmp_path / "views", "--texture_format", "jpg")[0] == 0
+
+
 @pytest.mark.parametrize("damage, said", [
     (lambda masks: (masks / "b_top.png").write_bytes(mask_file(0)), "b_top.png: the mask of the top view is empty"),
     (lambda masks: (masks / "b_top.png").write_bytes(mask_file(1)), "b_top.png: the top view's mask is empty"),
@@ -491,3 +502,85 @@ def test_a_model_is_shared_as_a_whole_or_not_at_all(owner, method, there, tmp_pa
     code, _, err = run_script_main(share, field, folder)
     assert code == 2 and err.startswith(f"error: cannot write {folder}") and err.endswith(": No space left on device\n")
     assert "/.new" not in err and content_below(tmp_path) == before and (tmp_path / "new").exists() == there
+
+
+# ---- What may not be looked into
+
+
+# Root may read anything, unless it gave that up; who owns the files cannot read those of mode 0 in any case
+UNPRIVILEGED = ([] if os.name != "posix" or os.geteuid() else
+                ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", "--inh-caps", "-all"])
+needs_rights = pytest.mark.skipif(os.name != "posix" or bool(UNPRIVILEGED) and not shutil.which("setpriv"),
+                                  reason="nothing is forbidden here")
+RUN = ("import sys, config, importlib\nmodule = importlib.import_module(sys.argv.pop(1))\nsys.argv[0] = 'x'\n"
+       "config.run_script(module.main)")
+
+
+def run_unprivileged(module, *words):
+    """Exit code and stderr of a script run by somebody to whom files of mode 0 are closed."""
+    done = subprocess.run([*UNPRIVILEGED, sys.executable, "-c", RUN, module, *map(str, words)], capture_output=True, text=True,
+                          cwd=Path(__file__).parents[1], timeout=120)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def closed(meshes):
+    """Folders of meshes and of images with a folder and a file among them that may not be read."""
+    for view in VIEW_NAMES:
+        for name in ("good", "closed", "closed_file"):
+            (meshes / name).mkdir(exist_ok=True)
+            view_image(view).save(meshes / name / f"{view}.png")
+    (meshes / "closed" / "hidden.obj").write_text(OBJ)
+    forbidden = [meshes / "closed", meshes / "closed_file" / "top.png", meshes / "dice.obj"]
+    for path in forbidden:
+        path.chmod(0)
+    yield meshes
+    for path in forbidden:
+        path.chmod(0o755)
+
+
+@needs_rights
+def test_of_many_those_that_may_not_be_read_are_named_and_the_others_are_done(closed, tmp_path):
+    code, out, err = run_unprivileged("utils.prepare_dataset", closed, "--output", tmp_path / "data", "--image_size", 32)
+    assert code == 2 and f"{closed}/closed  left out: cannot be read (Permission denied)\n" in err and "Traceback" not in err
+    assert "dice" in err and err.endswith(f"error: 2 objects in {tmp_path}/data, 1 and 1 folder left out (see above)\n")
+    code, out, err = run_unprivileged("utils.rename_to_IDs", "--images", closed, "--output", tmp_path / "data")
+    assert code == 2 and "11 files copied, 2 left alone" in out, out + err
+    assert "closed_file/top.png  left alone: cannot be copied" in err
+    assert err.endswith("error: 2 files were left alone (see above)\n") and err.count("\n") == 2
+    names = {path.name for path in (tmp_path / "data" / "input_images").iterdir()}
+    assert {f"{name}_{view}.png" for name in ("good", "closed_file") for view in VIEW_NAMES} - names == {"closed_file_top.png"}
+    sets, problems = run_unprivileged_sets(closed)
+    assert "'good'" in sets and f"closed: unusable folder {closed}/closed: cannot be read (Permission denied)" in problems
+    assert "'closed_file'" in sets  # whoever reads it says so
+
+
+def run_unprivileged_sets(folder):
+    code = (f"import load_data\nsets, problems = load_data.find_view_sets({str(folder)!r})\n"
+            "print(list(sets), *map(str, problems), sep='@')")
+    done = subprocess.run([*UNPRIVILEGED, sys.executable, "-c", code], capture_output=True, text=True,
+                          cwd=Path(__file__).parents[1], timeout=120)
+    return done.stdout.split("@", 1)
+
+
+@needs_rights
+@pytest.mark.parametrize("module, words", [
+    ("inference", ["{closed}"]), ("utils.prepare_dataset", ["{closed}"]), ("utils.rename_to_IDs", ["--images", "{closed}"]),
+    ("load_data", ["--obj_dir", "{closed}", "--images_dir", "."]),
+    pytest.param("load_data", ["--obj_dir", ".", "--images_dir", "{closed}"], marks=pytest.mark.slow),
+    ("utils.photograph_dataset", ["--obj_dir", "{closed}", "--output", "{out}"])], ids=str)
+def test_a_folder_that_may_not_be_looked_into_is_one_line(module, words, closed, tmp_path):
+    words = [word.format(closed=closed / "closed", out=tmp_path / "out") for word in words]
+    code, out, err = run_unprivileged(module, *words)
+    assert code == 2 and err.startswith("error: ") and err.count("\n") == 1, err
+    said = f"{closed}/closed: cannot be read (Permission denied)\n"
+    assert err.removeprefix("error: ").removeprefix("--obj_dir ") == said or "closed  left alone: cannot be read" in out, err
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_the_system_refuses_without_our_foreseeing_it_is_one_line_with_the_file(run_script_main):
+    for number in (errno.EACCES, errno.EIO, errno.ESTALE, errno.EMFILE):
+        def main(argv, number=number):
+            raise OSError(number, os.strerror(number), "scan.obj")
+        code, _, err = run_script_main(SimpleNamespace(main=main, __name__="reading"))
+        assert (code, err) == (2, f"error: scan.obj: {os.strerror(number)}\n")

@@ -1,5 +1,6 @@
 """Options in, checked settings out."""
 import dataclasses
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -206,6 +207,66 @@ def test_run_script_turns_a_user_error_into_one_line_and_exit_code_2(capsys):
         config.run_script(main)
     captured = capsys.readouterr()
     assert stop.value.code == 2 and captured.err == "error: no such folder\n" and captured.out == ""
+
+
+def shell(command, main, cwd=ROOT, **environment):
+    """Code, stdout and stderr of a shell's command, in which SCRIPT is a script that runs `main(argv)`."""
+    script = f"{sys.executable} -c 'import config, sys, os\n{main}\nconfig.run_script(main)'"
+    done = subprocess.run(["bash", "-c", command.replace("SCRIPT", script)], cwd=cwd, capture_output=True, text=True,
+                          timeout=60, env=os.environ | {"PYTHONPATH": str(ROOT)} | environment)
+    return done.returncode, done.stdout, done.stderr
+
+
+PRINTS = """def main(argv):
+    for number in range(3):
+        print("x" * 99999)"""
+HELPS = """def main(argv):
+    print("x" * 99999)
+    config.OptionParser().parse_args(["--help"])"""
+REFUSES = """def main(argv):
+    print("x")
+    raise config.UserError("no such folder")"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of a POSIX shell")
+@pytest.mark.parametrize("buffered", ["", "1"])
+@pytest.mark.parametrize("main", [PRINTS, HELPS], ids=["prints", "helps"])
+@pytest.mark.parametrize("to, code, said", [
+    ("| true; exit ${PIPESTATUS[0]}", 141, "stopped: nobody reads what is printed any more; what was finished is kept"),
+    ("> /dev/full", 2, "error: what is printed cannot be written (No space left on device); what was finished is kept")])
+def test_what_cannot_be_printed_ends_the_run_in_one_line(to, code, said, main, buffered):
+    found, _, err = shell(f"SCRIPT {to}", main, PYTHONUNBUFFERED=buffered)
+    assert found == code and err.startswith(said) and err.count("\n") == 1, err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of a POSIX shell")
+def test_an_error_is_said_though_nobody_reads_the_rest_and_a_bug_of_ours_stays_one():
+    held_back = {"PYTHONUNBUFFERED": ""}  # printing succeeds, for it is not written out before the end
+    assert shell("SCRIPT | true; exit ${PIPESTATUS[0]}", REFUSES, **held_back) == (2, "", "error: no such folder\n")
+    assert shell("SCRIPT 2>&1 >/dev/null | true; exit ${PIPESTATUS[0]}", REFUSES, **held_back)[0] == 2
+    for number in ("ENOSPC", "EPIPE", "ENOENT"):
+        code, _, err = shell("SCRIPT", f"def main(argv):\n    import errno\n    raise OSError(errno.{number}, \"ours\")")
+        assert code == 1 and "Traceback" in err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="streams of a POSIX shell")
+def test_streams_that_are_closed_from_the_start_are_not_the_next_file(tmp_path):
+    opens = """def main(argv):
+    with open("file", "w") as file:
+        print("out")
+        print("err", file=sys.stderr, flush=True)
+        os.write(2, b"library")
+        file.write("mine")
+        assert file.fileno() > 2"""
+    for closed, out, err in ((">&-", "", "err\nlibrary"), ("2>&-", "out\n", ""), (">&- 2>&-", "", "")):
+        assert shell(f"SCRIPT {closed}", opens, tmp_path) == (0, out, err)
+        assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows keeps a folder that somebody is in")
+def test_a_folder_that_is_gone_is_said(tmp_path):
+    code, _, err = shell("mkdir gone && cd gone && rmdir ../gone && SCRIPT", "def main(argv):\n    pass", tmp_path)
+    assert code == 2 and err == "error: the folder that this was started in is gone; change into another one\n"
 
 
 def test_importing_config_loads_neither_torch_nor_numpy():

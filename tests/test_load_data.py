@@ -588,3 +588,18 @@ def test_a_cache_that_is_a_file_is_named_and_an_index_that_cannot_be_written_cos
         os.utime(path, (1e9, 1e9))
     (tmp_path / "cache" / "index.json").mkdir(parents=True)
     assert len(prepare_objects(config_for(tmp_path), quiet=True)[0]) == 1
+
+
+def test_the_record_of_inputs_changes_with_the_file_that_changed(shoes, tmp_path):
+    data = shutil.copytree(shoes, tmp_path / "data", ignore=shutil.ignore_patterns("cache", "*00003*", "*00004*"))
+
+    def record():
+        objects, _ = find_objects(data / "OBJs", data / "input_images")
+        return load_data.input_hashes(objects, tmp_path / "no_cache")
+
+    before = record()
+    assert len(before) == 3 and record() == before and len({word for pair in before.values() for word in pair}) == 6
+    Image.new("RGB", (9, 9)).save(data / "input_images" / "shoe_00001_top.png")
+    next((data / "OBJs" / "shoe_00002").glob("*.png")).write_bytes(b"another texture")
+    changed = {(name, place) for name, pair in record().items() for place in (0, 1) if pair[place] != before[name][place]}
+    assert changed == {("shoe_00001", 1), ("shoe_00002", 0)}

@@ -98,3 +98,25 @@ def test_a_broken_camera_file_is_named(tmp_path):
     for name in ("x.json", "absent.json"):
         with pytest.raises(UserError, match=name):
             read_cameras(tmp_path / name)
+
+
+def test_somebodys_own_images_are_neither_replaced_nor_doubled(run_script_main, objects, tmp_path):
+    own = tmp_path / "input_images" / "brick_top.png"
+    own.parent.mkdir()
+    Image.new("RGB", (8, 8)).save(own)
+    before = own.read_bytes()
+    for level in ("hand", "photo"):
+        code, out, error = run_script_main(utils.photograph_dataset, "--obj_dir", objects / "OBJs", "--output", tmp_path,
+                                           "--size", 96, "--level", level)
+        assert code == 2 and "brick_top.png: is no photograph made here" in error and "1 left out" in error
+        assert own.read_bytes() == before and "slab_2  6 images" in out
+        names = sorted(path.name for path in own.parent.iterdir())
+        suffix = ".jpg" if level == "photo" else ".png"
+        assert names == sorted(["brick_top.png", *(f"slab_2_{view}{suffix}" for view in VIEW_NAMES)]), "one image of each view"
+
+
+@pytest.mark.parametrize("output", ["file", "file/deep", "/proc/mito3d"])
+def test_a_place_that_cannot_be_written_to_is_said_before_any_work(run_script_main, objects, tmp_path, output):
+    (tmp_path / "file").write_text("mine")
+    code, out, error = run_script_main(utils.photograph_dataset, "--obj_dir", objects / "OBJs", "--output", tmp_path / output)
+    assert code == 2 and error.startswith("error: cannot write to ") and error.count("\n") == 1 and out == ""

@@ -108,7 +108,7 @@ def test_meshes_are_found_below_but_not_in_the_output(tmp_path):
     for name in ("a/model.obj", "b/shoe.PLY", "c/shoe.stl", "out/OBJs/d/d.obj", ".hidden/e.obj", "f/notes.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("")
-    meshes, collisions = find_meshes(tmp_path, tmp_path / "out")
+    meshes, collisions, _ = find_meshes(tmp_path, tmp_path / "out")
     assert list(meshes) == ["a"] and list(collisions) == ["shoe"] and len(collisions["shoe"]) == 2
     with pytest.raises(UserError, match="holds no mesh"):
         find_meshes(tmp_path / "f", tmp_path / "out")

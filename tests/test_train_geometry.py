@@ -111,6 +111,8 @@ def test_an_epoch_writes_best_last_and_a_log_that_agree(tiny_config, tmp_path):
     assert all(math.isfinite(value) for line in lines for value in line.values())
     settings = json.loads((tmp_path / "logs" / "geometry_config.json").read_text())
     assert settings["num_points"] == 64 and settings["decoder_hidden"] == [32, 32]
+    assert settings["versions"]["torch"] == torch.__version__ and settings["checkpoints"] == []
+    assert len(settings["inputs"]) == 5, "what was validated on as well"
     for name in ("best", "last"):
         model, checkpoint = load_geometry_model(tmp_path / "checkpoints" / f"geometry_{name}.pth")
         assert checkpoint["image_size"] == 56 and len(checkpoint["validation_ids"]) == 1

@@ -1,4 +1,6 @@
 """The second stage's loop, run: a few steps on tiny shoes over a tiny geometry model."""
+import hashlib
+import json
 import math
 from pathlib import Path
 
@@ -52,6 +54,9 @@ def test_epochs_write_best_last_and_a_log_that_agree(config, tmp_path):
     for line in lines[1:]:
         expected = sum(getattr(cfg, f"lambda_{part}") * line[part] for part in ("l1l2", "perceptual", "smooth"))
         assert line["loss"] == pytest.approx(expected, rel=1e-5)
+    record = json.loads((Path(cfg.log_dir) / "texture_config.json").read_text())
+    assert record["checkpoints"][0]["sha256"] == hashlib.sha256(Path(cfg.geometry_checkpoint).read_bytes()).hexdigest()
+    assert record["seed"] == cfg.seed and record["versions"]["torch"] == torch.__version__
     for name in ("best", "last"):
         model, checkpoint = load_texture_model(tmp_path / "checkpoints" / f"texture_{name}.pth")
         assert checkpoint["image_size"] == 56

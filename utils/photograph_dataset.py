@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from config import VIEW_NAMES, OptionParser, UserError, counted, run_script
-from utils.io.files import atomic_write, no_folder
+from utils.io.files import atomic_write, check_writable, entries, no_folder
 from utils.mesh.mesh import Mesh
 from utils.rendering.cameras import Camera
 
@@ -48,17 +48,23 @@ def write_photographs(object_id: str, mesh: Mesh, level: str, seed: int, size: i
     images, masks, cameras = photograph(mesh, level, object_rng(object_id, level, seed), size)
     suffix, options = (".jpg", {"quality": JPEG_QUALITY}) if LEVELS[level].scene else (".png", {})
     paths, output = {}, Path(output)
+    record = {"id": object_id, "level": level, "seed": seed, "size": size, "projection": CAMERAS_HELP,
+              "cameras": {view: camera_as_dict(cameras[view]) for view in VIEW_NAMES}}
+    with atomic_write(_mark_of(object_id, output)) as temporary:  # first: it tells the images that follow from somebody's own
+        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     for view in VIEW_NAMES:
         paths[view] = output / "input_images" / f"{object_id}_{view}{suffix}"
         with atomic_write(paths[view]) as temporary:
             Image.fromarray(images[view]).save(temporary, **options)
         with atomic_write(output / "masks" / f"{object_id}_{view}.png") as temporary:
             Image.fromarray(np.round(masks[view] * 255).astype(np.uint8)).save(temporary)
-    record = {"id": object_id, "level": level, "seed": seed, "size": size, "projection": CAMERAS_HELP,
-              "cameras": {view: camera_as_dict(cameras[view]) for view in VIEW_NAMES}}
-    with atomic_write(output / "cameras" / f"{object_id}.json") as temporary:
-        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        paths[view].with_suffix(".png" if suffix == ".jpg" else ".jpg").unlink(missing_ok=True)  # of another level
     return paths
+
+
+def _mark_of(object_id, output):
+    """The file that is there for every object whose images in a folder were made here."""
+    return Path(output) / "cameras" / f"{object_id}.json"
 
 
 def read_cameras(path: str | Path) -> dict[str, Camera]:
@@ -87,8 +93,8 @@ def mesh_files(obj_dir: str | Path, ids: list[str]) -> dict[str, Path]:
     obj_dir = Path(obj_dir)
     if not obj_dir.is_dir():
         raise UserError(f"--obj_dir {obj_dir}: {no_folder(obj_dir)}")
-    found = {folder.name: sorted(path for path in folder.iterdir() if path.suffix.lower() == ".obj")
-             for folder in sorted(obj_dir.iterdir()) if folder.is_dir() and not folder.name.startswith(".")}
+    found = {folder.name: [path for path in entries(folder) if path.suffix.lower() == ".obj"]
+             for folder in entries(obj_dir) if folder.is_dir() and not folder.name.startswith(".")}
     found = {name: paths for name, paths in found.items() if paths}
     if not found:
         raise UserError(f"--obj_dir {obj_dir}: holds no <id>/<anything>.obj")
@@ -123,11 +129,16 @@ def main(argv: list[str]) -> None:
 
     from utils.mesh.mesh import normalize
     from utils.mesh.mesh_io import read_mesh
+    from utils.prepare_dataset import images_by_id
 
-    width, failed = max(map(len, meshes)), []
+    check_writable(options.output)
+    width, failed, there = max(map(len, meshes)), [], images_by_id(Path(options.output) / "input_images")
     for name, path in meshes.items():
         started = time.perf_counter()
         try:
+            if name in there and not _mark_of(name, options.output).is_file():
+                raise UserError(f"{next(iter(there[name].values()))}: is no photograph made here, and would be replaced or "
+                                "be there twice; choose another --output")
             mesh, _ = read_mesh(path)
         except UserError as error:
             failed.append(name)

@@ -16,7 +16,16 @@ from pathlib import Path
 import numpy as np
 
 from config import IMAGE_EXTENSIONS, VIEW_NAMES, OptionParser, UserError, counted, run_script
-from utils.io.files import atomic_write, check_writable, clear_leftovers, content_hash, no_folder, replaced_together
+from utils.io.files import (
+    atomic_write,
+    check_writable,
+    clear_leftovers,
+    content_hash,
+    files_below,
+    no_folder,
+    replaced_together,
+)
+from utils.io.image_formats import open_with_pillow
 from utils.mesh.mesh import normalize
 from utils.mesh.mesh_io import MESH_EXTENSIONS, mesh_dependencies, read_mesh, write_mesh
 from utils.rendering.rasterizer import render_views
@@ -26,6 +35,7 @@ GENERIC_NAMES = {"model", "models", "mesh", "meshes", "scene", "object", "obj", 
                  "model_normalized", "texture_mapped", "untitled", "source", "google_16k", "output", "export"}
 MARK = "prepared from "  # then a hash of all that a file was made from; a comment in an OBJ, a text in a PNG
 FLATTEST = 1e-3  # thickness, as a share of the length, of what has no side to be seen from: a quarter of a pixel
+WIDEST = 40  # letters of names that stand in a column: a longer one moves what follows it, not all others
 AXES = {"x": (1, 0, 0), "y": (0, 1, 0), "z": (0, 0, 1)}
 
 
@@ -65,8 +75,11 @@ def turn_matrix(up: str, front: str) -> np.ndarray:
     return np.stack([np.cross(vectors[0], vectors[1]), vectors[0], vectors[1]])
 
 
-def find_meshes(folder: str | Path, output: str | Path) -> tuple[dict[str, Path], dict[str, list[Path]]]:
-    """All meshes below `folder` but not below `output`: {id: Path}, and {id: [Path, ...]} where names collide.
+def find_meshes(folder: str | Path, output: str | Path) -> tuple[dict[str, Path], dict[str, list[Path]], dict[Path, str]]:
+    """All meshes below `folder` but not below `output`.
+
+    Returns:
+        {id: Path}; {id: [Path, ...]} where names collide; {folder: why} of those that may not be looked into.
 
     Where both are one folder, what was made there is taken for a source only if nothing else goes by its name.
     """
@@ -75,14 +88,14 @@ def find_meshes(folder: str | Path, output: str | Path) -> tuple[dict[str, Path]
         raise UserError(f"{folder}: {no_folder(folder, 'folder of meshes')}")
     skip = () if _real(folder) == output else (output,)
     by_id, skipped_meshes = {}, False
-    for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.suffix.lower() not in MESH_EXTENSIONS or not path.is_file() or hidden:
-            continue
+    files, unread = files_below(folder, MESH_EXTENSIONS)
+    for path in files:
         if any(other in _real(path).parents for other in skip):
             skipped_meshes = True
         else:
             by_id.setdefault(id_of_mesh(path, folder), []).append(path)
+    for place, why in unread.items() if not by_id else ():
+        raise UserError(f"{place}: {why}")
     if not by_id:
         raise UserError(f"{folder}: holds no mesh ({', '.join(MESH_EXTENSIONS)})"
                         + f" but those below {output}, which are in the layout already" * skipped_meshes)
@@ -92,7 +105,7 @@ def find_meshes(folder: str | Path, output: str | Path) -> tuple[dict[str, Path]
         if len(made_here) < len(paths):
             by_id[name] = [path for path in paths if path not in made_here]
     return ({name: paths[0] for name, paths in by_id.items() if len(paths) == 1},
-            {name: paths for name, paths in by_id.items() if len(paths) > 1})
+            {name: paths for name, paths in by_id.items() if len(paths) > 1}, unread)
 
 
 def _real(path):
@@ -193,14 +206,12 @@ def _refuse_flat(source, mesh):
 
 def _mark_of(path):
     """The hash in a file that says what it was made from; None in files that were not made here."""
-    from PIL import Image
-
     if path.suffix.lower() == ".obj":
         with open(path, encoding="utf-8", errors="replace") as file:
             words = file.readline(200).strip().removeprefix("# ")
     else:
         try:
-            with Image.open(path) as image:
+            with open_with_pillow(path) as image:
                 words = str(image.info.get("Source", ""))
         except Exception:  # somebody's own broken image: load_data names it
             return None
@@ -243,7 +254,7 @@ def main(argv: list[str]) -> None:
     turn = turn_matrix(options.up, options.front)
     check_writable(options.output)
     clear_leftovers(Path(options.output) / "input_images")
-    meshes, collisions = find_meshes(options.meshes_dir, options.output)
+    meshes, collisions, unread = find_meshes(options.meshes_dir, options.output)
     listed = functools.cache(images_by_id)
     own = listed(options.images_dir) if options.images_dir else {}
     if options.images_dir and meshes and not own.keys() & meshes.keys():
@@ -251,7 +262,7 @@ def main(argv: list[str]) -> None:
         raise UserError(f"--images_dir {options.images_dir}: holds {holds}, and {min(meshes)}_front.png and the like are "
                         "looked for; leave it out, and all images are drawn")
 
-    width = max(map(len, list(meshes) + list(collisions)))
+    width = min(WIDEST, max(map(len, list(meshes) + list(collisions))))
     failed = [(name, "several meshes have this name, rename all but one: " + ", ".join(map(str, paths)))
               for name, paths in sorted(collisions.items())]
     for name, source in sorted(meshes.items()):
@@ -268,11 +279,14 @@ def main(argv: list[str]) -> None:
             print(f"{'':<{width}}  warning: {note}")
     for name, reason in failed:
         print(f"{name:<{width}}  left out: {reason}", file=sys.stderr)
+    for place, why in unread.items():
+        print(f"{place}  left out: {why}", file=sys.stderr)
     good = len(meshes) + len(collisions) - len(failed)
     if not good:
         raise UserError(f"{options.meshes_dir}: no mesh could be prepared")
-    if failed:
-        raise UserError(f"{counted(good, 'object')} in {options.output}, {len(failed)} left out (see above)")
+    if failed or unread:
+        lost = [str(len(failed))] * bool(failed) + [counted(len(unread), "folder")] * bool(unread)
+        raise UserError(f"{counted(good, 'object')} in {options.output}, {' and '.join(lost)} left out (see above)")
     print(f"{counted(good, 'object')} in {options.output}")
 
 

@@ -7,12 +7,13 @@ the name is the object's id. A folder that holds one object's images may name th
 """
 import os
 import shutil
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from config import IMAGE_EXTENSIONS, VIEW_NAMES, OptionParser, UserError, counted, run_script
-from utils.io.files import atomic_write, check_writable, no_folder
+from utils.io.files import CannotWrite, atomic_write, check_writable, files_below, no_folder
 from utils.mesh.mesh_io import MESH_EXTENSIONS, mesh_dependencies, names_outside
 from utils.prepare_dataset import GENERIC_NAMES, clean_id, id_of_mesh, images_of
 from utils.views.names import find_view, name_key
@@ -34,9 +35,10 @@ class NamedImage:
 
 
 def read_images(root: Path) -> tuple[list[NamedImage], dict[Path, str]]:
-    """Images below `root` whose view is clear, and {path: reason} for the others."""
-    images, unclear = [], {}
-    for path in _files(root, IMAGE_EXTENSIONS):
+    """Images below `root` whose view is clear, and {path: reason} for the others and for folders that cannot be read."""
+    files, unclear = files_below(root, IMAGE_EXTENSIONS)
+    images = []
+    for path in files:
         view, rest = find_view(path.stem)
         home = path.parent
         if view == "" and home != root:  # front/shoe1.jpg: the folder is the view
@@ -94,8 +96,9 @@ def plan_images(named: list[tuple[str, NamedImage]], output: str | Path) -> tupl
 
 def plan_meshes(root: Path, image_ids: Iterable[str], output: str | Path) -> tuple[Moves, dict[Path, str]]:
     """Where OBJ files go with their MTL and textures: [(source, target)], and {path: reason} for those that cannot."""
-    known, wanted, refused = {name_key(name): name for name in image_ids}, {}, {}
-    for path in _files(root, MESH_EXTENSIONS):
+    known, wanted = {name_key(name): name for name in image_ids}, {}
+    files_there, refused = files_below(root, MESH_EXTENSIONS)
+    for path in files_there:
         if path.suffix.lower() != ".obj":
             refused[path] = "not an OBJ: python -m utils.prepare_dataset converts it"
             continue
@@ -210,8 +213,12 @@ def main(argv: list[str]) -> None:
         print(f"{counted(len(moves), 'file')} would be {'moved' if options.move else 'copied'}, {len(left)} left alone")
         return
     check_writable(options.output)
-    _carry_out(moves, options.move)
-    print(f"{counted(len(moves), 'file')} {'moved' if options.move else 'copied'}, {len(left)} left alone; check them with "
+    failed = _carry_out(moves, options.move)
+    for source, reason in failed.items():
+        print(f"{source}  left alone: {reason}", file=sys.stderr)
+    left |= failed
+    done = sum(source not in failed for source, _ in moves)
+    print(f"{counted(done, 'file')} {'moved' if options.move else 'copied'}, {len(left)} left alone; check them with "
           f"python load_data.py --obj_dir {options.output}/OBJs --images_dir {options.output}/input_images")
     unclear = [path for path, reason in left.items()
                if reason != "has its name already" and not reason.endswith("is there already")]
@@ -220,25 +227,27 @@ def main(argv: list[str]) -> None:
 
 
 def _carry_out(moves, remove):
-    """Copy all, then remove the originals if asked: two meshes may share one texture."""
+    """Copy all, then remove the originals if asked: two meshes may share one texture. Returns {source: why} of the others."""
+    failed = {}
     for source, target in moves:
         if target.exists():
-            raise UserError(f"{target}: appeared meanwhile, not overwritten")
+            failed[source] = f"{target} appeared meanwhile, and is not overwritten"
+            continue
         try:
             with atomic_write(target) as temporary:
                 shutil.copyfile(source, temporary)
+        except CannotWrite as error:
+            if error.no_room:
+                raise  # nor is there room for the next one
+            failed[source] = str(error)
         except OSError as error:
-            raise UserError(f"{source}: cannot be copied to {target} ({error.strerror})") from None
-    for source in {source for source, _ in moves} if remove else ():
+            failed[source] = f"cannot be copied to {target} ({error.strerror})"
+    for source in {source for source, _ in moves if source not in failed} if remove else ():
         try:
             source.unlink()
         except OSError as error:
             print(f"warning: {source} was copied but cannot be removed ({error.strerror})")
-
-
-def _files(root, extensions):
-    return [path for path in sorted(root.rglob("*")) if path.suffix.lower() in extensions and path.is_file()
-            and not any(part.startswith(".") for part in path.relative_to(root).parts)]
+    return failed
 
 
 def _telling_folder(folder, root):

@@ -8,6 +8,8 @@ import trimesh
 from PIL import Image
 
 from config import UserError
+from tests.mesh.written_files import TEXTURED as TEXTURED_GLTF
+from tests.mesh.written_files import square_gltf
 from utils.mesh.glb import write_glb
 from utils.mesh.mesh import GRAY, Mesh, _read_texture, normalize, plain_mesh, sample_surface, textured_mesh
 from utils.mesh.mesh_io import mesh_dependencies, read_mesh, write_obj
@@ -313,6 +315,17 @@ def test_files_that_are_no_mesh_are_refused_by_name(write, name, content):
     with pytest.raises(UserError) as error:
         read_mesh(path)
     assert str(path) in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("words", ["2.0\n", "1\r\n2", "\x1b[2J", "\u2028"])
+def test_words_of_a_file_break_no_line_and_command_no_terminal(write, words):
+    document = {"asset": {"version": words}, "meshes": []}
+    with pytest.raises(UserError) as error:
+        read_mesh(write("toy.gltf", json.dumps(document)))
+    gone = square_gltf(TEXTURED_GLTF, picture_uri=f"{words}.png")
+    write("toy.bin", gone.blob)
+    _, notes = read_mesh(write("toy.gltf", gone.content("toy.bin")))
+    assert len(notes) == 1 and all(text.isprintable() for text in (str(error.value), *notes))
 
 
 @pytest.mark.parametrize("name", ["gone.obj", "gone.glb", "folder.obj"])

@@ -75,10 +75,11 @@ def test_links_that_leave_the_folder_are_not_followed(folder):
     ("RGB", (10, 20, 30), (10, 20, 30)), ("L", 77, (77, 77, 77)), ("1", 1, (255, 255, 255)), ("P", 0, (0, 0, 0)),
     ("RGBA", (10, 20, 30, 40), (10, 20, 30)), ("LA", (77, 40), (77, 77, 77)), ("I;16", 128 * 257, (128, 128, 128)),
     ("I", 128 * 257, (128, 128, 128)), ("CMYK", (0, 255, 255, 0), (255, 0, 0)),
+    ("F", 0.5, (128, 128, 128)), ("F", float("nan"), (0, 0, 0)),
 ])
 def test_pictures_of_every_mode(mode, value, expected):
     file = io.BytesIO()
-    Image.new(mode, (3, 2), value).save(file, "TIFF" if mode in ("CMYK", "I") else "PNG")
+    Image.new(mode, (3, 2), value).save(file, "TIFF" if mode in ("CMYK", "I", "F") else "PNG")
     rgb, alpha = decode_texture(file.getvalue())
     assert rgb.shape == (2, 3, 3) and rgb.dtype == np.uint8 and np.abs(rgb[0, 0].astype(int) - expected).max() <= 1
     assert (alpha is not None) == mode.endswith("A") and (alpha is None or (alpha == 40).all())

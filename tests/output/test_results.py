@@ -98,3 +98,34 @@ def test_a_file_in_the_way_is_named(result, tmp_path):
     (tmp_path / "leaning_viewer.html").mkdir()
     with pytest.raises(UserError, match="leaning_viewer.html"):
         write_result(tmp_path, "leaning", result.mesh, result.views, OutputOptions())
+
+
+def second_reader(path):
+    """Vertices, faces and texture coordinates (or None) of a file as read by a program that has nothing to do with trimesh.
+
+    GLB is in tests/mesh/test_glb.py, where the Khronos validator reads it.
+    """
+    if path.suffix == ".obj":
+        reader = pytest.importorskip("tinyobjloader").ObjReader()
+        assert reader.ParseFromFile(str(path)), reader.Error()
+        attributes, (shape,), (material,) = reader.GetAttrib(), reader.GetShapes(), reader.GetMaterials()
+        assert (path.parent / material.diffuse_texname).is_file()
+        faces = np.array([corner.vertex_index for corner in shape.mesh.indices]).reshape(-1, 3)
+        assert {corner.texcoord_index for corner in shape.mesh.indices} == set(range(len(attributes.texcoords) // 2))
+        return np.reshape(attributes.vertices, (-1, 3)), faces, np.array(attributes.texcoords)
+    mesh = pytest.importorskip("meshio").read(path)
+    return mesh.points, mesh.cells_dict["triangle"], None
+
+
+@pytest.mark.parametrize("suffix", [".obj", ".ply", ".stl"])
+def test_a_second_reader_finds_the_same_closed_mesh_as_trimesh(result, suffix, tmp_path):
+    write_result(tmp_path, "leaning", result.mesh, result.views, replace(ALL, longest_edge_mm=None, ground=False))
+    vertices, faces, uvs = second_reader(tmp_path / f"leaning{suffix}")
+    assert len(faces) == len(result.mesh.faces) and 0 <= faces.min() and faces.max() < len(vertices)
+    other = trimesh.load(tmp_path / f"leaning{suffix}", force="mesh", process=False)
+    corners = np.asarray(vertices)[faces]
+    np.testing.assert_allclose(corners, other.vertices[other.faces], atol=1e-5 * np.abs(other.vertices).max())
+    areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    solid = trimesh.Trimesh(*(np.array(part) for part in (vertices, faces)))  # corners that STL holds apart are one
+    assert areas.min() > 0 and solid.is_watertight and solid.volume > 0
+    assert uvs is None or 0 <= np.min(uvs) <= np.max(uvs) <= 1

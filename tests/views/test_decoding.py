@@ -1,12 +1,15 @@
 """Decoding of every kind of file, against pixels that were written or are worked out by hand."""
+import io
 import math
 import sys
+import warnings
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, PngImagePlugin
 
 from config import UserError
+from tests.mesh.test_mesh_fuzz import damages, fuzz
 from utils.views.decoding import half_field, open_image
 
 FOUR = np.array([[(200, 30, 30), (20, 120, 60)], [(30, 40, 160), (128, 128, 128)]], np.uint8)
@@ -115,3 +118,101 @@ def test_half_field_of_a_cropped_image_or_without_exif_is_unknown(tmp_path):
     assert half_field(phone_image(tmp_path / "b.jpg", (300, 400), focal=0)) is None
     Image.new("RGB", (30, 40)).save(tmp_path / "c.png")
     assert half_field(tmp_path / "c.png") is None and half_field(tmp_path / "none.jpg") is None
+
+
+EXIF_OF_TEXT = b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\2\0\0\0\3abc\0\0\0\0\0"
+
+
+@pytest.mark.parametrize("note", [b"Exif\0\0garbage", b"Exif\0\0MM\0*\0\0\xff\xff\0\1", EXIF_OF_TEXT, b""],
+                         ids=["no TIFF", "beyond its end", "a text", "empty"])
+@pytest.mark.parametrize("extension", ["png", "jpg", "webp"])
+def test_damaged_exif_costs_no_image(note, extension, tmp_path):
+    Image.fromarray(COLORS[:, :60]).save(tmp_path / f"a.{extension}", exif=note, quality=95)
+    rgb, _ = open_image(tmp_path / f"a.{extension}", "front image")
+    assert rgb.shape == (80, 60, 3) and np.abs(rgb[20, 20].astype(int) - COLORS[20, 20]).max() < 13
+
+
+def test_an_orientation_that_exif_does_not_know_turns_nothing(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 9
+    Image.fromarray(COLORS[:, :60]).save(tmp_path / "a.png", exif=exif)
+    assert (open_image(tmp_path / "a.png", "front image")[0] == COLORS[:, :60]).all()
+
+
+def gray_with_gamma(path, gamma, *others):
+    """A PNG of linear light to some power, as a renderer writes it: a PNG that says so."""
+    info = PngImagePlugin.PngInfo()
+    for name, content in ((b"gAMA", int(100_000 * gamma).to_bytes(4, "big")), *others):
+        info.add(name, content)
+    values = np.round(255 * np.linspace(0, 1, 32) ** gamma).astype(np.uint8)
+    Image.fromarray(np.tile(values, (16, 1))).convert("RGB").save(path, pnginfo=info)
+    return open_image(path, "front image")[0][0, :, 1].astype(int), values
+
+
+def test_what_a_png_says_of_its_gamma_is_heeded(tmp_path):
+    expected = 255 * np.linspace(0, 1, 32) ** (1 / 2.2)
+    for gamma in (1, 1 / 1.8, 1 / 2.2):
+        read, values = gray_with_gamma(tmp_path / "a.png", gamma)
+        assert np.abs(read[4:] - expected[4:]).max() < 3
+        assert gamma > 0.5 or (read == values).all()
+    for gamma, others in ((1, [(b"sRGB", b"\0")]), (0, []), (1e-5, []), (40, [])):
+        read, values = gray_with_gamma(tmp_path / "a.png", gamma, *others)
+        assert (read == values).all(), "sRGB wins, and nonsense is passed over"
+
+
+@pytest.mark.parametrize("dtype, white", [(np.float32, 1), (np.int32, 65535), (np.uint16, 65535), (np.uint8, 255)])
+def test_gray_of_any_depth_is_scaled_to_its_white(dtype, white, tmp_path):
+    values = np.tile(np.linspace(0, white, 32).astype(dtype), (16, 1))
+    if dtype == np.float32:
+        values[0, 0] = np.nan
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    rgb, alpha = open_image(tmp_path / "a.tif", "front image")
+    assert alpha is None and np.abs(rgb - np.linspace(0, 255, 32)[None, :, None]).max() < 1
+
+
+def file_of(kind, mode="RGB", **options):
+    """The bytes of a small image file of one kind."""
+    stream = io.BytesIO()
+    Image.fromarray(COLORS[10:70:3, 10:70:3]).convert(mode).save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def exif_turned():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif.get_ifd(0x8769).update({41989: 26, 40962: 20, 40963: 20})
+    return exif.tobytes()
+
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+IMAGE_FILES = {
+    "png": file_of("PNG", "RGBA", exif=exif_turned(), icc_profile=SRGB), "png palette": file_of("PNG", "P", transparency=1),
+    "jpg": file_of("JPEG", exif=exif_turned(), icc_profile=SRGB), "jpg cmyk": file_of("JPEG", "CMYK"),
+    "jpg phone": file_of("JPEG", exif=exif_turned()), "webp": file_of("WEBP", "RGBA", exif=exif_turned()),
+    "tiff": file_of("TIFF", "RGBA", compression="tiff_lzw"), "tiff plain": file_of("TIFF", "CMYK"), "gif": file_of("GIF", "P"),
+    "bmp": file_of("BMP"), "avif": file_of("AVIF"),
+}
+
+
+def decoded_or_one_line(path, content):
+    """What is in the file decodes to an image as promised, or is refused in one line; nothing else is said or raised."""
+    path.write_bytes(content)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        half = half_field(path)
+        try:
+            rgb, alpha = open_image(path, "front image", 64)
+        except UserError as error:
+            assert str(error).startswith(f"{path}: the front image ") and "\n" not in str(error)
+        else:
+            assert rgb.dtype == np.uint8 and rgb.shape[2:] == (3,) and 8 <= min(rgb.shape[:2]) <= max(rgb.shape[:2]) <= 2048
+            assert alpha is None or alpha.dtype == np.uint8 and alpha.shape == rgb.shape[:2] and alpha.min() < 128
+    assert half is None or 0 < half < math.inf
+    assert [str(one.message) for one in said] == []
+
+
+@pytest.mark.parametrize("kind", IMAGE_FILES)
+def test_damaged_images_are_decoded_or_refused_in_one_line(tmp_path, kind, capfd):
+    decoded_or_one_line(tmp_path / "front.png", IMAGE_FILES[kind])
+    fuzz(damages(IMAGE_FILES[kind]), lambda content: decoded_or_one_line(tmp_path / "front.png", content), 30)
+    assert "tiff" in kind or capfd.readouterr() == ("", ""), "only libtiff says more"

@@ -18,7 +18,7 @@ import numpy as np
 
 from config import VIEW_NAMES, OptionParser, UserError, counted, run_script
 from utils.evaluation import near_duplicates
-from utils.io.files import atomic_write, no_folder
+from utils.io.files import atomic_write, entries, no_folder
 from utils.io.object_files import ObjectFiles, merge_objects, pairs_of_folders
 from utils.io.split_file import SPLITS, read_split, write_split
 from utils.views.names import match_images, view_problems
@@ -113,7 +113,7 @@ def complete_objects(obj_dir: str | Path, images_dir: str | Path) -> list[Object
         if not Path(folder).is_dir():
             raise UserError(f"{folder}: {no_folder(folder)}")
     groups, found = match_images(Path(images_dir))[0], []
-    for folder in sorted(path for path in Path(obj_dir).iterdir() if path.is_dir() and path.name[0] not in "._"):
+    for folder in (path for path in entries(obj_dir) if path.is_dir() and path.name[0] not in "._"):
         meshes, views = sorted(folder.glob("*.obj")), groups.get(folder.name, {})
         if len(meshes) != 1:
             raise UserError(f"{folder}: holds {len(meshes)} OBJ files instead of one")

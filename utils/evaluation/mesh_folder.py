@@ -2,6 +2,7 @@
 from pathlib import Path
 
 from config import UserError
+from utils.io.files import entries
 from utils.mesh.mesh import Mesh
 from utils.mesh.mesh_io import read_mesh
 
@@ -17,7 +18,7 @@ def mesh_of(folder: Path, object_id: str) -> Mesh:
     found = [path for suffix in SUFFIXES if (path := folder / f"{object_id}{suffix}").is_file()]
     inside = folder / object_id
     if inside.is_dir():
-        found += sorted(path for path in inside.iterdir() if path.suffix.lower() in SUFFIXES)
+        found += [path for path in entries(inside) if path.suffix.lower() in SUFFIXES]
     if len(found) != 1:
         what = "no mesh" if not found else "more than one mesh: " + ", ".join(path.name for path in found)
         others = ", ".join(SUFFIXES[1:])

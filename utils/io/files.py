@@ -56,6 +56,37 @@ def no_folder(path: str | Path, what: str = "folder") -> str:
     return f"no such {what}" + (f" (a link to {os.readlink(path)} that leads nowhere)" if os.path.islink(path) else "")
 
 
+def entries(folder: str | Path) -> list[Path]:
+    """All that lies in a folder, sorted; UserError if it may not be looked into."""
+    try:
+        return sorted(Path(folder).iterdir())
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be read ({error.strerror})") from None
+
+
+def files_below(folder: str | Path, extensions: Sequence[str]) -> tuple[list[Path], dict[Path, str]]:
+    """Files in a folder and all folders below it, but for hidden ones; links to folders are not followed.
+
+    Args:
+        folder: which must be there.
+        extensions: in lower case, those that count.
+    Returns:
+        files: sorted.
+        unread: {folder: why it may not be looked into}.
+    """
+    files: list[Path] = []
+    unread: dict[Path, str] = {}
+
+    def note(error: OSError) -> None:
+        unread[Path(error.filename)] = f"cannot be read ({error.strerror})"
+
+    for place, folders, names in os.walk(folder, onerror=note):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        shown = [name for name in names if not name.startswith(".") and os.path.splitext(name)[1].lower() in extensions]
+        files += [path for path in (Path(place) / name for name in shown) if os.path.isfile(path)]
+    return sorted(files), unread
+
+
 def _not_replaceable(path: Path) -> OSError | None:
     """Why no file may take a path's place: a folder is there, or a device, which renaming would remove."""
     if path.is_dir():

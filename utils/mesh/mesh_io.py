@@ -58,7 +58,7 @@ def read_mesh(path: str | Path) -> tuple[Mesh, list[str]]:
         with np.errstate(all="ignore"):  # NaN and infinity are looked for below
             mesh, notes = _reader(path, content)(path, content)
     except (ValueError, OverflowError) as error:
-        raise UserError(f"{path}: cannot be read as a mesh ({error})") from None
+        raise UserError(f"{path}: cannot be read as a mesh ({_in_one_line(error)})") from None
     except MemoryError:
         raise UserError(f"{path}: does not fit into memory") from None
     if not len(mesh.faces):
@@ -72,8 +72,9 @@ def read_mesh(path: str | Path) -> tuple[Mesh, list[str]]:
     solid = np.linalg.norm(mesh.normals(), axis=1) > 0
     if not solid.any():
         raise UserError(f"{path}: all its faces have zero area")
-    return _with_used_textures(Mesh(mesh.vertices, mesh.faces[solid], mesh.corner_colors[solid], mesh.corner_uvs[solid],
-                                    mesh.face_texture[solid], mesh.textures)), [f"{path}: {note}" for note in notes]
+    sound = Mesh(mesh.vertices, mesh.faces[solid], mesh.corner_colors[solid], mesh.corner_uvs[solid], mesh.face_texture[solid],
+                 mesh.textures)
+    return _with_used_textures(sound), [f"{path}: {_in_one_line(note)}" for note in notes]
 
 
 def mesh_dependencies(path: str | Path) -> list[Path]:
@@ -97,6 +98,11 @@ def _content(path):
         return path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def _in_one_line(said):
+    """What is said of a file, in which words of its own may stand: no line break of theirs, and nothing a terminal obeys."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(said))
 
 
 def _reader(path, content):

@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 
+from utils.io.image_formats import open_with_pillow
 from utils.mesh.transparency import fill_hidden
 
 BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"),
@@ -135,9 +136,11 @@ def decode_texture(content: bytes) -> tuple[np.ndarray, np.ndarray | None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(content)) as image:
+            with open_with_pillow(io.BytesIO(content)) as image:
                 if image.mode.startswith("I"):  # 16 bits a channel, which Pillow would clip rather than scale
                     image = Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
+                elif image.mode == "F":  # 1 is white
+                    image = Image.fromarray(np.round(255 * np.nan_to_num(np.asarray(image)).clip(0, 1)).astype(np.uint8))
                 if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
                     pixels = np.asarray(image.convert("RGBA"), np.uint8)
                     return np.ascontiguousarray(pixels[..., :3]), np.ascontiguousarray(pixels[..., 3])

@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from config import UserError
+from utils.io.image_formats import open_with_pillow
 
 LARGEST_EDGE = 2048  # px: 50 megapixels would take seconds and a gigabyte, and nothing downstream shows them
 SMALLEST_EDGE = 8  # px: below it there is no silhouette to speak of
 OPAQUE_FROM = 128  # of 255: alpha that never falls below says nothing about the object
 HALF_DIAGONAL_35MM = math.hypot(36, 24) / 2  # mm: equivalent focal lengths compare diagonals (CIPA DCG-001)
 SAME_ASPECT = 0.01  # share by which width / height may differ from what EXIF says without a sign of cropping
+SRGB_GAMMA = 1 / 2.2  # as PNG takes it
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 EXIF_IFD, ORIENTATION, FOCAL_LENGTH_35MM, EXIF_WIDTH, EXIF_HEIGHT = 0x8769, 0x0112, 41989, 40962, 40963
 TURNS = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270",
@@ -39,7 +41,7 @@ def open_image(path: Path, what: str, size: int | None = None) -> tuple[np.ndarr
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # it refuses above twice as many pixels
+            warnings.simplefilter("ignore")  # of large images, refused at twice as many pixels, and of damaged notes in TIFF
             pixels = _decode(path, size)
     except Image.DecompressionBombError:
         raise UserError(f"{path}: the {what} has more than {2 * Image.MAX_IMAGE_PIXELS // 10**6} megapixels; "
@@ -70,27 +72,43 @@ def _decode(path, size):
 
         pillow_heif.register_heif_opener()
     most = None if size is None else (max(LARGEST_EDGE, size),) * 2
-    with Image.open(path) as image:
-        turn, profile = TURNS.get(image.getexif().get(ORIENTATION)), image.info.get("icc_profile")
+    with open_with_pillow(path) as image:
+        turn, profile = _turn_of(image), image.info.get("icc_profile")
+        gamma = image.info.get("gamma") if "srgb" not in image.info else None
         if most:
             image.draft(image.mode, most)  # JPEG: decoded at 1/2, 1/4 or 1/8
-        if image.mode.startswith("I"):  # 16-bit grayscale, which Pillow would clip rather than scale
-            gray = np.asarray(image, np.float32) / 65535
+        if image.mode == "F" or image.mode.startswith("I"):  # floats and 16 bits, which Pillow would clip rather than scale
+            gray = np.nan_to_num(np.asarray(image, np.float32)) / (1 if image.mode == "F" else 65535)
             image = Image.fromarray(np.round(gray.clip(0, 1) * 255).astype(np.uint8))
         alpha = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
-        image = _to_srgb(image, profile, alpha)
+        image = _to_srgb(image, profile, gamma, alpha)
         if most:
             image.thumbnail(most)
         return np.asarray(image.transpose(Image.Transpose[turn]) if turn else image)
 
 
-def _to_srgb(image, profile, alpha):
-    """A PIL image as RGB or RGBA in sRGB; a damaged profile, or one of another kind of image, is passed over."""
+def _turn_of(image):
+    """Name of the PIL.Image.Transpose that brings an image upright; None where its EXIF is damaged or says nothing."""
+    try:
+        return TURNS.get(image.getexif().get(ORIENTATION))
+    except Exception:  # a note beside the pixels, which are as good without
+        return None
+
+
+def _to_srgb(image, profile, gamma, alpha):
+    """A PIL image as RGB or RGBA in sRGB; a damaged profile, or one of another kind of image, is passed over.
+
+    `gamma` is what a PNG without a profile says of its values: light to that power (PNG, 11.3.2.2), or None.
+    """
     from PIL import ImageCms
 
     mode = "RGBA" if alpha else "RGB"
     if not profile:
-        return image.convert(mode)
+        image = image.convert(mode)
+        if gamma and 0.1 <= gamma <= 2 and abs(gamma - SRGB_GAMMA) > 0.01:
+            levels = [round(255 * (value / 255) ** (SRGB_GAMMA / gamma)) for value in range(256)]
+            image = image.point(levels * 3 + list(range(256)) * alpha)
+        return image
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if "srgb" in ImageCms.getProfileDescription(source).lower():
@@ -132,12 +150,10 @@ def half_field(path: Path) -> float | None:
         float > 0; None where EXIF holds no such length, or the image's proportions are not those that the camera
         recorded, for it was cropped since.
     """
-    from PIL import Image
-
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(path) as image:
+            with open_with_pillow(path) as image:
                 width, height = image.size
                 tags = image.getexif().get_ifd(EXIF_IFD)
         focal = float(tags.get(FOCAL_LENGTH_35MM) or 0)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config import IMAGE_EXTENSIONS, VIEW_NAMES, UserError
-from utils.io.files import no_folder
+from utils.io.files import entries, no_folder
 
 VIEW_WORDS = {
     "front": "front", "frontal": "front", "frontside": "front",
@@ -97,7 +97,7 @@ def match_images(folder: Path) -> tuple[dict[str, dict[str, list[Path]]], list[t
         groups: {id: {view name: [Path, ...]}}; id is "" for plain front.png.
         strays: list of (id, hint) for images in whose name no view is found.
     Raises:
-        UserError: there is no such folder.
+        UserError: there is no such folder, or it may not be looked into.
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: is a file; give the folder that holds front.png, back.png, left.png, right.png, top.png "
@@ -105,7 +105,7 @@ def match_images(folder: Path) -> tuple[dict[str, dict[str, list[Path]]], list[t
     if not folder.is_dir():
         raise UserError(f"{folder}: {no_folder(folder)}")
     groups, loose, strays = {}, [], []
-    for path in sorted(folder.iterdir()):
+    for path in entries(folder):
         if path.name.startswith(".") or path.suffix.lower() not in IMAGE_EXTENSIONS:
             continue
         if not path.is_file() and (path.exists() or not path.is_symlink()):  # view_problems names dead links
