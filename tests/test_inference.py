@@ -221,6 +221,12 @@ def test_a_folder_of_many_objects_gives_one_mesh_each_and_a_bad_one_costs_no_oth
     assert re.search(r"3 objects, \d+\.\d per minute", said)
     assert sorted(line.split()[0] for line in said.split("per minute\n")[1].splitlines()[1:4]) == ["a", "b", "c"]
     assert (tmp_path / "out" / "index.html").read_text().count("_viewer.html") == 3
+    assert "replaced" not in said, "the first one came out as it was"
+    run(folder, tmp_path / "out", "--format", "ply", "--no_viewer")
+    said = capsys.readouterr().out
+    for name in "abc":
+        assert (f"{name}: the earlier result in {tmp_path / 'out' / name} is replaced; {name}.mtl, {name}.obj, {name}.png, "
+                f"{name}_viewer.html of it stay\n") in said
 
 
 @pytest.mark.parametrize("damage, words", [
