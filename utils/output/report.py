@@ -29,6 +29,7 @@ FAR_PX, FAR_IMAGE_PX = 1.0, 256  # mean distance of outlines, in images of this 
 VIEW_FAR = 2.0  # times as far in one view alone
 LOW_DB = 15.0
 MANY_HANDLES = 20
+UNUSUAL = "unusual"  # the word that stands beside such a figure
 
 
 def object_report(name: str, mesh: TexturedMesh, agreement: dict, image_px: int,
@@ -188,7 +189,7 @@ def facts(report: dict) -> list:
     if "print" in report:
         size = " x ".join(f"{edge:.1f}" for edge in report["print"]["size_mm"])
         wall = report["print"]["thinnest_wall_mm"]
-        pairs += [("in millimeters", size), ("thinnest wall then", "none" if wall is None else f"{wall:.2f} mm")]
+        pairs += [("size, mm", size), ("thinnest wall, mm", "none" if wall is None else f"{wall:.2f}")]
     pairs.append(("texture", f"{mesh['texture_px'][0]} px, {100 * mesh['uv_use']:.0f} % used, "
                              f"{counted(mesh['charts'], 'chart')}"))
     if cameras["kind"] == "found":
@@ -196,6 +197,12 @@ def facts(report: dict) -> list:
         pairs.append(("cameras", f"{f'{away:.1f} lengths away' if away else 'far away'}, tilts up to "
                                  f"{max(cameras['tilts_deg'].values()):.1f} degrees"))
     return pairs
+
+
+def legend(report: dict) -> str:
+    """What the figures of a page mean that nobody can guess."""
+    return (f"px: how far the outlines of mesh and picture lie apart, in pictures of {report['agreement']['image_px']} px. "
+            f"dB: how alike their colors are; usual is {LOW_DB:g} or more. Lengths: the longest edge is 2.")
 
 
 def view_words(report: dict, view: str) -> str:
@@ -217,12 +224,12 @@ def _in_words(report):
     mesh, agreement, beyond = report["mesh"], report["agreement"], unusual(report)
 
     def marked(text, column):
-        return f"{text} (unusual)" if column in beyond else text
+        return f"{text} ({UNUSUAL})" if column in beyond else text
 
     surface = ", ".join([marked("closed" if mesh["closed"] else "open", "closed"),
                          marked(counted(mesh["parts"], "part"), "parts"),
                          marked(counted(mesh["handles"], "handle"), "handles")])
-    return (surface, f"{agreement['outline_mean_px']:.2f} px ({'unusual; ' * ('outline px' in beyond)}95 %: "
+    return (surface, f"{agreement['outline_mean_px']:.2f} px ({f'{UNUSUAL}; ' * ('outline px' in beyond)}95 %: "
             f"{agreement['outline_95_px']:.2f})", marked(f"{agreement['psnr_db']:.1f} dB", "color dB"))
 
 
