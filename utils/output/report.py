@@ -16,6 +16,7 @@ from utils.mesh.textured_mesh import TexturedMesh
 from utils.output.agreement import mean_agreement
 from utils.output.wall_thickness import thinnest_wall, wall_thickness
 from utils.rendering.cameras import camera_as_dict
+from utils.rendering.seams import seam_steps
 from utils.rendering.uv_atlas import mirrored_charts
 from utils.views.calibration import CalibrationReport
 
@@ -64,6 +65,7 @@ def mesh_facts(mesh: TexturedMesh, thickness: np.ndarray) -> dict:
     cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     flat = mesh.uvs[mesh.face_uvs].astype(np.float64)
     sides = flat[:, 1] - flat[:, 0], flat[:, 2] - flat[:, 0]
+    steps = seam_steps(mesh.texture, mesh.faces, mesh.uvs, mesh.face_uvs)
     charts, mirrored = count_charts(mesh.face_uvs), mirrored_charts(mesh.uvs, mesh.face_uvs)
     return {"vertices": len(mesh.vertices), "faces": len(mesh.faces), "closed": found.watertight, "parts": found.parts,
             "handles": found.handles, "size": np.ptp(mesh.vertices, axis=0).tolist(),
@@ -71,7 +73,8 @@ def mesh_facts(mesh: TexturedMesh, thickness: np.ndarray) -> dict:
             "volume": float(np.einsum("fj,fj->", corners[:, 0], cross) / 6),
             "thinnest_wall": thinnest_wall(mesh.vertices, mesh.faces, thickness),
             "texture_px": list(mesh.texture.shape[1::-1]), "charts": charts,
-            "mirrored_faces": int(mirrored[mesh.face_uvs[:, 0]].sum()),
+            "seam_step_95": float(np.quantile(steps, 0.95)) if len(steps) else 0.0,
+            "seam_step_max": float(steps.max(initial=0.0)), "mirrored_faces": int(mirrored[mesh.face_uvs[:, 0]].sum()),
             "uv_use": float(np.abs(sides[0][:, 0] * sides[1][:, 1] - sides[0][:, 1] * sides[1][:, 0]).sum() / 2)}
 
 
