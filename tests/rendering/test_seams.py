@@ -52,11 +52,13 @@ def test_afterwards_both_sides_read_alike_and_no_texel_away_from_a_seam_has_chan
     before, erased = steps(faces, atlas, texture), erase_seams(texture, faces, atlas.uvs, atlas.face_uvs)
     after = steps(faces, atlas, erased)
     assert np.quantile(before.max(axis=1), 0.95) > 5, "a pattern that shows seams"
-    assert np.quantile(after.max(axis=1), 0.95) < 4 and after.mean() < before.mean() / 3
+    # Of a pattern that repeats every five texels
+    assert np.quantile(after.max(axis=1), 0.95) < 0.75 * np.quantile(before.max(axis=1), 0.95)
+    assert after.mean() < before.mean() / 2
     for image, by_hand in ((texture, before), (erased, after)):
         measured = seam_steps(image, faces, atlas.uvs, atlas.face_uvs)
         assert np.quantile(measured, 0.95) == pytest.approx(np.quantile(by_hand.max(axis=1), 0.95), rel=0.2)
-        assert len(measured) > len(by_hand) / 3 and measured.max() >= 0.8 * by_hand.max()
+        assert len(measured) > len(by_hand) / 3 and measured.mean() == pytest.approx(by_hand.max(axis=1).mean(), rel=0.15)
     changed = (erased != texture).any(axis=-1)
     ends = atlas.uvs[np.array(list(seams_by_hand(faces, atlas.face_uvs).values()))].reshape(-1, 2, 2).astype(float) * SIZE
     centers = np.stack([np.arange(SIZE) + 0.5] * 2)
