@@ -20,17 +20,19 @@ PAGE = """<!DOCTYPE html>
          color: #22262b; background: #e6e8eb; }
   h1 { font-size: 20px; margin: 0 0 4px; }
   p { margin: 0 0 16px; color: #5d666f; }
-  main { display: grid; grid-template-columns: repeat(auto-fill, minmax(230px, 1fr)); gap: 14px; }
+  main { display: grid; grid-template-columns: repeat(auto-fill, minmax(265px, 1fr)); gap: 14px; }
   a { display: block; background: #fff; border: 1px solid #d5d9dd; border-radius: 8px; overflow: hidden; color: inherit;
       text-decoration: none; }
   a:hover { border-color: #6c7782; }
   /* The preview holds two rows of seven pictures; the window shows the last of one row, the result seen at an angle. */
   .window { aspect-ratio: 1; overflow: hidden; position: relative; background: #fff; }
   .window img { position: absolute; width: 700%%; max-width: none; right: 0; top: 0; }
+  .window::before { content: ""; position: absolute; z-index: 1; width: 25%%; height: 6%%; background: #fff; }  /* its name */
   a:hover .window img { top: -100%%; }
   b { display: block; padding: 8px 12px 0; overflow-wrap: anywhere; }
   dl { margin: 0; padding: 4px 12px 10px; font-size: 12px; color: #5d666f; }
   dl div { display: flex; justify-content: space-between; gap: 10px; }
+  dt { white-space: nowrap; }
   dd { margin: 0; text-align: right; }
   .unusual { color: #b3261e; }
 </style>
