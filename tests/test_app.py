@@ -250,6 +250,17 @@ def test_six_photographs_become_a_mesh_in_a_browser_and_nothing_leaves_the_machi
     frame.get_by_role("button", name="Gray").click()
     assert np.quantile(drawn_colors(frame, tmp_path), 0.98) < 12, "gray"
     frame.get_by_role("button", name="Textured").click()
+    drawn_colors(frame, tmp_path)
+    before, box = Image.open(tmp_path / "canvas.png").convert("RGB"), frame.locator("canvas").bounding_box()
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(*middle)
+    page.mouse.down()
+    page.mouse.move(middle[0] + 150, middle[1])
+    page.mouse.up()
+    drawn_colors(frame, tmp_path)
+    after = Image.open(tmp_path / "canvas.png").convert("RGB")
+    assert np.abs(np.asarray(before).astype(int) - np.asarray(after))[60:-50].mean() > 5, "dragging turns it"
+    frame.get_by_role("button", name="Reset").click()
 
     # Whether to trust it: the report beside the mesh, and of each picture below it
     report = frame.locator("table").inner_text()
