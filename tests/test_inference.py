@@ -125,7 +125,7 @@ def test_obj_opens_in_trimesh_closed_and_with_a_texture_that_is_not_constant(sho
     report = json.loads((folder / "my_shoe_report.json").read_text())
     assert report["mesh"]["closed"] and report["mesh"]["volume"] == pytest.approx(merged.volume, rel=1e-4)
     assert report["mesh"]["area"] == pytest.approx(merged.area, rel=1e-4) and report["mesh"]["mirrored_faces"] == 0
-    assert 0 < report["mesh"]["seam_step_95"] < 2 and report["mesh"]["seam_step_max"] < 12, "of 255, across seams"
+    assert 0 < report["mesh"]["seam_step_95"] < 2 and report["mesh"]["seam_step_max"] < 30, "of 255"
     assert report["mesh"]["handles"] == (2 - merged.euler_number) / 2
     assert report["agreement"]["outline_mean_px"] < 0.5 and report["agreement"]["psnr_db"] > 18
     assert report["options"]["texture_size"] == 512 and report["device"] == "cpu" and report["seed"] is None
