@@ -12,14 +12,16 @@ import re
 import shutil
 import tempfile
 import traceback
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from config import EXAMPLES_DIR, VIEW_NAMES, OptionParser, UserError, counted, run_script
-from inference import FACES, GRID, STAGES, WRITING, Reconstructor, check_sizes
+from inference import FACES, GRID, PREVIEW_SIZE, STAGES, WRITING, Reconstructor, check_sizes
 from utils.views.view_reader import LARGEST_IMAGE
 
 if TYPE_CHECKING:  # as in inference.py: heavy imports where they are used
@@ -32,6 +34,8 @@ HINTS = {"front": "the toe points at you", "back": "the heel is toward you", "le
          "right": "the toe points right", "top": "the toe points down", "bottom": "the toe points up"}
 SHOWN_EDGE = 640  # pixels of a picture as the page shows it
 KEPT_RESULTS = 8  # of the latest reconstructions; older ones are removed
+NO_MESH = ('<div id="no-mesh">The mesh comes here, to be turned: textured, gray or as wireframe; below it how well it agrees '
+           "with its pictures.</div>")
 # Advice in the words of the command line, and what it means on a page
 IN_WORDS = (
     (r"(:|, or|;) (compare the masks image, or )?use (--background model or )?--mask_dir",
@@ -42,20 +46,23 @@ IN_WORDS = (
 CSS = """
 #status { min-height: 1.6em; }
 .caption { font-size: .9em; padding: 0 .2em; }
-.said { min-height: 2.6em; }
+.said { min-height: 3.2em; }
 .place { gap: 6px !important; }
+#model iframe, #no-mesh { width: 100%; height: 680px; border: 1px solid #d5d9dd; border-radius: 8px; }
+#no-mesh { display: grid; place-items: center; padding: 3em; text-align: center; opacity: .7; }
 footer { display: none !important; }
 """
 
 
 @dataclass
 class Result:
-    """Files of one reconstruction, and what was noticed: for each view, and of all of them."""
+    """Files of one reconstruction, and what is said of it: below each picture, and of all of them."""
 
-    glb: Path
     obj_zip: Path
+    glb: Path
     stl: Path
-    beside: dict[str, list[str]]
+    viewer: Path
+    beside: dict[str, str]
     notes: list[str]
 
 
@@ -125,6 +132,7 @@ def reconstruct(reconstructor: Reconstructor, pictures: dict[str, Path], folder:
     Raises:
         UserError: too few pictures, or one cannot be used, or they have no body in common.
     """
+    from utils.output.results import OutputOptions, write_result
     from utils.views.names import view_problems
 
     if not pictures:
@@ -132,12 +140,39 @@ def reconstruct(reconstructor: Reconstructor, pictures: dict[str, Path], folder:
     if view_problems("", {view: [path] for view, path in pictures.items()}, allow_missing=True):
         raise UserError(f"{counted(len(pictures), 'picture is', 'pictures are')} too few: three to six are needed, and two "
                         "of them must not be opposite each other.")
-    mesh = reconstructor.reconstruct_from(reconstructor.reader(dict(pictures), "object"), stage)
+    reader = reconstructor.reader(dict(pictures), "object")
+    mesh = reconstructor.reconstruct_from(reader, stage)
     stage(WRITING)
-    glb, obj, stl = (mesh.write(folder / name) for name in ("mesh.glb", "obj/mesh.obj", "mesh.stl"))
-    archive = shutil.make_archive(str(folder / "mesh"), "zip", obj.parent)
-    beside, notes = beside_pictures(mesh.notes)
-    return Result(glb, Path(archive), stl, beside, notes)
+    report = write_result(folder, "mesh", mesh, reader.at(PREVIEW_SIZE), OutputOptions(("obj", "glb", "stl")), reader.report)
+    with zipfile.ZipFile(folder / "mesh.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for suffix in ("obj", "mtl", "png"):
+            archive.write(folder / f"mesh.{suffix}", f"mesh.{suffix}")
+    noticed, notes = beside_pictures(mesh.notes)
+    beside = {view: agreement_words(report, view, noticed[view]) for view in pictures}
+    files = (folder / f"mesh{end}" for end in (".zip", ".glb", ".stl", "_viewer.html"))
+    return Result(*files, beside, unusual_words(report) + notes)
+
+
+def agreement_words(report: dict, view: str, noticed: Sequence[str] = ()) -> str:
+    """What stands below a picture once there is a mesh: what was noticed about it, and how well the mesh shows it."""
+    found = report["agreement"]["views"][view]
+    words = f"The mesh agrees with it to {found['outline_mean_px']:.2f} px in outline, {found['psnr_db']:.1f} dB in color."
+    return " ".join([*(f"⚠ {words}" for words in noticed), words])
+
+
+def unusual_words(report: dict) -> list[str]:
+    """A sentence if the report has figures beyond what is usual, in a list; else none."""
+    from utils.output.report import unusual
+
+    found = unusual(report)
+    return [f"⚠ Beyond what is usual, which is {', '.join(found.values())}: follow the outlines of the pictures once more, and "
+            "see that each is in its place."] if found else []
+
+
+def framed(viewer: Path) -> str:
+    """HTML that shows a viewer's page within this page, with a world of its own."""
+    return (f'<iframe title="the mesh and its report" sandbox="allow-scripts" '
+            f'srcdoc="{escape(viewer.read_text(encoding="utf-8"))}"></iframe>')
 
 
 def beside_pictures(notes: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
@@ -195,8 +230,9 @@ def page(reconstructor: Reconstructor, results: Path) -> gr.Blocks:
     def keep(paths):
         """Which file each place holds from now on, of several at once, and a word about those that have none."""
         placed, left_over = place_by_name(paths)
+        words = ["Looking for the object in each picture. Does each line follow it? Then *Make the mesh*."] if placed else []
         return *(str(placed[view]) if view in placed else gr.skip() for view in VIEW_NAMES), " ".join(
-            f"⚠ {words}" for words in left_over)
+            [*(f"⚠ {stray}" for stray in left_over), *words])
 
     def look_at_all(*paths):
         """Every place in turn, each shown as soon as its outline is known."""
@@ -209,7 +245,7 @@ def page(reconstructor: Reconstructor, results: Path) -> gr.Blocks:
         pictures = {view: Path(path) for view, path in zip(VIEW_NAMES, paths) if path}
         steps = [*STAGES, WRITING]
         captions = [gr.skip()] * len(VIEW_NAMES)
-        nothing = (None, *(gr.DownloadButton(interactive=False) for _ in range(3)))
+        nothing = (NO_MESH, *(gr.DownloadButton(interactive=False) for _ in range(4)))
         try:
             folder = Path(tempfile.mkdtemp(dir=results))
             for old in sorted(results.iterdir(), key=os.path.getmtime)[:-KEPT_RESULTS]:
@@ -221,11 +257,10 @@ def page(reconstructor: Reconstructor, results: Path) -> gr.Blocks:
         except Exception:
             traceback.print_exc()
             return *nothing, "⚠ Something went wrong that is not the pictures' fault; the terminal says what.", *captions
-        captions = ["⚠ " + " ".join(made.beside[view]) if made.beside[view] else words
-                    for view, words in zip(VIEW_NAMES, captions)]
-        return (str(made.glb), *(gr.DownloadButton(value=str(path), interactive=True)
-                                 for path in (made.obj_zip, made.glb, made.stl)),
-                "Done. Drag to turn, scroll to zoom. " + " ".join(made.notes), *captions)
+        captions = [made.beside.get(view, words) for view, words in zip(VIEW_NAMES, captions)]
+        return (framed(made.viewer), *(gr.DownloadButton(value=str(path), interactive=True)
+                                       for path in (made.obj_zip, made.glb, made.stl, made.viewer)),
+                "Done. " + " ".join(made.notes), *captions)
 
     with gr.Blocks(title="MIto3D", analytics_enabled=False, delete_cache=(3600, 86400)) as blocks:
         gr.Markdown("# MIto3D\nSix pictures of an object, one from each side, become a textured mesh. Stand back three object "
@@ -246,13 +281,13 @@ def page(reconstructor: Reconstructor, results: Path) -> gr.Blocks:
                     several = gr.UploadButton("Six files at once", size="md", file_count="multiple", elem_id="several")
                     example = gr.Button("Try an example", size="md", elem_id="example")
                     start = gr.Button("Make the mesh", size="md", variant="primary", elem_id="start")
-                status = gr.Markdown("Drop three to six pictures, then *Make the mesh*. It takes about half a minute.",
+                status = gr.Markdown("Drop three to six pictures, then *Make the mesh*. It takes about a minute.",
                                      elem_id="status")
-                model = gr.Model3D(label="mesh", height=560, clear_color=(0.94, 0.95, 0.97, 1.0), elem_id="model",
-                                   camera_position=(60, 70, 3.2))
+                model = gr.HTML(NO_MESH, padding=False, elem_id="model")
                 with gr.Row():
-                    offers = [gr.DownloadButton(words, size="md", interactive=False, elem_id=f"download-{words[:3].lower()}")
-                              for words in ("OBJ (zip)", "GLB", "STL")]
+                    offers = [gr.DownloadButton(words, size="md", interactive=False, min_width=100,
+                                                elem_id=f"download-{words[:3].lower()}")
+                              for words in ("OBJ (zip)", "GLB", "STL", "Viewer (HTML)")]
 
         # A file is kept before it is looked at, so that a hurried click on the last button finds it. This is a page and no
         # programming interface: inference.Reconstructor is that.

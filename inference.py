@@ -470,7 +470,7 @@ def main(argv: list[str]) -> None:
     from utils.output.pipeline import run_pipelined
     from utils.output.provenance import named_hash
     from utils.output.report import report_line, report_table, unusual_warning, wall_warning
-    from utils.output.results import OutputOptions, write_result
+    from utils.output.results import OutputOptions, replaced_note, write_result
 
     # One line that is replaced, at a terminal alone: what is printed meanwhile goes above it by tqdm.write
     status_line = partial(tqdm, bar_format="{desc}", leave=False, disable=None)
@@ -532,6 +532,9 @@ def main(argv: list[str]) -> None:
         with replaced_together(folder) as new:
             reports[name] = report = write_result(new, name, mesh, reader.at(PREVIEW_SIZE), wanted, reader.report,
                                                   reader.masks, made_with)
+            replaced = replaced_note(folder, new, name)
+        if replaced:
+            tqdm.write(f"{name}: {replaced}")
         tqdm.write(f"{folder / name}.{', .'.join(options.format)}: {counted(len(mesh.vertices), 'vertex', 'vertices')}, "
                    f"{counted(len(mesh.faces), 'face')}; read in {seconds[name][0]:.2f} s, reconstructed in "
                    f"{seconds[name][1]:.2f} s, wrote in {time.perf_counter() - began:.2f} s")

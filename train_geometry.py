@@ -190,8 +190,10 @@ def begin_with_mean_shape(accelerator: Accelerator, task: "PointsTask", model: G
     """
     task.fit_mean_shape(model)
     mean = validation_mean(model, task.validation_loader, task.validation_score, accelerator)
-    print(f"mean training shape, whatever the images: validation {mean}")
-    return mean if mean is not None and keep_if_better(accelerator, best, model, 0, mean, facts) else score
+    if mean is None:
+        return score
+    print(f"mean training shape, whatever the images: validation {mean:.5f}")
+    return mean if keep_if_better(accelerator, best, model, 0, mean, facts) else score
 
 
 class PointsTask:

@@ -1,5 +1,7 @@
 """The web page: what stands behind it, without gradio; and the page itself in a real browser, with real pictures."""
+import html
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -16,7 +18,7 @@ from PIL import Image
 
 import app
 from config import VIEW_NAMES, UserError
-from inference import STAGES
+from inference import STAGES, ViewReader
 from utils.mesh.textured_mesh import TexturedMesh
 from utils.views.mask_sheet import LINE
 
@@ -92,6 +94,7 @@ class Boxes:
 
     def reader(self, files, name):
         self.files = files
+        return ViewReader(files, name, calibrated=False)
 
     def reconstruct_from(self, reader, stage):
         for name in STAGES:
@@ -102,6 +105,7 @@ class Boxes:
 
 
 def test_the_files_that_are_offered_open_and_each_stage_is_announced(tmp_path):
+    """A box of (1, 2, 1) is no shoe: the page says so of the whole, and below each picture by how much."""
     stages, boxes = [], Boxes()
     made = app.reconstruct(boxes, RENDERS, tmp_path / "r", stages.append)
     assert stages == [*STAGES, "writing files"] and boxes.files == RENDERS
@@ -111,7 +115,15 @@ def test_the_files_that_are_offered_open_and_each_stage_is_announced(tmp_path):
     assert solid.is_watertight and solid.volume == pytest.approx(2 * 50**3, rel=1e-4) and solid.bounds[0, 2] == pytest.approx(0)
     with zipfile.ZipFile(made.obj_zip) as archive:
         assert sorted(archive.namelist()) == ["mesh.mtl", "mesh.obj", "mesh.png"]
-    assert made.beside["left"] == ["Left looks turned."]
+    assert made.beside["left"].startswith("⚠ Left looks turned. The mesh agrees with it to ")
+    far = {view: float(re.search(r"to (\d+\.\d\d) px in outline, \d+\.\d dB in color\.$", made.beside[view])[1])
+           for view in VIEW_NAMES}
+    assert min(far.values()) > 2
+    assert len(made.notes) == 1 and made.notes[0].startswith("⚠ Beyond what is usual, which is outlines within 1 px, ")
+    assert "--" not in made.notes[0] and "png" not in made.notes[0]
+    frame = app.framed(made.viewer)
+    inside = html.unescape(re.fullmatch(r'<iframe [^>]*sandbox="allow-scripts" srcdoc="([^"]*)"></iframe>', frame)[1])
+    assert inside == made.viewer.read_text() and "closed, 1 part, 0 handles" in inside
 
 
 @pytest.mark.parametrize("views, words", [((), "No pictures yet"), (("front", "left"), "2 pictures are too few"),
@@ -197,7 +209,7 @@ def wait_for(page, name, words, seconds=240):
 @pytest.mark.slow
 def test_six_photographs_become_a_mesh_in_a_browser_and_nothing_leaves_the_machine(address, browser, tmp_path):
     """With MITO3D_PAGE_PICTURE=docs/page.jpg it also makes the picture of the documentation."""
-    page = browser.new_page(viewport={"width": 1280, "height": 990})
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
     outside, errors = [], []
     page.on("request", lambda request: None if request.url.startswith((address, "data:", "blob:"))
             else outside.append(request.url))
@@ -231,23 +243,58 @@ def test_six_photographs_become_a_mesh_in_a_browser_and_nothing_leaves_the_machi
         assert time.monotonic() < end
         page.wait_for_timeout(100)
     assert said(page, "status").startswith("Done") and len(seen) >= 3
-    page.wait_for_timeout(4000)  # the viewer loads the mesh
-    picture = np.asarray(Image.open(save(page.locator("#model canvas"), tmp_path / "canvas.png")).convert("RGB")).astype(int)
-    drawn = np.abs(picture - picture[5, 5]).max(-1) > 30
-    assert 0.03 < drawn.mean() < 0.8 and drawn[:, drawn.shape[1] // 2].any(), "a shoe stands in the viewer"
-    for name, suffix in (("glb", ".glb"), ("stl", ".stl"), ("obj", ".zip")):
+    frame = page.frame_locator("#model iframe")
+    frame.get_by_role("button", name="Gray").wait_for()
+    colored = drawn_colors(frame, tmp_path)
+    assert colored.max() > 60, "painted"
+    frame.get_by_role("button", name="Gray").click()
+    assert np.quantile(drawn_colors(frame, tmp_path), 0.98) < 12, "gray"
+    frame.get_by_role("button", name="Textured").click()
+    drawn_colors(frame, tmp_path)
+    before, box = Image.open(tmp_path / "canvas.png").convert("RGB"), frame.locator("canvas").bounding_box()
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(*middle)
+    page.mouse.down()
+    page.mouse.move(middle[0] + 150, middle[1])
+    page.mouse.up()
+    drawn_colors(frame, tmp_path)
+    after = Image.open(tmp_path / "canvas.png").convert("RGB")
+    assert np.abs(np.asarray(before).astype(int) - np.asarray(after))[60:-50].mean() > 5, "dragging turns it"
+    frame.get_by_role("button", name="Reset").click()
+
+    # Whether to trust it: the report beside the mesh, and of each picture below it
+    report = frame.locator("table").inner_text()
+    for name in ("outlines agree to", "colors agree to", "closed, 1 part, ", "area, volume", "thinnest wall", "cameras"):
+        assert name in report
+    for view in VIEW_NAMES:
+        assert re.search(r"agrees with it to \d\.\d\d px in outline, \d\d\.\d dB", said(page, f"caption-{view}"))
+    for name, suffix in (("glb", ".glb"), ("stl", ".stl"), ("obj", ".zip"), ("vie", ".html")):
         with page.expect_download() as coming:
             page.click(f"#download-{name}")
         file = tmp_path / f"got{suffix}"
         coming.value.save_as(file)
         if suffix == ".zip":
             assert zipfile.ZipFile(file).testzip() is None
+        elif suffix == ".html":
+            assert "<title>mesh</title>" in file.read_text()
         else:
             assert 1000 < len(trimesh.load(file, force="mesh").faces) <= 4000
     wanted = os.environ.get("MITO3D_PAGE_PICTURE")
     if wanted:
+        page.evaluate("scrollTo(0, 0)")
+        page.mouse.move(0, 0)
         Image.open(save(page, tmp_path / "page.png")).convert("RGB").save(wanted, quality=85, optimize=True)
     assert outside == [] and errors == []
+
+
+def drawn_colors(frame, folder):
+    """How far from gray the pixels of the mesh are that the viewer shows: (K,) int; it fills a fair part of its canvas."""
+    frame.locator("canvas").page.wait_for_timeout(1500)  # until it is drawn
+    picture = np.asarray(Image.open(save(frame.locator("canvas"), folder / "canvas.png")).convert("RGB")).astype(int)
+    picture = picture[60:-50]  # without buttons and hint
+    drawn = np.abs(picture - picture[5, 5]).max(-1) > 30
+    assert 0.03 < drawn.mean() < 0.8 and drawn[:, drawn.shape[1] // 2].any(), "a shoe stands in the viewer"
+    return np.ptp(picture[drawn], axis=1)
 
 
 def save(what, path):

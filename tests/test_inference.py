@@ -124,6 +124,7 @@ def test_obj_opens_in_trimesh_closed_and_with_a_texture_that_is_not_constant(sho
     report = json.loads((folder / "my_shoe_report.json").read_text())
     assert report["mesh"]["closed"] and report["mesh"]["volume"] == pytest.approx(merged.volume, rel=1e-4)
     assert report["mesh"]["area"] == pytest.approx(merged.area, rel=1e-4) and report["mesh"]["mirrored_faces"] == 0
+    assert 0 < report["mesh"]["seam_step_95"] < 2 and report["mesh"]["seam_step_max"] < 30, "of 255"
     assert report["mesh"]["handles"] == (2 - merged.euler_number) / 2
     assert report["agreement"]["outline_mean_px"] < 0.5 and report["agreement"]["psnr_db"] > 18
     assert report["options"]["texture_size"] == 512 and report["device"] == "cpu" and report["seed"] is None
@@ -220,6 +221,12 @@ def test_a_folder_of_many_objects_gives_one_mesh_each_and_a_bad_one_costs_no_oth
     assert re.search(r"3 objects, \d+\.\d per minute", said)
     assert sorted(line.split()[0] for line in said.split("per minute\n")[1].splitlines()[1:4]) == ["a", "b", "c"]
     assert (tmp_path / "out" / "index.html").read_text().count("_viewer.html") == 3
+    assert "replaced" not in said, "the first one came out as it was"
+    run(folder, tmp_path / "out", "--format", "ply", "--no_viewer")
+    said = capsys.readouterr().out
+    for name in "abc":
+        assert (f"{name}: the earlier result in {tmp_path / 'out' / name} is replaced; {name}.mtl, {name}.obj, {name}.png, "
+                f"{name}_viewer.html of it stay\n") in said
 
 
 @pytest.mark.parametrize("damage, words", [

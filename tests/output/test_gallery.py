@@ -14,7 +14,8 @@ NAMES = ("plain", "two words & <i>100%#?")
 
 def put_result(folder, name, outline, viewer=True):
     report = {"format": 1, "id": name, "notes": [], "mesh": {
-        "closed": True, "parts": 1, "handles": 0, "size": [1, 1, 2], "thinnest_wall": 0.1, "uv_use": 0.5, "charts": 9},
+        "closed": True, "parts": 1, "handles": 0, "size": [1, 1, 2], "thinnest_wall": 0.1, "uv_use": 0.5, "charts": 9,
+        "vertices": 8, "faces": 12, "area": 10, "volume": 2, "texture_px": [64, 64]}, "cameras": {"kind": "exact"},
         "agreement": {"image_px": 256, "outline_mean_px": outline, "outline_95_px": 1.0, "psnr_db": 25.0,
                       "views": {"front": {"outline_mean_px": outline, "outline_95_px": 1.0, "psnr_db": 25.0}}}}
     place = folder / name
@@ -37,7 +38,12 @@ def test_every_result_has_a_card_worst_first_that_leads_to_its_page(tmp_path):
     links = [unquote(link) for link in re.findall(r'<a href="([^"]*)"', text)]
     assert links == [f"{NAMES[1]}/{NAMES[1]}_viewer.html", "bare/bare_preview.png", "plain/plain_viewer.html"]
     assert all((tmp_path / unquote(link)).is_file() for link in re.findall(r'(?:href|src)="([^"]*)"', text))
-    assert "<i>100" not in text and "&lt;i&gt;100%#?" in text and "outlines to 3.00 px" in text
+    assert "<i>100" not in text and "&lt;i&gt;100%#?" in text
+    cards = text.split("<a ")[1:]
+    assert [re.findall(r'class="unusual"><dt>(.*?)</dt><dd>(.*?)<', card) for card in cards] == [
+        [("outlines agree to", "3.00 px (unusual; 95 %: 1.00)")], [], []]
+    assert all("closed, 1 part, 0 handles" in card and "1.000 x 1.000 x 2.000" in card for card in cards)
+    assert "pictures of 256 px" in text
 
 
 def test_what_is_no_report_of_ours_is_left_out(tmp_path):

@@ -101,7 +101,7 @@ def test_thin_walls_are_warned_about_in_millimeters(result):
     warning = wall_warning(report)
     assert "6.00 mm" in warning and "--min_wall_mm 6.5" in warning and "--longest_edge_mm 22" in warning
     assert 0.4 < report["print"]["thinner_share"] < 0.6, "top and bottom: 3.2 of 7.1"
-    assert "20.0 mm" in report_line(report) and ("in millimeters", "9.5 x 6.0 x 20.0") in facts(report)
+    assert "20.0 mm" in report_line(report) and ("size, mm", "9.5 x 6.0 x 20.0") in facts(report)
     assert wall_warning(object_report("leaning", result.mesh, agreement, 128, None, 20.0, 5.5)) is None
     assert wall_warning(object_report("leaning", result.mesh, agreement, 128)) is None
 

@@ -11,7 +11,7 @@ from config import VIEW_NAMES, UserError
 from inference import FORMATS
 from utils.mesh.textured_mesh import SUFFIXES
 from utils.output.provenance import file_hash
-from utils.output.results import OutputOptions, write_result
+from utils.output.results import OutputOptions, replaced_note, write_result
 from utils.rendering.cameras import VIEW_BASES, VIEW_CAMERAS, Camera, rotation_matrix
 from utils.rendering.rasterizer import over_white, render_views
 
@@ -40,7 +40,7 @@ def test_the_preview_shows_the_result_from_the_cameras_of_its_photographs(result
     views = replace(result.views, images=np.stack([over_white(image) for image in drawn.values()]) / 255)
     write_result(tmp_path, "leaning", replace(result.mesh, cameras=cameras), views, OutputOptions(viewer=False))
     sheet = np.asarray(Image.open(tmp_path / "leaning_preview.png"))[:, :6 * 128]
-    assert np.array_equal(sheet[:128], sheet[128:]), "the same cameras show the same"
+    assert np.array_equal(sheet[14:128], sheet[142:]), "below the names the same cameras show the same"
     apart = render_views(result.mesh.as_mesh(), 128)[VIEW_NAMES[2]]
     assert np.abs(sheet[128:, 256:384].astype(int) - over_white(apart)).mean() > 5, "which the exact ones do not"
 
@@ -92,6 +92,25 @@ def test_a_missing_view_is_left_out_of_the_report_and_a_page_that_is_not_wanted_
     assert report["missing"] == ["bottom"] and "bottom" not in report["inputs"]
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "five.mtl", "five.obj", "five.png", "five_masks.png", "five_preview.png", "five_report.json"]
+
+
+def test_an_earlier_result_is_not_replaced_without_a_word(result, tmp_path):
+    old, new = tmp_path / "old", tmp_path / "new"
+    write_result(new, "shoe", result.mesh, result.views, OutputOptions())
+    old.mkdir()
+    assert replaced_note(old, new, "shoe") is None, "nothing was there"
+    (old / "shoe.obj").write_text("my own")
+    assert replaced_note(old, new, "shoe") == f"shoe.obj, which lay in {old} without a report, is replaced"
+    write_result(old, "shoe", result.mesh, result.views, OutputOptions())
+    assert replaced_note(old, new, "shoe") is None, "the same once more"
+    write_result(old, "shoe", result.mesh, result.views, OutputOptions(("obj", "glb")))
+    assert replaced_note(old, new, "shoe") == f"the earlier result in {old} is replaced; shoe.glb of it stays"
+    turned = replace(result.views, paths=[*result.views.paths[1::-1], *result.views.paths[2:]])
+    write_result(old, "shoe", result.mesh, turned, OutputOptions())
+    assert replaced_note(old, new, "shoe") == f"the earlier result in {old}, of other images, is replaced"
+    for path in new.glob("*_viewer.html"):
+        path.unlink()
+    assert replaced_note(old, new, "shoe").endswith("; shoe_viewer.html of it stays"), "which would show the old mesh"
 
 
 def test_a_file_in_the_way_is_named(result, tmp_path):

@@ -44,6 +44,7 @@ def shown_uv(atlas):
 
 def test_uvs_lie_in_the_unit_square_and_faces_refer_to_them(atlas):
     assert atlas.uvs.dtype == np.float32 and atlas.uvs.min() >= 0 and atlas.uvs.max() <= 1
+    assert min(atlas.uvs.min(), 1 - atlas.uvs.max()) > 0.5 / 256, "nowhere is what lies across the texture's edge mixed in"
     assert atlas.face_uvs.shape == (508, 3) and atlas.face_uvs.min() == 0 and atlas.face_uvs.max() == len(atlas.uvs) - 1
 
 

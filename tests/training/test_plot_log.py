@@ -6,7 +6,18 @@ import pytest
 
 from config import UserError
 from utils.training import plot_log
-from utils.training.plot_log import LINES, MARGINS, PALETTE, SIZE, draw_curve, draw_run, read_log, ticks_between
+from utils.training.plot_log import (
+    LINES,
+    MARGINS,
+    PALETTE,
+    SIZE,
+    draw_curve,
+    draw_lines,
+    draw_run,
+    read_log,
+    round_step,
+    ticks_between,
+)
 
 
 def write_log(path, records):
@@ -38,6 +49,20 @@ def test_a_falling_score_is_drawn_from_the_top_left_to_the_bottom_right():
     assert abs(rows_of(image, color, right - 1).max() - bottom) < 3
     middle = rows_of(image, color, (left + right) // 2).mean()
     assert abs(middle - (top + bottom) / 2) < 3, "0.1 lies half way between 1 and 0.01 on a logarithmic axis"
+
+
+@pytest.mark.parametrize("least, step", [(0.2, 1), (1, 1), (1.7, 2), (2.1, 5), (6, 10), (38.5, 50), (4001 / 6, 1000)])
+def test_epochs_are_counted_off_in_round_steps(least, step):
+    assert round_step(least) == step
+
+
+def test_names_stand_above_the_plot_where_they_hide_no_curve():
+    curves = [("a long name", PALETTE[0], [(epoch, 1.0) for epoch in range(9)]), ("b", PALETTE[1], [(0, 0.1), (8, 0.1)])]
+    image = np.asarray(draw_lines(curves, "title"))
+    for (_, color, _), row in zip(curves, (MARGINS[1], SIZE[1] - MARGINS[3])):
+        rows = np.flatnonzero((image == color).all(-1).any(axis=1))
+        assert rows.min() < MARGINS[1] - 8, "the name"
+        assert abs(rows[rows >= MARGINS[1] - 4] - row).max() <= 3, "the curve alone"
 
 
 @pytest.mark.parametrize("text, message", [("", "no epoch yet"), ("hello\n", "is no log"), ("[1]\n", "is no log"),

@@ -74,7 +74,7 @@ def tiles_row(label: str, tiles: list, size: int) -> np.ndarray:
     from PIL import Image, ImageDraw
 
     row = Image.new("RGB", (size * len(tiles), LABEL + size), "white")
-    ImageDraw.Draw(row).text((4, 2), label, fill="black")
+    ImageDraw.Draw(row).text((4, 1), label, fill="black", font_size=12)
     for number, tile in enumerate(tiles):
         tile = np.full((size, size, 3), 235, np.uint8) if tile is None else tile
         row.paste(Image.fromarray(tile).resize((size, size), Image.Resampling.LANCZOS), (number * size, LABEL))
@@ -94,6 +94,6 @@ def write_sheet(path: Path, columns: tuple, rows: list[np.ndarray]) -> None:
     head = Image.new("RGB", (rows[0].shape[1], LABEL), "white")
     tile = rows[0].shape[0] - LABEL
     for column, text in columns:
-        ImageDraw.Draw(head).text((column * tile + 4, 2), text, fill=BLUE)
+        ImageDraw.Draw(head).text((column * tile + 4, 1), text, fill=BLUE, font_size=12)
     with atomic_write(path) as temporary:
         Image.fromarray(np.concatenate([np.asarray(head), *rows])).save(temporary)

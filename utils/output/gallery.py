@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from config import counted
 from utils.io.files import atomic_write
-from utils.output.report import SUFFIX, report_line, worst_first
+from utils.output.report import SUFFIX, UNUSUAL, facts, legend, worst_first
 
 PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -20,29 +20,38 @@ PAGE = """<!DOCTYPE html>
          color: #22262b; background: #e6e8eb; }
   h1 { font-size: 20px; margin: 0 0 4px; }
   p { margin: 0 0 16px; color: #5d666f; }
-  main { display: grid; grid-template-columns: repeat(auto-fill, minmax(230px, 1fr)); gap: 14px; }
+  main { display: grid; grid-template-columns: repeat(auto-fill, minmax(265px, 1fr)); gap: 14px; }
   a { display: block; background: #fff; border: 1px solid #d5d9dd; border-radius: 8px; overflow: hidden; color: inherit;
       text-decoration: none; }
   a:hover { border-color: #6c7782; }
   /* The preview holds two rows of seven pictures; the window shows the last of one row, the result seen at an angle. */
   .window { aspect-ratio: 1; overflow: hidden; position: relative; background: #fff; }
   .window img { position: absolute; width: 700%%; max-width: none; right: 0; top: 0; }
+  .window::before { content: ""; position: absolute; z-index: 1; width: 25%%; height: 6%%; background: #fff; }  /* its name */
   a:hover .window img { top: -100%%; }
   b { display: block; padding: 8px 12px 0; overflow-wrap: anywhere; }
-  span { display: block; padding: 2px 12px 10px; font-size: 12px; color: #5d666f; }
+  dl { margin: 0; padding: 4px 12px 10px; font-size: 12px; color: #5d666f; }
+  dl div { display: flex; justify-content: space-between; gap: 10px; }
+  dt { white-space: nowrap; }
+  dd { margin: 0; text-align: right; }
+  .unusual { color: #b3261e; }
 </style>
 </head>
 <body>
 <h1>%(title)s</h1>
-<p>Worst first: by how far the outlines of mesh and pictures lie apart.</p>
+<p>Worst first. %(legend)s</p>
 <main>
 %(cards)s</main>
 </body>
 </html>
 """
 CARD = """<a href="%(page)s"><div class="window"><img loading="lazy" alt="" src="%(preview)s"></div><b>%(name)s</b>
-<span>%(words)s</span></a>
+<dl>
+%(rows)s</dl></a>
 """
+ROW = """<div%(mark)s><dt>%(name)s</dt><dd>%(value)s</dd></div>
+"""
+SHOWN = ("outlines agree to", "colors agree to", "surface", "size", "thinnest wall")  # of the facts; the viewer has all
 
 
 def write_gallery(folder: str | Path) -> Path | None:
@@ -57,7 +66,7 @@ def write_gallery(folder: str | Path) -> Path | None:
     for path in sorted(folder.glob(f"*/*{SUFFIX}")):
         try:
             report = json.loads(path.read_text(encoding="utf-8"))
-            report_line(report)
+            facts(report), legend(report)
         except (OSError, ValueError, KeyError, TypeError):  # not ours, or of another version
             continue
         if path.name == f"{path.parent.name}{SUFFIX}" and report["id"] == path.parent.name:
@@ -71,9 +80,12 @@ def write_gallery(folder: str | Path) -> Path | None:
         page = viewer if viewer.is_file() else folder / name / f"{name}_preview.png"
         cards.append(CARD % {"page": quote(os.fsencode(page.relative_to(folder).as_posix())),
                              "preview": quote(os.fsencode(f"{name}/{name}_preview.png")), "name": html.escape(name),
-                             "words": html.escape(report_line(report).removeprefix(f"{name}: "))})
+                             "rows": "".join(ROW % {"name": html.escape(row), "value": html.escape(value),
+                                                    "mark": ' class="unusual"' if UNUSUAL in value else ""}
+                                             for row, value in facts(report) if row in SHOWN)})
     path = folder / "index.html"
     with atomic_write(path) as temporary:
-        temporary.write_text(PAGE % {"title": counted(len(reports), "result"), "cards": "".join(cards)}, encoding="utf-8",
+        temporary.write_text(PAGE % {"title": counted(len(reports), "result"), "legend": html.escape(legend(reports[0])),
+                                     "cards": "".join(cards)}, encoding="utf-8",
                              errors="backslashreplace")  # names may be no text
     return path

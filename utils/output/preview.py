@@ -9,9 +9,11 @@ from utils.mesh.mesh import Mesh
 from utils.rendering.cameras import camera_basis
 from utils.rendering.rasterizer import over_white, render
 
+MARGIN_PX = 11  # that framing leaves around an object in images of 256 pixels
+
 
 def write_preview(path: str | Path, images: np.ndarray, mesh: Mesh, drawn: dict) -> None:
-    """Write the six inputs above the result from the same cameras, and two oblique views at the right.
+    """Write the six inputs above the result from the same cameras, and two oblique views at the right, each with its name.
 
     Args:
         path: .png file.
@@ -19,7 +21,7 @@ def write_preview(path: str | Path, images: np.ndarray, mesh: Mesh, drawn: dict)
         mesh: utils.mesh.mesh.Mesh.
         drawn: {view name: (S, S, 4) uint8 RGBA}, the mesh from the cameras of the six images.
     """
-    from PIL import Image
+    from PIL import Image, ImageDraw
 
     size = images.shape[1]
     inputs = [np.round(image * 255).astype(np.uint8) for image in images]
@@ -30,5 +32,10 @@ def write_preview(path: str | Path, images: np.ndarray, mesh: Mesh, drawn: dict)
         smaller = replace(mesh, vertices=mesh.vertices * min(1.0, 1.05 / reach))
         oblique.append(over_white(render(smaller, basis, size)))
     sheet = np.concatenate([np.concatenate(inputs + oblique[:1], axis=1), np.concatenate(views + oblique[1:], axis=1)])
+    picture = Image.fromarray(sheet)
+    draw = ImageDraw.Draw(picture)
+    for column, view in enumerate([*drawn, None]):  # in the margin that framing leaves
+        for row, words in enumerate((view or "mesh", f"{view}, mesh" if view else "mesh")):
+            draw.text((column * size + 4, row * size), words, fill=(110, 118, 126), font_size=MARGIN_PX - 1)
     with atomic_write(path) as temporary:
-        Image.fromarray(sheet).save(temporary)
+        picture.save(temporary)

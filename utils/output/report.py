@@ -16,6 +16,7 @@ from utils.mesh.textured_mesh import TexturedMesh
 from utils.output.agreement import mean_agreement
 from utils.output.wall_thickness import thinnest_wall, wall_thickness
 from utils.rendering.cameras import camera_as_dict
+from utils.rendering.seams import seam_steps
 from utils.rendering.uv_atlas import mirrored_charts
 from utils.views.calibration import CalibrationReport
 
@@ -29,6 +30,7 @@ FAR_PX, FAR_IMAGE_PX = 1.0, 256  # mean distance of outlines, in images of this 
 VIEW_FAR = 2.0  # times as far in one view alone
 LOW_DB = 15.0
 MANY_HANDLES = 20
+UNUSUAL = "unusual"  # the word that stands beside such a figure
 
 
 def object_report(name: str, mesh: TexturedMesh, agreement: dict, image_px: int,
@@ -63,6 +65,7 @@ def mesh_facts(mesh: TexturedMesh, thickness: np.ndarray) -> dict:
     cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     flat = mesh.uvs[mesh.face_uvs].astype(np.float64)
     sides = flat[:, 1] - flat[:, 0], flat[:, 2] - flat[:, 0]
+    steps = seam_steps(mesh.texture, mesh.faces, mesh.uvs, mesh.face_uvs)
     charts, mirrored = count_charts(mesh.face_uvs), mirrored_charts(mesh.uvs, mesh.face_uvs)
     return {"vertices": len(mesh.vertices), "faces": len(mesh.faces), "closed": found.watertight, "parts": found.parts,
             "handles": found.handles, "size": np.ptp(mesh.vertices, axis=0).tolist(),
@@ -70,7 +73,8 @@ def mesh_facts(mesh: TexturedMesh, thickness: np.ndarray) -> dict:
             "volume": float(np.einsum("fj,fj->", corners[:, 0], cross) / 6),
             "thinnest_wall": thinnest_wall(mesh.vertices, mesh.faces, thickness),
             "texture_px": list(mesh.texture.shape[1::-1]), "charts": charts,
-            "mirrored_faces": int(mirrored[mesh.face_uvs[:, 0]].sum()),
+            "seam_step_95": float(np.quantile(steps, 0.95)) if len(steps) else 0.0,
+            "seam_step_max": float(steps.max(initial=0.0)), "mirrored_faces": int(mirrored[mesh.face_uvs[:, 0]].sum()),
             "uv_use": float(np.abs(sides[0][:, 0] * sides[1][:, 1] - sides[0][:, 1] * sides[1][:, 0]).sum() / 2)}
 
 
@@ -188,7 +192,7 @@ def facts(report: dict) -> list:
     if "print" in report:
         size = " x ".join(f"{edge:.1f}" for edge in report["print"]["size_mm"])
         wall = report["print"]["thinnest_wall_mm"]
-        pairs += [("in millimeters", size), ("thinnest wall then", "none" if wall is None else f"{wall:.2f} mm")]
+        pairs += [("size, mm", size), ("thinnest wall, mm", "none" if wall is None else f"{wall:.2f}")]
     pairs.append(("texture", f"{mesh['texture_px'][0]} px, {100 * mesh['uv_use']:.0f} % used, "
                              f"{counted(mesh['charts'], 'chart')}"))
     if cameras["kind"] == "found":
@@ -196,6 +200,12 @@ def facts(report: dict) -> list:
         pairs.append(("cameras", f"{f'{away:.1f} lengths away' if away else 'far away'}, tilts up to "
                                  f"{max(cameras['tilts_deg'].values()):.1f} degrees"))
     return pairs
+
+
+def legend(report: dict) -> str:
+    """What the figures of a page mean that nobody can guess."""
+    return (f"px: how far the outlines of mesh and picture lie apart, in pictures of {report['agreement']['image_px']} px. "
+            f"dB: how alike their colors are; usual is {LOW_DB:g} or more. Lengths: the longest edge is 2.")
 
 
 def view_words(report: dict, view: str) -> str:
@@ -217,12 +227,12 @@ def _in_words(report):
     mesh, agreement, beyond = report["mesh"], report["agreement"], unusual(report)
 
     def marked(text, column):
-        return f"{text} (unusual)" if column in beyond else text
+        return f"{text} ({UNUSUAL})" if column in beyond else text
 
     surface = ", ".join([marked("closed" if mesh["closed"] else "open", "closed"),
                          marked(counted(mesh["parts"], "part"), "parts"),
                          marked(counted(mesh["handles"], "handle"), "handles")])
-    return (surface, f"{agreement['outline_mean_px']:.2f} px ({'unusual; ' * ('outline px' in beyond)}95 %: "
+    return (surface, f"{agreement['outline_mean_px']:.2f} px ({f'{UNUSUAL}; ' * ('outline px' in beyond)}95 %: "
             f"{agreement['outline_95_px']:.2f})", marked(f"{agreement['psnr_db']:.1f} dB", "color dB"))
 
 

@@ -1,4 +1,5 @@
 """All that is written for one object: the mesh in the formats that were asked for, and what shows and describes it."""
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,3 +85,30 @@ def write_result(folder: str | Path, name: str, mesh: TexturedMesh, views: SixVi
         write_turntable(folder / f"{name}_turntable.webp", solid)
     write_report(folder / f"{name}{SUFFIX}", report)
     return report
+
+
+def replaced_note(folder: str | Path, new: str | Path, name: str) -> str | None:
+    """A sentence about the earlier result in `folder`, before files from `new` take its place.
+
+    Args:
+        folder, new: where the earlier result lies, if there is one, and where this one lies; name: the object's.
+    Returns:
+        str; None where nothing is lost: there is no earlier result, or it was the same.
+    """
+    folder, new = Path(folder), Path(new)
+    files = {path.name for path in new.iterdir()}
+    common = sorted(file for file in files if (folder / file).is_file())
+    if not common:
+        return None
+    try:
+        before = json.loads((folder / f"{name}{SUFFIX}").read_text(encoding="utf-8"))
+        now = json.loads((new / f"{name}{SUFFIX}").read_text(encoding="utf-8"))
+        same_images, old_files = before["inputs"] == now["inputs"], {*before["files"]}
+    except (OSError, ValueError, KeyError, TypeError):  # no report, or not ours
+        return f"{', '.join(common)}, which lay in {folder} without a report, {'is' if len(common) == 1 else 'are'} replaced"
+    left = sorted(file for file in old_files | {f"{name}_viewer.html", f"{name}_turntable.webp"}
+                  if file not in files and (folder / file).is_file())
+    if before == now and not left:
+        return None
+    stays = f"; {', '.join(left)} of it {'stays' if len(left) == 1 else 'stay'}" if left else ""
+    return f"the earlier result in {folder}{'' if same_images else ', of other images,'} is replaced{stays}"

@@ -16,7 +16,7 @@ from utils.io.files import atomic_write
 from utils.mesh.mesh_io import unit_normals
 from utils.mesh.texture_file import TEXTURE_FORMATS, texture_bytes
 from utils.mesh.textured_mesh import TexturedMesh
-from utils.output.report import facts, view_words
+from utils.output.report import facts, legend, view_words
 from utils.rendering.cameras import VIEW_ANGLES_DEG, camera_basis
 
 TEMPLATE = Path(__file__).with_name("viewer.html")
@@ -39,8 +39,8 @@ def write_viewer(path: str | Path, mesh: TexturedMesh, tiles: list, report: dict
              for name, tile in zip(VIEW_NAMES, tiles)]
     sideways = np.asarray(mesh.vertices) @ camera_basis(*START_DEG)[:2].T
     content = {"azimuth": START_DEG[0], "elevation": START_DEG[1], "half": 1.3 * float(np.abs(sideways).max()),
-               "title": report["id"], "views": views, "facts": facts(report), "notes": report["notes"],
-               "mesh": _mesh_data(mesh)}
+               "title": report["id"], "views": views, "facts": facts(report), "legend": legend(report),
+               "notes": report["notes"], "mesh": _mesh_data(mesh)}
     # No "<" inside the data: nothing in a name or note can end the script element
     text = json.dumps(content, separators=(",", ":")).replace("<", "\\u003c")
     page = TEMPLATE.read_text(encoding="utf-8").replace("__TITLE__", html.escape(report["id"])).replace("__DATA__", text)

@@ -28,21 +28,31 @@ def erase_seams(texture: np.ndarray, faces: np.ndarray, uvs: np.ndarray, face_uv
     sides = seam_edges(faces, face_uvs)
     if not len(sides):
         return texture
-    ends = uvs[sides].astype(np.float64) * len(texture)                                     # (E, side, end, 2)
-    count = np.ceil(SAMPLES_PER_TEXEL * np.linalg.norm(ends[:, :, 1] - ends[:, :, 0], axis=2).max(axis=1)).astype(int) + 1
-    edge = np.repeat(np.arange(len(ends)), count)
-    share = ((np.arange(len(edge)) - np.repeat(np.cumsum(count) - count, count) + 0.5) / count[edge])[:, None, None]
-    places = ends[edge, :, 0] * (1 - share) + ends[edge, :, 1] * share                       # (K, side, 2)
-    texels, weights = _bilinear(places, len(texture))                                        # (K, side, 4)
+    texels, weights = _bilinear(_places_along(uvs[sides].astype(np.float64) * len(texture)), len(texture))  # (K, side, 4)
     touched, column = np.unique(texels, return_inverse=True)
     signed = (weights * [[[1], [-1]]]).ravel()
-    differ = csr_array((signed, (np.repeat(np.arange(len(edge)), 8), column.ravel())), shape=(len(edge), len(touched)))
+    differ = csr_array((signed, (np.repeat(np.arange(len(texels)), 8), column.ravel())), shape=(len(texels), len(touched)))
     flat = texture.reshape(-1, texture.shape[-1]).copy()
     system = differ.T @ differ + KEEP * eye_array(len(touched))
     for channel in range(flat.shape[1]):
         step = differ @ flat[touched, channel]
         flat[touched, channel] -= cg(system, differ.T @ step, maxiter=ITERATIONS, rtol=1e-3)[0].astype(flat.dtype)
     return flat.reshape(texture.shape)
+
+
+def seam_steps(texture: np.ndarray, faces: np.ndarray, uvs: np.ndarray, face_uvs: np.ndarray) -> np.ndarray:
+    """By how much the two sides of a texture's seams differ as a viewer filters them.
+
+    Args:
+        texture, faces, uvs, face_uvs: see `erase_seams`.
+    Returns:
+        (K,) float64 in units of the texture, the largest difference of a channel at points along the seams, about
+        SAMPLES_PER_TEXEL of them a texel; empty without seams.
+    """
+    ends = uvs[seam_edges(faces, face_uvs)].astype(np.float64) * len(texture)
+    texels, weights = _bilinear(_places_along(ends), len(texture))
+    read = (texture.reshape(-1, texture.shape[-1])[texels] * weights[..., None]).sum(axis=2)
+    return np.abs(read[:, 0] - read[:, 1]).max(axis=1)
 
 
 def seam_edges(faces: np.ndarray, face_uvs: np.ndarray) -> np.ndarray:
@@ -53,6 +63,14 @@ def seam_edges(faces: np.ndarray, face_uvs: np.ndarray) -> np.ndarray:
     ends[turned] = ends[turned, ::-1]
     pairs = ends[shared_edges(faces)]
     return pairs[(pairs[:, 0] != pairs[:, 1]).any(axis=1)]
+
+
+def _places_along(ends):
+    """Points (K, side, 2) along seams whose two sides have the ends (E, side, end, 2), in texels."""
+    count = np.ceil(SAMPLES_PER_TEXEL * np.linalg.norm(ends[:, :, 1] - ends[:, :, 0], axis=2).max(axis=1)).astype(int) + 1
+    edge = np.repeat(np.arange(len(ends)), count)
+    share = ((np.arange(len(edge)) - np.repeat(np.cumsum(count) - count, count) + 0.5) / count[edge])[:, None, None]
+    return ends[edge, :, 0] * (1 - share) + ends[edge, :, 1] * share
 
 
 def _bilinear(places, size):

@@ -11,7 +11,8 @@ from utils.mesh.sphere_template import sphere_template
 from utils.rendering.charts import cut_into_charts
 from utils.rendering.packing import pack_charts
 
-ATLAS_VERSION = 5  # raise when the same mesh gets another atlas: cached ones are then made again
+ATLAS_VERSION = 6  # raise when the same mesh gets another atlas: cached ones are then made again
+BORDER_PX = 1.0  # texels kept free along the texture's edge: beyond it viewers that repeat a texture read its other side
 GUTTER_PX = 4  # texels painted beyond each chart's edge, so that viewers' filtering finds no background
 # The nearest of them, which bilinear filtering mixes into the edge itself, show where their face would go on: both charts
 # at a seam then read the same color there. Where a sliver would reach far, texels repeat what is nearest, as the others do.
@@ -115,7 +116,8 @@ def _unwrap(vertices, faces, texture_size):
     shift, edge = packed
     of_place = np.zeros(len(flat), np.int64)
     of_place[face_flat] = chart[:, None]
-    return ((flat + shift[of_place]) / edge).clip(0, 1).astype(np.float32), face_flat
+    border = BORDER_PX / texture_size
+    return (border + (1 - 2 * border) * (flat + shift[of_place]) / edge).clip(0, 1).astype(np.float32), face_flat
 
 
 def mirrored_charts(uvs: np.ndarray, face_uvs: np.ndarray) -> np.ndarray:

@@ -102,18 +102,21 @@ def draw_lines(lines: list[tuple[str, Color, Curve]], title: str, axis: str = "e
     for value in ticks:
         _, y = place(0, value)
         draw.line((left, y, right, y), fill=(225, 225, 225))
-        draw.text((left - 8, y), f"{value:g}", fill=(60, 60, 60), anchor="rm")
-    for epoch in sorted({round(last * i / 6) for i in range(7)}):
-        draw.text((place(epoch, ticks[0])[0], bottom + 8), str(epoch), fill=(60, 60, 60), anchor="ma")
-    draw.text(((left + right) / 2, SIZE[1] - 6), axis, fill=(60, 60, 60), anchor="md")
-    draw.text((left, 6), title, fill="black")
-    for row, (name, color, line) in enumerate(lines):
+        draw.text((left - 8, y), f"{value:g}", fill=(60, 60, 60), anchor="rm", font_size=12)
+    for epoch in range(0, last + 1, round_step(last / 6)):
+        draw.text((place(epoch, ticks[0])[0], bottom + 8), str(epoch), fill=(60, 60, 60), anchor="ma", font_size=12)
+    draw.text(((left + right) / 2, SIZE[1] - 6), axis, fill=(60, 60, 60), anchor="md", font_size=12)
+    draw.text((left, 4), title, fill="black", font_size=13)
+    for _, color, line in lines:
         placed = [place(*point) for point in line]
         if len(placed) > 1:
             draw.line(placed, fill=color, width=2)
         for x, y in placed:
             draw.ellipse((x - 2, y - 2, x + 2, y + 2), fill=color)
-        draw.text((right - 4, top + 6 + 14 * row), name, fill=color, anchor="ra")
+    beside = right  # names stand in the title's row, where they hide no curve
+    for name, color, _ in reversed(lines):
+        draw.text((beside, 4), name, fill=color, anchor="ra", font_size=13)
+        beside -= round(draw.textlength(name, font_size=13)) + 14
     return image
 
 
@@ -149,6 +152,11 @@ def ticks_between(low: float, high: float) -> list[float]:
     first = max(index for index, value in enumerate(steps) if value <= low * (1 + 1e-9))
     last = min(index for index, value in enumerate(steps) if value >= high * (1 - 1e-9))
     return steps[first:max(last, first + 1) + 1]
+
+
+def round_step(least: float) -> int:
+    """The smallest of 1, 2, 5, 10, 20 ... that is not below `least`."""
+    return next(digit * 10**power for power in range(20) for digit in (1, 2, 5) if digit * 10**power >= least)
 
 
 def main(argv: list[str]) -> None:

@@ -15,7 +15,7 @@ DIMMED = 0.45  # of the brightness that background keeps, so the object stands o
 
 
 def write_mask_sheet(path: Path, images: list, masks: list, confidences: list) -> list[np.ndarray]:
-    """Write views in two rows of three, each with its silhouette's edge drawn and its name and confidence below.
+    """Write views in two rows of three, each with its silhouette's edge drawn and its name and how sure it is below.
 
     Args:
         path: .png file; it appears only when it is whole.
@@ -47,10 +47,10 @@ def _tile(view, image, mask, confidence):
         tile.paste(Image.fromarray(shown), ((TILE_EDGE - size[0]) // 2, (TILE_EDGE - size[1]) // 2))
         trust, color = (("not trusted", UNTRUSTED) if confidence < RELIABLE / 2 else ("doubtful", DOUBTFUL)
                         if confidence < RELIABLE else ("", (0, 0, 0)))
-        words = f"{view}: {confidence:.2f}" + (f"  {trust}" if trust else "")
+        words = f"{view}: {100 * confidence:.0f} % sure" + (f", {trust}" if trust else "")
         if trust:
             draw.rectangle([0, 0, TILE_EDGE - 1, TILE_EDGE - 1], outline=color, width=6)
-    draw.text((6, TILE_EDGE + 4), words, fill=color)
+    draw.text((6, TILE_EDGE + 3), words, fill=color, font_size=13)
     return np.asarray(tile)
 
 
