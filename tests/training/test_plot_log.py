@@ -39,6 +39,7 @@ def test_a_log_gives_both_curves_and_skips_epochs_without_a_score(tmp_path):
 def test_ticks_are_round_and_enclose_the_values():
     assert ticks_between(0.0031, 0.042) == pytest.approx([0.002, 0.005, 0.01, 0.02, 0.05])
     assert ticks_between(0.1, 0.1) == pytest.approx([0.1, 0.2])
+    assert ticks_between(0.52, 0.69) == pytest.approx([0.5, 0.6, 0.7]), "half of the plot would stay empty"
 
 
 def test_a_falling_score_is_drawn_from_the_top_left_to_the_bottom_right():
@@ -63,6 +64,15 @@ def test_names_stand_above_the_plot_where_they_hide_no_curve():
         rows = np.flatnonzero((image == color).all(-1).any(axis=1))
         assert rows.min() < MARGINS[1] - 8, "the name"
         assert abs(rows[rows >= MARGINS[1] - 4] - row).max() <= 3, "the curve alone"
+
+
+def test_names_that_do_not_fit_into_one_row_go_on_in_the_next():
+    curves = [(f"a long name {number}" + " more" * 4, (10 + number, 0, 0), [(0, 1.0), (1, 0.9)]) for number in range(9)]
+    image = np.asarray(draw_lines(curves, "title")).astype(int)
+    row, column = np.nonzero(np.abs(image[:100] - [14, 0, 0]).max(axis=-1) < 9)
+    assert column.min() > MARGINS[0] - 4 and column.max() < SIZE[0] - MARGINS[2] + 4, "none leaves the image"
+    lowest = max(np.flatnonzero((image == color).all(-1)[:140].any(axis=1)).min() for _, color, _ in curves[-1:])
+    assert 40 < lowest < 100, "three rows and more"
 
 
 @pytest.mark.parametrize("text, message", [("", "no epoch yet"), ("hello\n", "is no log"), ("[1]\n", "is no log"),

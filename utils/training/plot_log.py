@@ -13,6 +13,7 @@ from utils.io.files import atomic_write
 
 SIZE = (720, 420)  # pixels
 MARGINS = (70, 24, 20, 44)  # left, top, right, bottom of the plot, pixels
+ROW = 18  # of names above it, pixels
 LINES = (("loss", (70, 110, 190)), ("validation", (200, 70, 50)))  # fields of the log, and their colors
 PALETTE = ((70, 110, 190), (200, 70, 50), (60, 150, 80), (150, 90, 180), (220, 140, 30), (90, 90, 90))
 # Numbers of an epoch that are no part of its loss
@@ -91,14 +92,24 @@ def draw_lines(lines: list[tuple[str, Color, Curve]], title: str, axis: str = "e
     last = max(max(epoch for epoch, _ in points), 1)
     ticks = ticks_between(min(value for _, value in points), max(value for _, value in points))
     low, high = math.log(ticks[0]), math.log(ticks[-1])
-    left, top, right, bottom = MARGINS[0], MARGINS[1], SIZE[0] - MARGINS[2], SIZE[1] - MARGINS[3]
+    left, right, bottom = MARGINS[0], SIZE[0] - MARGINS[2], SIZE[1] - MARGINS[3]
+    image = Image.new("RGB", SIZE, "white")
+    draw = ImageDraw.Draw(image)
+
+    # Names stand above the plot, where they hide no curve, in as many rows as they need
+    draw.text((left, 4), title, fill="black", font_size=13)
+    x, top = left + round(draw.textlength(title, font_size=13)) + 28, MARGINS[1]
+    for name, color, _ in lines:
+        width = round(draw.textlength(name, font_size=13))
+        if x + width > right:
+            x, top = left, top + ROW
+        draw.text((x, top - MARGINS[1] + 4), name, fill=color, font_size=13)
+        x += width + 14
 
     def place(epoch, value):
         return (left + epoch / last * (right - left),
                 bottom - (math.log(value) - low) / (high - low) * (bottom - top))
 
-    image = Image.new("RGB", SIZE, "white")
-    draw = ImageDraw.Draw(image)
     for value in ticks:
         _, y = place(0, value)
         draw.line((left, y, right, y), fill=(225, 225, 225))
@@ -106,17 +117,12 @@ def draw_lines(lines: list[tuple[str, Color, Curve]], title: str, axis: str = "e
     for epoch in range(0, last + 1, round_step(last / 6)):
         draw.text((place(epoch, ticks[0])[0], bottom + 8), str(epoch), fill=(60, 60, 60), anchor="ma", font_size=12)
     draw.text(((left + right) / 2, SIZE[1] - 6), axis, fill=(60, 60, 60), anchor="md", font_size=12)
-    draw.text((left, 4), title, fill="black", font_size=13)
     for _, color, line in lines:
         placed = [place(*point) for point in line]
         if len(placed) > 1:
             draw.line(placed, fill=color, width=2)
         for x, y in placed:
             draw.ellipse((x - 2, y - 2, x + 2, y + 2), fill=color)
-    beside = right  # names stand in the title's row, where they hide no curve
-    for name, color, _ in reversed(lines):
-        draw.text((beside, 4), name, fill=color, anchor="ra", font_size=13)
-        beside -= round(draw.textlength(name, font_size=13)) + 14
     return image
 
 
@@ -146,9 +152,11 @@ def stacked(images: list[Image.Image]) -> Image.Image:
 
 
 def ticks_between(low: float, high: float) -> list[float]:
-    """Round values (1, 2 and 5 times powers of ten), at least two, that enclose `low` and `high`."""
+    """Round values, at least two, that enclose `low` and `high`: 1, 2 and 5 times powers of ten, or 1 to 9 times if they lie
+    within a factor of 3."""
+    digits = range(1, 10) if high < 3 * low else (1, 2, 5)
     steps = [digit * 10.0**power for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 2)
-             for digit in (1, 2, 5)]
+             for digit in digits]
     first = max(index for index, value in enumerate(steps) if value <= low * (1 + 1e-9))
     last = min(index for index, value in enumerate(steps) if value >= high * (1 - 1e-9))
     return steps[first:max(last, first + 1) + 1]
