@@ -593,7 +593,6 @@ def test_each_stage_is_announced_once_and_in_its_order(ball, whole_ball, tiny_ge
     assert stages == ["reading images", "painting"], "of the point decoder"
 
 
-@pytest.mark.slow
 def test_every_step_of_the_method_is_in_the_pipeline(ball, whole_ball, unpainted):
     """The hull of six views of a ball has edges; each step takes some away."""
     def distance(mesh):
