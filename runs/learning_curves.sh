@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What more objects, and a larger network, are worth to the field: results/learning_curves.
+# What more objects, and a larger network, are worth to the field: results/learning_curves, docs/figures/learning_curves.png.
 #   runs/learning_curves.sh [FOLDER FOR ITEMS AND RUNS]    (about 15 GB; what is there already goes on where it stopped)
 #
 # Every run learns from 8000 samples (2000 steps of four), however many objects they are drawn from, and is judged on the
@@ -26,4 +26,4 @@ run small_1000 1 694 8,16,32,48 1000
 run large_1000 1 694 32,64,128,192 1000
 run mixed_8000 1 7694 16,32,64,96 8000
 mkdir -p results/learning_curves
-python -m utils.compare_runs "${runs[@]}" --output results/learning_curves/curves.png | tee results/learning_curves/runs.txt
+python -m utils.compare_runs "${runs[@]}" --output docs/figures/learning_curves.png | tee results/learning_curves/runs.txt
