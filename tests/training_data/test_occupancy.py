@@ -72,6 +72,16 @@ def test_faces_turned_the_wrong_way_change_no_label(turned):
         assert ((signed_distances(points_between(rng, low, high), surface) > 0) == solid_there).all()
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_faces_that_are_there_twice_change_no_label(turned):
+    mesh, points = ball(), points_between(np.random.default_rng(1), 0.3, 1.2)
+    again = mesh.faces[:, ::-1] if turned else mesh.faces
+    doubled = plain_mesh(mesh.vertices, np.concatenate([mesh.faces, again]))
+    expected = BALL_RADIUS - np.linalg.norm(points, axis=1)
+    clear = np.abs(expected) > 0.02
+    assert np.array_equal(distances_of(doubled, points)[clear] > 0, expected[clear] > 0)
+
+
 def test_the_inside_of_an_open_bowl_is_free_and_its_wall_is_solid():
     mesh = plain_mesh(*bowl())
     rng = np.random.default_rng(1)
