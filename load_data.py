@@ -23,6 +23,7 @@ from utils.mesh.mesh_io import MESH_EXTENSIONS
 from utils.training_data.augment import AUGMENT_VERSION, augmented
 from utils.training_data.loader import leave_signals_to_main
 from utils.training_data.object_cache import (
+    INDEX_NAME,
     CachedObject,
     FieldObject,
     MakingItems,
@@ -32,15 +33,11 @@ from utils.training_data.object_cache import (
     field_item,
     generated_item,
     load_cached,
-    source_hashes,
     variant_rng,
 )
 from utils.views.names import Problem, format_problems, match_images, nothing_to_reconstruct, view_problems
 from utils.views.six_views import FRAMED
 from utils.views.view_consistency import UNLIKE
-
-INDEX_NAME = "index.json"  # in the cache: which files have been read before
-
 
 # ---- Finding --------------------------------------------------------------------------------------------------
 
@@ -195,15 +192,6 @@ def resolve_data(cfg: Config, quiet: bool = False) -> tuple[Path, Path]:
         print(f"no objects in {cfg.obj_dir}: using the shipped {SAMPLE_DIR} (your own: --obj_dir and --images_dir, or "
               f"put them in {cfg.obj_dir} and {cfg.images_dir})")
     return sample / "OBJs", sample / "input_images"
-
-
-def input_hashes(objects: Sequence[ObjectFiles], cache_dir: str | Path) -> dict[str, list[str]]:
-    """{id: [hash of its mesh with all files that it names, hash of its images]}, for a record of what was trained on.
-
-    The cache's index knows unchanged files without their being read.
-    """
-    index = read_index(Path(cache_dir) / INDEX_NAME)
-    return {files.id: list(source_hashes(files, index)) for files in objects}
 
 
 def prepare_objects(cfg: Config, quiet: bool = False) -> tuple[list[ObjectFiles], dict[str, CachedObject]]:

@@ -17,16 +17,15 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from config import PRETRAINED_DIR, Config, UserError, config_as_dict, counted, parse_config, run_script
-from load_data import FieldDataset, FieldObject, input_hashes, prepare_field_objects
+from load_data import FieldDataset, FieldObject, prepare_field_objects
 from models.field_model import FieldModel, field_loss, field_on_grid, load_field_model, up_to_date
 from models.view_cameras import augment_space, random_colors, stack_cameras, transform_box, transform_points
 from utils.device import lighter_training, out_of_memory_advice
 from utils.evaluation.validation_sheet import ValidationSheet, mesh_of_field
 from utils.io.files import content_hash
-from utils.io.object_files import ObjectFiles
 from utils.mesh.mesh import Mesh
 from utils.multiview.view_maps import MAP_SIZE
-from utils.output.provenance import named_hash, versions
+from utils.output.provenance import run_record
 from utils.training.best_checkpoint import BestCheckpoint, read_best
 from utils.training.interruption import asked_to_stop, note_signals, signals_restored, stopped
 from utils.training.judging import end_run, judge_start, keep_if_better, show_objects, validation_mean
@@ -54,6 +53,7 @@ from utils.training.loop import (
 from utils.training.run_log import RunLog, StepMeter
 from utils.training_data.echo import echoed
 from utils.training_data.loader import make_loader
+from utils.training_data.object_cache import input_hashes
 from utils.training_data.splits import split_of_run
 from utils.views.six_views import SixViews
 
@@ -77,12 +77,6 @@ def train(cfg: Config) -> dict:
         return train_on(accelerator, cfg)
 
 
-def record_of(cfg: Config, objects: list[ObjectFiles]) -> dict:
-    """What a run is made from, for the file beside its log: settings, versions, hashes of inputs and of what it begins with."""
-    return config_as_dict(cfg) | {"versions": versions(), "inputs": input_hashes(objects, cfg.cache_dir),
-                                  "checkpoints": [named_hash(cfg.initial_weights)] if cfg.initial_weights else []}
-
-
 def train_on(accelerator: Accelerator, cfg: Config) -> dict:
     """`train` on a device that is ready."""
     # What a stopped run left
@@ -104,7 +98,8 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
     # Records
     main = accelerator.is_main_process
     best = BestCheckpoint(best_path, validation_ids, read_best(best_path, "field"), METRIC, main)
-    log = RunLog(cfg.log_dir, "geometry_field", record_of(cfg, objects), first_epoch if saved else None, main, step)
+    made_from = run_record(config_as_dict(cfg), input_hashes(objects, cfg.cache_dir), [cfg.initial_weights]) if main else {}
+    log = RunLog(cfg.log_dir, "geometry_field", made_from, first_epoch if saved else None, main, step)
     sheet = ValidationSheet(log.folder, [item.files for item in task.validation_objects], cfg.sheet_objects, painted=True,
                             active=main)
     model, optimizer, loader = accelerator.prepare(task.model, optimizer, task.loader)
@@ -113,9 +108,8 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
     total_steps = cfg.num_epochs_stage1 * -(-len(loader) // cfg.gradient_accumulation_steps)
     average = weight_average(plain_model, cfg.average_weights, saved)
     judged = average.model if average else plain_model
-    facts = {"kind": "field", "cfg": cfg, "image_size": 2 * MAP_SIZE, "metric_name": METRIC,
-             "validation_ids": validation_ids, "training_ids": train_ids,
-             "shipped_field": saved.get("shipped_field") or judge_shipped(task, accelerator)}
+    facts = {"kind": "field", "cfg": cfg, "image_size": 2 * MAP_SIZE, "metric_name": METRIC, "training_ids": train_ids,
+             "validation_ids": validation_ids, "shipped_field": saved.get("shipped_field") or judge_shipped(task, accelerator)}
 
     # Loop
     if start_score is None and validation_ids:

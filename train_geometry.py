@@ -18,15 +18,14 @@ from torch import Tensor, nn
 from torch.utils.data import Subset
 
 from config import Config, UserError, config_as_dict, counted, parse_config, run_script
-from load_data import CachedObject, SixViewDataset, input_hashes, prepare_objects
+from load_data import CachedObject, SixViewDataset, prepare_objects
 from models.encoder import cached_features, encode_dataset, load_encoder
 from models.geometry_model import GeometryModel
 from models.losses import geometry_loss
 from utils.device import lighter_training, out_of_memory_advice
 from utils.evaluation.validation_sheet import ValidationSheet
-from utils.io.object_files import ObjectFiles
 from utils.mesh.mesh import Mesh, plain_mesh
-from utils.output.provenance import named_hash, versions
+from utils.output.provenance import run_record
 from utils.training.best_checkpoint import BestCheckpoint, read_best
 from utils.training.interruption import asked_to_stop, note_signals, signals_restored, stopped
 from utils.training.judging import end_run, judge_start, keep_if_better, show_objects, validation_mean
@@ -56,6 +55,7 @@ from utils.training.loop import (
 )
 from utils.training.run_log import RunLog, StepMeter
 from utils.training_data.loader import make_loader
+from utils.training_data.object_cache import input_hashes
 from utils.training_data.splits import split_of_run
 from utils.views.six_views import SixViews
 
@@ -82,12 +82,6 @@ def train(cfg: Config) -> dict:
         return train_on(accelerator, cfg)
 
 
-def record_of(cfg: Config, objects: list[ObjectFiles]) -> dict:
-    """What a run is made from, for the file beside its log: settings, versions, hashes of inputs and of what it begins with."""
-    return config_as_dict(cfg) | {"versions": versions(), "inputs": input_hashes(objects, cfg.cache_dir),
-                                  "checkpoints": [named_hash(cfg.initial_weights)] if cfg.initial_weights else []}
-
-
 def train_on(accelerator: Accelerator, cfg: Config) -> dict:
     """`train` on a device that is ready."""
     # What a stopped run left
@@ -108,7 +102,8 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
     # Records
     main = accelerator.is_main_process
     best = BestCheckpoint(best_path, validation_ids, read_best(best_path, "geometry"), METRIC, main)
-    log = RunLog(cfg.log_dir, "geometry", record_of(cfg, objects), first_epoch if saved else None, main, step)
+    made_from = run_record(config_as_dict(cfg), input_hashes(objects, cfg.cache_dir), [cfg.initial_weights]) if main else {}
+    log = RunLog(cfg.log_dir, "geometry", made_from, first_epoch if saved else None, main, step)
     sheet = ValidationSheet(log.folder, [item.files for item in task.validation_objects], cfg.sheet_objects, painted=False,
                             active=main)
     model, optimizer, loader = accelerator.prepare(task.model, optimizer, task.loader)

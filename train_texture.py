@@ -16,17 +16,16 @@ from torch import Tensor, nn
 from torch.utils.data import Subset
 
 from config import PRETRAINED_DIR, Config, UserError, config_as_dict, counted, parse_config, run_script
-from load_data import CachedObject, SixViewDataset, input_hashes, prepare_objects
+from load_data import CachedObject, SixViewDataset, prepare_objects
 from models.encoder import cached_features, copy_encoder, encode_dataset, load_encoder
 from models.geometry_model import GeometryModel, load_geometry_model
 from models.losses import color_loss, draw_colors, feature_distance, gather_points, sample_faces, smoothness_loss
 from models.texture_model import TextureModel
 from utils.device import lighter_training, out_of_memory_advice
 from utils.evaluation.validation_sheet import ValidationSheet
-from utils.io.object_files import ObjectFiles
 from utils.mesh.mesh import Mesh, colored_mesh
 from utils.mesh.nearest import nearest_index
-from utils.output.provenance import named_hash, versions
+from utils.output.provenance import run_record
 from utils.rendering.pixel_map import pixel_corners
 from utils.training.best_checkpoint import BestCheckpoint, read_best
 from utils.training.interruption import asked_to_stop, note_signals, signals_restored, stopped
@@ -55,6 +54,7 @@ from utils.training.loop import (
 )
 from utils.training.run_log import RunLog, StepMeter
 from utils.training_data.loader import make_loader
+from utils.training_data.object_cache import input_hashes
 from utils.training_data.splits import split_of_run
 from utils.views.six_views import SixViews
 
@@ -74,12 +74,6 @@ def train(cfg: Config) -> dict:
     accelerator = prepare_run(cfg)
     with silence_other_ranks(accelerator), one_run_at_a_time(cfg, "texture", accelerator), signals_restored():
         return train_on(accelerator, cfg)
-
-
-def record_of(cfg: Config, objects: list[ObjectFiles]) -> dict:
-    """What a run is made from, for the file beside its log: settings, versions, hashes of inputs and of what it begins with."""
-    return config_as_dict(cfg) | {"versions": versions(), "inputs": input_hashes(objects, cfg.cache_dir),
-                                  "checkpoints": [named_hash(find_geometry(cfg))]}
 
 
 def train_on(accelerator: Accelerator, cfg: Config) -> dict:
@@ -105,7 +99,8 @@ def train_on(accelerator: Accelerator, cfg: Config) -> dict:
     # Records
     main = accelerator.is_main_process
     best = BestCheckpoint(best_path, validation_ids, read_best(best_path, "texture"), METRIC, main)
-    log = RunLog(cfg.log_dir, "texture", record_of(cfg, objects), first_epoch if saved else None, main, step)
+    made_from = run_record(config_as_dict(cfg), input_hashes(objects, cfg.cache_dir), [find_geometry(cfg)]) if main else {}
+    log = RunLog(cfg.log_dir, "texture", made_from, first_epoch if saved else None, main, step)
     sheet = ValidationSheet(log.folder, [item.files for item in task.validation_objects], cfg.sheet_objects, painted=True,
                             active=main)
     model, optimizer, loader = accelerator.prepare(task.model, optimizer, task.loader)

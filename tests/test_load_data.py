@@ -25,7 +25,7 @@ from tests.views.test_six_views import RED, WHITE, draw_box, write_views
 from utils.mesh.mesh import GRAY
 from utils.training_data import object_cache
 from utils.training_data.loader import EpochSampler, make_loader
-from utils.training_data.object_cache import padded_image_size
+from utils.training_data.object_cache import input_hashes, padded_image_size
 from utils.training_data.splits import choose_split, split_objects
 from utils.views.six_views import read_framed_views
 
@@ -595,7 +595,7 @@ def test_the_record_of_inputs_changes_with_the_file_that_changed(shoes, tmp_path
 
     def record():
         objects, _ = find_objects(data / "OBJs", data / "input_images")
-        return load_data.input_hashes(objects, tmp_path / "no_cache")
+        return input_hashes(objects, tmp_path / "no_cache")
 
     before = record()
     assert len(before) == 3 and record() == before and len({word for pair in before.values() for word in pair}) == 6

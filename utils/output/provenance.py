@@ -1,6 +1,7 @@
 """What a result was made from and with: enough to make it again, and to tell whether it is the same."""
 import hashlib
 import platform
+from collections.abc import Iterable
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -46,3 +47,16 @@ def versions() -> dict:
         except PackageNotFoundError:  # onnxruntime is not there for every Python
             found[name] = None
     return found
+
+
+def run_record(settings: dict, inputs: dict, weights: Iterable[str | Path]) -> dict:
+    """What a training run is made from, for the file beside its log.
+
+    Args:
+        settings: dict of plain types.
+        inputs: hashes, see utils.training_data.object_cache.input_hashes.
+        weights: checkpoints that it begins with or builds on; empty names do not count.
+    Returns:
+        dict: the settings, and beside them versions, inputs, and checkpoints (name and hash of each).
+    """
+    return settings | {"versions": versions(), "inputs": inputs, "checkpoints": [named_hash(path) for path in weights if path]}

@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import json
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from config import PATCH_SIZE, VIEW_NAMES, UserError
 from utils.io.cached_file import READ_ERRORS, cached_npz, read_npz
-from utils.io.file_index import cached_hash
+from utils.io.file_index import cached_hash, read_index
 from utils.io.files import CannotWrite, atomic_write, content_hash
 from utils.io.object_files import ObjectFiles
 from utils.mesh.mesh import Mesh, normalize, sample_surface
@@ -31,6 +31,7 @@ from utils.training_data.field_samples import (
 from utils.training_data.synthetic.shapes import synthetic_shape
 from utils.views.six_views import read_framed_views
 
+INDEX_NAME = "index.json"  # in the cache: which files have been read before
 SURFACE_VERSION, VIEWS_VERSION = 4, 6  # raise one when what its cache files hold changes meaning
 # Raise when variants or generated objects are drawn otherwise, be it here, in field_samples.py (random_rotation, composite),
 # in any file of synthetic/: those cached before are then stale.
@@ -103,6 +104,15 @@ def source_hashes(files: ObjectFiles, index: dict) -> tuple[str, str]:
         raise UnusableObject(f"{error.filename}: cannot be read ({error.strerror})") from None
     except UserError as error:
         raise UnusableObject(str(error)) from None
+
+
+def input_hashes(objects: Sequence[ObjectFiles], cache_dir: str | Path) -> dict[str, list[str]]:
+    """{id: [hash of its mesh with all files that it names, hash of its images]}, for a record of what was trained on.
+
+    The cache's index knows unchanged files without their being read.
+    """
+    index = read_index(Path(cache_dir) / INDEX_NAME)
+    return {files.id: list(source_hashes(files, index)) for files in objects}
 
 
 class MakingItems:
